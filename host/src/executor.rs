@@ -1,0 +1,39 @@
+//! Who computes plans.
+
+use crate::error::Result;
+use crate::plan::{BufferId, Plan};
+
+/// A plan that an executor has prepared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct PlanId(pub(crate) usize);
+
+/// Runs plans on one device.
+///
+/// Shared buffers live in the executor by name; each prepared plan has its own slots.
+/// The same plan with the same inputs gives the same bits on the same device.
+pub trait Executor: Send {
+    /// What it computes on, such as `cpu (2 threads)` or an adapter's name.
+    fn name(&self) -> String;
+
+    /// Allocates a plan's memory and makes its steps ready.
+    ///
+    /// # Errors
+    /// If the device cannot hold the plan, saying what would fit.
+    fn prepare(&mut self, plan: Plan) -> Result<PlanId>;
+
+    /// The plan behind an id.
+    fn plan(&self, id: PlanId) -> &Plan;
+
+    /// Gives a plan's memory back. Shared buffers stay.
+    fn release(&mut self, id: PlanId);
+
+    /// Fills the start of a shared or kept buffer; elements are four-byte words
+    /// (`bytemuck::cast_slice` of `f32` or `u32`).
+    fn write(&mut self, id: PlanId, buffer: BufferId, data: &[u32]) -> Result<()>;
+
+    /// Reads the start of a shared or kept buffer into `data`, after all that was run before.
+    fn read(&mut self, id: PlanId, buffer: BufferId, data: &mut [u32]) -> Result<()>;
+
+    /// Runs the named section.
+    fn run(&mut self, id: PlanId, section: &str) -> Result<()>;
+}

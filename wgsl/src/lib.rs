@@ -1,0 +1,1 @@
+//! The operations of askem as compute shaders in WGSL.

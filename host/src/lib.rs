@@ -11,6 +11,7 @@ pub mod error;
 pub mod executor;
 pub mod geometry;
 pub mod gpu;
+pub mod model;
 pub mod phantom;
 pub mod plan;
 pub mod pool;

@@ -1,1 +1,85 @@
 //! The operations of askem as compute shaders in WGSL.
+//!
+//! `shaders/OP.wgsl` is the twin of the reference `askem_kernels::OP`, with an entry point named after each
+//! pass. They are spliced, validated and reflected when the crate is built, so that [`SHADERS`] knows
+//! the bindings of every pass and nobody types a number twice. [`launch`] says how many workgroups a
+//! [`Call`](askem_kernels::Call) needs. The crate creates no device: it holds text and numbers.
+
+mod launch;
+
+pub use askem_kernels::Element;
+pub use launch::{Launch, MAX_WORKGROUPS, launch};
+
+/// The shader of an op.
+#[derive(Debug)]
+pub struct Shader {
+    /// The op: file stem in `kernels/src` and `wgsl/shaders`.
+    pub op: &'static str,
+    /// Bytes of `Params`, the uniform at binding 0.
+    pub params_size: u32,
+    /// The members of `Params`, in order.
+    pub params: &'static [Member],
+    /// The passes, in the order of the file.
+    pub entries: &'static [Entry],
+}
+
+/// A member of `Params`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// The name, as in the op's Rust struct.
+    pub name: &'static str,
+    /// Bytes before it.
+    pub offset: u32,
+    /// Its type.
+    pub element: Element,
+}
+
+/// A pass: a module of its own with one entry point.
+#[derive(Debug)]
+pub struct Entry {
+    /// The pass, and the name of the entry point.
+    pub pass: &'static str,
+    /// Invocations in a workgroup.
+    pub workgroup_size: [u32; 3],
+    /// The storage buffers in group 0, binding 1 and on; binding 0 is the uniform `Params`.
+    pub bindings: &'static [Binding],
+    /// The module's constants of type `u32`, such as the sizes of tiles.
+    pub constants: &'static [(&'static str, u32)],
+    /// The module.
+    pub source: &'static str,
+}
+
+/// A storage buffer of a pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Binding {
+    /// The number in group 0.
+    pub binding: u32,
+    /// The name, as in the pass's signature.
+    pub name: &'static str,
+    /// Whether the pass writes it (`read_write`), or reads only (`read`).
+    pub writable: bool,
+    /// What the buffer holds.
+    pub element: Element,
+}
+
+impl Entry {
+    /// The value of a constant of the module.
+    ///
+    /// # Panics
+    /// If the module has no `u32` constant of that name: a mistake of the programmer.
+    pub fn constant(&self, name: &str) -> u32 {
+        let found = self.constants.iter().find(|(constant, _)| *constant == name);
+        found.unwrap_or_else(|| panic!("pass `{}` has no constant `{name}`", self.pass)).1
+    }
+}
+
+/// The shader and entry of a pass.
+pub fn find(op: &str, pass: &str) -> Option<(&'static Shader, &'static Entry)> {
+    let shader = SHADERS.iter().find(|shader| shader.op == op)?;
+    Some((shader, shader.entries.iter().find(|entry| entry.pass == pass)?))
+}
+
+include!(concat!(env!("OUT_DIR"), "/shaders.rs"));
+
+#[cfg(test)]
+mod tests;

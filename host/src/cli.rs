@@ -1,0 +1,127 @@
+//! The command line: typed arguments, validated before any work; one file per subcommand.
+//!
+//! Results go to standard output, progress to standard error. Exit codes: 0 done, 1 failed,
+//! 2 wrong usage, 130 interrupted.
+
+mod bench;
+mod devices;
+mod eval;
+mod inspect;
+mod options;
+mod predict;
+mod progress;
+mod run;
+mod table;
+mod train;
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::device::{self, DeviceChoice};
+use crate::error::{Error, Result};
+use crate::executor::Executor;
+
+/// Segment electron microscopy with a U-Net that asks for few labels.
+#[derive(Debug, Parser)]
+#[command(name = "askem", version, max_term_width = 100, after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    common: Common,
+}
+
+const EXAMPLES: &str = "Examples:
+  askem run --preset quick --out runs/first
+  askem run --raw raw/ --labels masks/ --strategy entropy --out runs/entropy
+  askem run --out runs/entropy --resume
+  askem inspect --raw raw/ --labels masks/";
+
+/// Options of every command.
+#[derive(Clone, Debug, clap::Args)]
+struct Common {
+    /// What computes: `auto` (a hardware GPU that passes the self-test, else the CPU), `cpu`, `gpu`,
+    /// or part of an adapter's name.
+    #[arg(long, global = true, default_value = "auto", value_name = "auto|cpu|gpu|NAME")]
+    device: DeviceChoice,
+    /// CPU threads [default: all]
+    #[arg(long, global = true, value_name = "N")]
+    threads: Option<usize>,
+    /// One JSON object per result on standard output instead of text.
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+impl Common {
+    fn open_device(&self) -> Result<Box<dyn Executor>> {
+        self.validate()?;
+        device::open(&self.device, self.threads)
+    }
+
+    fn validate(&self) -> Result<()> {
+        if self.threads == Some(0) {
+            return Err(Error::Usage("--threads 0: give at least 1".into()));
+        }
+        Ok(())
+    }
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// One active-learning experiment, with labels standing in for the annotator.
+    Run(Box<run::Args>),
+    /// Train on all given labels.
+    Train(Box<train::Args>),
+    /// Segment a volume of any size.
+    Predict(predict::Args),
+    /// Compare a segmentation with labels.
+    Eval(eval::Args),
+    /// Say what a volume is, and what is wrong with it.
+    Inspect(inspect::Args),
+    /// List adapters, what they can do, and which one `auto` takes.
+    Devices,
+    /// Measure throughput on this machine.
+    Bench(bench::Args),
+}
+
+/// Runs the program with the process's arguments.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let done = match cli.command {
+        Command::Run(args) => run::execute(&args, &cli.common),
+        Command::Train(args) => train::execute(&args, &cli.common),
+        Command::Predict(args) => predict::execute(&args, &cli.common),
+        Command::Eval(args) => eval::execute(&args, &cli.common),
+        Command::Inspect(args) => inspect::execute(&args, &cli.common),
+        Command::Devices => devices::execute(&cli.common),
+        Command::Bench(args) => bench::execute(&args, &cli.common),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("askem: {error}");
+            ExitCode::from(match error {
+                Error::Usage(_) => 2,
+                Error::Interrupted(_) => 130,
+                _ => 1,
+            })
+        }
+    }
+}
+
+/// Writes a line to standard output. A reader that has gone away ends the program quietly.
+fn say(line: impl std::fmt::Display) -> Result<()> {
+    match writeln!(std::io::stdout().lock(), "{line}") {
+        Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => std::process::exit(0),
+        Err(e) => Err(Error::io(&PathBuf::from("standard output"), "can't write", e)),
+        Ok(()) => Ok(()),
+    }
+}
+
+/// Writes a value as one line of JSON to standard output.
+fn say_json(value: &impl serde::Serialize) -> Result<()> {
+    say(serde_json::to_string(value).map_err(|e| Error::Input(format!("JSON: {e}")))?)
+}

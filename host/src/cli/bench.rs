@@ -1,0 +1,311 @@
+//! `askem bench`: throughput on this machine, on random data.
+
+use std::time::{Duration, Instant};
+
+use askem_kernels::rng::{Purpose, Rng, normal, stream};
+use clap::{Args as ClapArgs, Subcommand};
+use serde::Serialize;
+
+use super::table::Table;
+use super::{Common, say, say_json};
+use crate::error::{Error, Result};
+use crate::geometry::{DeviceGeometry, Geometry, Points};
+use crate::model::{Model, SCORE_BATCH};
+use crate::unet::{Norm, Output, UNet};
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Training steps: forward, loss, backward and Adam.
+    Train(TrainArgs),
+    /// Scores of a pool of patches.
+    Score(ScoreArgs),
+    /// Selection from embeddings.
+    Select(SelectArgs),
+}
+
+#[derive(Debug, ClapArgs)]
+struct NetArgs {
+    /// Feature maps of the first level.
+    #[arg(long, value_name = "MAPS", default_value_t = 16)]
+    width: usize,
+    /// Side of a patch in pixels.
+    #[arg(long, value_name = "PIXELS", default_value_t = 128)]
+    patch: usize,
+    /// Normalisation after each convolution.
+    #[arg(long, default_value = "batch")]
+    norm: Norm,
+    /// Probability of dropout.
+    #[arg(long, value_name = "P", default_value_t = 0.25)]
+    dropout: f32,
+    /// Timings, of which the median is reported.
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    repeats: usize,
+}
+
+impl NetArgs {
+    fn model(&self, common: &Common) -> Result<Model> {
+        let net =
+            UNet { width: self.width, norm: self.norm, dropout: self.dropout, ..UNet::paper() };
+        let weights = {
+            net.validate()?;
+            net.init(0)
+        };
+        let mut model = Model::new(common.open_device()?, net, self.patch)?;
+        model.set_weights(&weights)?;
+        Ok(model)
+    }
+}
+
+#[derive(Debug, ClapArgs)]
+struct TrainArgs {
+    /// Batch sizes.
+    #[arg(long, value_name = "N,N", value_delimiter = ',', default_value = "1,4,16,20")]
+    batch: Vec<usize>,
+    #[command(flatten)]
+    net: NetArgs,
+}
+
+#[derive(Debug, ClapArgs)]
+struct ScoreArgs {
+    /// Patches in the pool.
+    #[arg(long, value_name = "N", default_value_t = 512)]
+    patches: usize,
+    /// What is computed: entropy, least_confidence, bald, embedding.
+    #[arg(
+        long,
+        value_name = "NAME,NAME",
+        value_delimiter = ',',
+        default_value = "entropy,bald,embedding"
+    )]
+    criteria: Vec<Scored>,
+    /// Dropout passes of bald.
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    mc_passes: usize,
+    #[command(flatten)]
+    net: NetArgs,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[value(rename_all = "snake_case")]
+enum Scored {
+    Entropy,
+    LeastConfidence,
+    Bald,
+    Embedding,
+}
+
+#[derive(Debug, ClapArgs)]
+struct SelectArgs {
+    /// Number of embeddings.
+    #[arg(long, value_name = "N", default_value_t = 65_536)]
+    pool: usize,
+    /// Numbers in each.
+    #[arg(long, value_name = "N", default_value_t = 256)]
+    dim: usize,
+    /// Patches to choose.
+    #[arg(long, value_name = "K", default_value_t = 20)]
+    query: usize,
+    /// Timings, of which the median is reported.
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    repeats: usize,
+}
+
+pub(super) fn execute(args: &Args, common: &Common) -> Result<()> {
+    match &args.what {
+        What::Train(args) => train(args, common),
+        What::Score(args) => score(args, common),
+        What::Select(args) => select(args, common),
+    }
+}
+
+/// The median time of one round of `work`, each timing lasting a good part of a second.
+fn median(repeats: usize, mut work: impl FnMut() -> Result<()>) -> Result<f64> {
+    let clock = Instant::now();
+    work()?;
+    let rounds = (0.3 / clock.elapsed().as_secs_f64()).ceil().clamp(1.0, 1000.0) as u32;
+    let mut times: Vec<Duration> = Vec::new();
+    for _ in 0..repeats.max(1) {
+        let clock = Instant::now();
+        for _ in 0..rounds {
+            work()?;
+        }
+        times.push(clock.elapsed() / rounds);
+    }
+    times.sort();
+    Ok(times[times.len() / 2].as_secs_f64())
+}
+
+fn random(count: usize) -> Vec<f32> {
+    let mut rng = stream(1, Purpose::Test, 0, 0);
+    (0..count).map(|_| normal(&mut rng) as f32).collect()
+}
+
+fn at_least_one(option: &str, value: usize) -> Result<()> {
+    if value == 0 {
+        return Err(Error::Usage(format!("{option} 0: give at least 1")));
+    }
+    Ok(())
+}
+
+#[derive(Serialize)]
+struct TrainResult<'a> {
+    device: &'a str,
+    batch: usize,
+    ms_per_step: f64,
+    samples_per_second: f64,
+}
+
+fn train(args: &TrainArgs, common: &Common) -> Result<()> {
+    for &batch in &args.batch {
+        at_least_one("--batch", batch)?;
+    }
+    let mut model = args.net.model(common)?;
+    let device = model.device_name();
+    let pixels = args.net.patch * args.net.patch;
+    let mut table = Table::new(&["batch", "ms per step", "samples per second"]);
+    for &batch in &args.batch {
+        let x = random(batch * pixels);
+        let mut rng = stream(2, Purpose::Test, 0, 0);
+        let labels: Vec<u32> = (0..batch * pixels).map(|_| rng.next_u32() & 1).collect();
+        let keys: Vec<u64> = (0..batch as u64).collect();
+        let seconds = median(args.net.repeats, || {
+            model.train_step(&x, &labels, &keys, &[1.0, 1.0], [1e-3, 1.0])?;
+            // Reading the loss waits for the device.
+            let loss = model.loss(batch)?;
+            if loss.is_finite() {
+                Ok(())
+            } else {
+                Err(Error::Device(format!("the loss is {loss}")))
+            }
+        })?;
+        let result = TrainResult {
+            device: &device,
+            batch,
+            ms_per_step: 1e3 * seconds,
+            samples_per_second: batch as f64 / seconds,
+        };
+        if common.json {
+            say_json(&result)?;
+        } else {
+            table.row(vec![
+                batch.to_string(),
+                format!("{:.1}", result.ms_per_step),
+                format!("{:.1}", result.samples_per_second),
+            ]);
+        }
+    }
+    if common.json { Ok(()) } else { say(format_args!("{device}\n{table}")) }
+}
+
+#[derive(Serialize)]
+struct ScoreResult<'a> {
+    device: &'a str,
+    criterion: Scored,
+    patches: usize,
+    mvoxel_per_second: f64,
+}
+
+fn score(args: &ScoreArgs, common: &Common) -> Result<()> {
+    at_least_one("--patches", args.patches)?;
+    at_least_one("--mc-passes", args.mc_passes)?;
+    let mut model = args.net.model(common)?;
+    let device = model.device_name();
+    let pixels = args.net.patch * args.net.patch;
+    let pool = random(args.patches * pixels);
+    let mut table = Table::new(&["criterion", "patches", "Mvoxel per second"]);
+    for &criterion in &args.criteria {
+        let seconds = median(args.net.repeats, || {
+            for (batch, x) in pool.chunks(SCORE_BATCH * pixels).enumerate() {
+                let count = x.len() / pixels;
+                let values = match criterion {
+                    Scored::Entropy => model.forward(x, &[Output::Entropy])?.remove(0),
+                    Scored::LeastConfidence => {
+                        model.forward(x, &[Output::LeastConfidence])?.remove(0)
+                    }
+                    Scored::Embedding => model.forward(x, &[Output::EmbeddingMean])?.remove(0),
+                    Scored::Bald => {
+                        let key = |pass: usize, i: usize| (pass * args.patches + i) as u64;
+                        let first = batch * SCORE_BATCH;
+                        let samples = first..first + count;
+                        let keys: Vec<Vec<u64>> = (0..args.mc_passes)
+                            .map(|pass| samples.clone().map(|i| key(pass, i)).collect())
+                            .collect();
+                        model.mc_dropout(x, &keys)?.entropy
+                    }
+                };
+                if values.iter().any(|v| !v.is_finite()) {
+                    return Err(Error::Device("a score is not a number".into()));
+                }
+            }
+            Ok(())
+        })?;
+        let mvoxel_per_second = (args.patches * pixels) as f64 / seconds / 1e6;
+        let result =
+            ScoreResult { device: &device, criterion, patches: args.patches, mvoxel_per_second };
+        if common.json {
+            say_json(&result)?;
+        } else {
+            let name = serde_json::to_value(criterion).map_err(|e| Error::Input(e.to_string()))?;
+            let name = name.as_str().unwrap_or_default().to_string();
+            let rate = format!("{mvoxel_per_second:.3}");
+            table.row(vec![name, args.patches.to_string(), rate]);
+        }
+    }
+    if common.json { Ok(()) } else { say(format_args!("{device}\n{table}")) }
+}
+
+#[derive(Serialize)]
+struct SelectResult<'a> {
+    device: &'a str,
+    algorithm: &'a str,
+    pool: usize,
+    dim: usize,
+    query: usize,
+    seconds: f64,
+}
+
+fn select(args: &SelectArgs, common: &Common) -> Result<()> {
+    at_least_one("--pool", args.pool)?;
+    at_least_one("--dim", args.dim)?;
+    at_least_one("--query", args.query)?;
+    let mut executor = common.open_device()?;
+    let device = executor.name();
+    let values = random(args.pool * args.dim);
+    let points = Points { values: &values, dim: args.dim };
+    let chosen = Points { values: &values[..args.dim.min(values.len())], dim: args.dim };
+    let mut table = Table::new(&["algorithm", "pool", "numbers", "chosen", "seconds"]);
+    for algorithm in ["k_center_greedy", "k_means"] {
+        let mut geometry = DeviceGeometry::new(&mut *executor);
+        let seconds = median(args.repeats, || match algorithm {
+            "k_center_greedy" => geometry.k_center_greedy(points, chosen, args.query).map(drop),
+            _ => geometry.k_means(points, args.query, 0).map(drop),
+        })?;
+        let result = SelectResult {
+            device: &device,
+            algorithm,
+            pool: args.pool,
+            dim: args.dim,
+            query: args.query,
+            seconds,
+        };
+        if common.json {
+            say_json(&result)?;
+        } else {
+            table.row(vec![
+                algorithm.into(),
+                args.pool.to_string(),
+                args.dim.to_string(),
+                args.query.to_string(),
+                format!("{seconds:.3}"),
+            ]);
+        }
+    }
+    if common.json { Ok(()) } else { say(format_args!("{device}\n{table}")) }
+}

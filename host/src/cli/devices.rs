@@ -1,0 +1,48 @@
+//! `askem devices`: what there is to compute on.
+
+use serde::Serialize;
+
+use super::table::Table;
+use super::{Common, say, say_json};
+use crate::device;
+use crate::error::Result;
+
+#[derive(Serialize)]
+struct Row<'a> {
+    name: &'a str,
+    backend: &'a str,
+    kind: &'a str,
+    features: &'a [String],
+    self_test: &'a str,
+    auto: bool,
+}
+
+pub(super) fn execute(common: &Common) -> Result<()> {
+    let devices = device::list();
+    if common.json {
+        let rows: Vec<Row<'_>> = devices
+            .iter()
+            .map(|d| Row {
+                name: &d.name,
+                backend: d.backend,
+                kind: d.kind,
+                features: &d.features,
+                self_test: &d.self_test,
+                auto: d.auto,
+            })
+            .collect();
+        return say_json(&rows);
+    }
+    let mut table = Table::new(&["device", "backend", "kind", "self-test", "auto", "features"]);
+    for d in &devices {
+        table.row(vec![
+            d.name.clone(),
+            d.backend.into(),
+            d.kind.into(),
+            d.self_test.clone(),
+            if d.auto { "yes".into() } else { String::new() },
+            d.features.join(" "),
+        ]);
+    }
+    say(table)
+}

@@ -1,0 +1,345 @@
+//! Options that several commands share: typed arguments in, validated settings out.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use clap::ValueEnum;
+use serde::Deserialize;
+
+use crate::error::{Error, Result};
+use crate::phantom::Phantom;
+use crate::pool::Region;
+use crate::predict::Embedding;
+use crate::protocol::{Bald, Config};
+use crate::run_dir::DataSource;
+use crate::train::AugmentKind;
+use crate::unet::{DropoutKind, Norm};
+use crate::volume::{CachedLabels, LabelOptions, LabelVolume, Volume, open_labels, open_raw, pair};
+
+/// Where images and labels are.
+#[derive(Clone, Debug, Default, PartialEq, clap::Args, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct DataArgs {
+    /// Images: a multi-page TIFF, or a folder of TIFF or PNG sections in numeric order.
+    /// Without it, a built-in phantom is used.
+    #[arg(long, value_name = "PATH", help_heading = "Data")]
+    pub(super) raw: Option<PathBuf>,
+    /// Labels of --raw, in the same forms; all values but 0 are foreground.
+    #[arg(long, value_name = "PATH", requires = "raw", help_heading = "Data")]
+    pub(super) labels: Option<PathBuf>,
+    /// The one label value that is foreground [default: all but 0]
+    #[arg(long, value_name = "V", help_heading = "Data")]
+    pub(super) label_value: Option<f32>,
+    /// A label value whose pixels count neither in training nor in evaluation [default: none]
+    #[arg(long, value_name = "V", help_heading = "Data")]
+    pub(super) ignore_value: Option<f32>,
+    /// Where to test without a test volume: `y` trains on the first half of the rows and tests on the second.
+    #[arg(long, value_name = "AXIS", help_heading = "Data", conflicts_with = "test_raw")]
+    pub(super) split: Option<Split>,
+    /// Images of a test volume of its own [default: --split y]
+    #[arg(long, value_name = "PATH", requires = "test_labels", help_heading = "Data")]
+    pub(super) test_raw: Option<PathBuf>,
+    /// Labels of --test-raw.
+    #[arg(long, value_name = "PATH", requires = "test_raw", help_heading = "Data")]
+    pub(super) test_labels: Option<PathBuf>,
+    /// Size of the phantom in sections, rows and columns [default: 8x512x512]
+    #[arg(long, value_name = "ZxYxX", value_parser = parse_shape, conflicts_with = "raw", help_heading = "Data")]
+    pub(super) phantom_shape: Option<[usize; 3]>,
+}
+
+/// Where to cut a volume in a training and a test region.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Split {
+    /// Halfway along the rows.
+    Y,
+}
+
+fn parse_shape(text: &str) -> std::result::Result<[usize; 3], String> {
+    let sides: Vec<usize> = text.split('x').filter_map(|s| s.trim().parse().ok()).collect();
+    match sides[..] {
+        [z, y, x] if z > 0 && y > 0 && x > 0 && text.split('x').count() == 3 => Ok([z, y, x]),
+        _ => Err("give sections, rows and columns, such as 8x512x512".into()),
+    }
+}
+
+/// The phantom's size when none is given: trains within minutes on two cores.
+const PHANTOM_SHAPE: [usize; 3] = [8, 512, 512];
+
+impl DataArgs {
+    /// Takes from `file` what was not given.
+    fn or(self, file: Self) -> Self {
+        Self {
+            raw: self.raw.or(file.raw),
+            labels: self.labels.or(file.labels),
+            label_value: self.label_value.or(file.label_value),
+            ignore_value: self.ignore_value.or(file.ignore_value),
+            split: self.split.or(file.split),
+            test_raw: self.test_raw.or(file.test_raw),
+            test_labels: self.test_labels.or(file.test_labels),
+            phantom_shape: self.phantom_shape.or(file.phantom_shape),
+        }
+    }
+
+    /// Paths made absolute, so that a run goes on from any folder.
+    fn source(&self) -> Result<DataSource> {
+        let absolute = |path: &Option<PathBuf>| -> Result<Option<PathBuf>> {
+            let Some(path) = path else { return Ok(None) };
+            let absolute = std::path::absolute(path);
+            absolute.map(Some).map_err(|e| Error::io(path, "can't find the path", e))
+        };
+        if self.raw.is_some() && self.labels.is_none() {
+            return Err(Error::Usage(
+                "--raw needs --labels: they stand in for the annotator and judge the result".into(),
+            ));
+        }
+        let phantom_shape = self.raw.is_none().then(|| self.phantom_shape.unwrap_or(PHANTOM_SHAPE));
+        Ok(DataSource {
+            raw: absolute(&self.raw)?,
+            labels: absolute(&self.labels)?,
+            label_value: self.label_value,
+            ignore_value: self.ignore_value,
+            test_raw: absolute(&self.test_raw)?,
+            test_labels: absolute(&self.test_labels)?,
+            phantom_shape,
+        })
+    }
+}
+
+/// Images, labels and the two regions of an experiment.
+pub(super) struct OpenData {
+    pub(super) train_raw: Arc<dyn Volume>,
+    pub(super) train_labels: CachedLabels,
+    pub(super) train_region: Region,
+    pub(super) test_raw: Arc<dyn Volume>,
+    pub(super) test_labels: CachedLabels,
+    pub(super) test_region: Region,
+    pub(super) warnings: Vec<String>,
+}
+
+/// Sections of labels kept in memory.
+const CACHED_LABELS: usize = 2;
+
+/// Opens and checks all volumes of an experiment.
+pub(super) fn open_data(source: &DataSource, seed: u64) -> Result<OpenData> {
+    let options = LabelOptions { value: source.label_value, ignore: source.ignore_value };
+    let mut warnings = Vec::new();
+    let mut open = |raw: &Path, labels: &Path| -> Result<(Arc<dyn Volume>, LabelVolume)> {
+        let pair = pair(open_raw(raw)?, open_labels(labels, options)?)?;
+        pair.labels.require_foreground()?;
+        warnings.extend(pair.warnings);
+        Ok((Arc::from(pair.raw), pair.labels))
+    };
+    let (train_raw, train_labels, second_labels) = match (&source.raw, &source.labels) {
+        (Some(raw), Some(labels)) => {
+            let (raw, train) = open(raw, labels)?;
+            let again = open_labels(labels, options)?;
+            (raw, train, again)
+        }
+        (Some(_), None) => return Err(Error::Usage("--raw needs --labels".into())),
+        _ => {
+            let phantom = || Phantom::pair(source.phantom_shape.unwrap_or(PHANTOM_SHAPE), seed);
+            let pair = phantom()?;
+            (Arc::from(pair.raw), pair.labels, phantom()?.labels)
+        }
+    };
+    let shape = train_raw.shape();
+    let (train_region, test_raw, test_labels, test_region) =
+        match (&source.test_raw, &source.test_labels) {
+            (Some(raw), Some(labels)) => {
+                let (raw, labels) = open(raw, labels)?;
+                let region = Region::whole(raw.shape());
+                (Region::whole(shape), raw, labels, region)
+            }
+            _ => {
+                let (train, test) = Region::split_y(shape);
+                (train, Arc::clone(&train_raw), second_labels, test)
+            }
+        };
+    Ok(OpenData {
+        train_raw,
+        train_labels: CachedLabels::new(train_labels, CACHED_LABELS),
+        train_region,
+        test_raw,
+        test_labels: CachedLabels::new(test_labels, CACHED_LABELS),
+        test_region,
+        warnings,
+    })
+}
+
+/// Which settings to start from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Preset {
+    /// A small network and short trainings: minutes on two cores.
+    Quick,
+    /// The paper's numbers.
+    Paper,
+}
+
+/// The settings of an experiment, as options or as `config.toml`.
+#[derive(Clone, Debug, Default, PartialEq, clap::Args, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct ExperimentArgs {
+    /// `--strategy`; commands differ in whether they take one or several.
+    #[arg(skip)]
+    pub(super) strategy: Option<String>,
+    /// Only in files: askem segments foreground from background.
+    #[arg(skip)]
+    classes: Option<usize>,
+    /// Set by `train`, and in files: epochs of the strategy `full`.
+    #[arg(skip)]
+    pub(super) full_epochs: Option<usize>,
+    /// Settings to start from [default: paper]
+    #[arg(long, help_heading = "Experiment")]
+    preset: Option<Preset>,
+    /// Decides everything random [default: 0]
+    #[arg(long, value_name = "N", help_heading = "Experiment")]
+    seed: Option<u64>,
+    /// Patches labelled at the start, drawn from the pool [default: 20]
+    #[arg(long, value_name = "PATCHES", help_heading = "Experiment")]
+    initial: Option<usize>,
+    /// Patches that may be labelled [default: 2000; quick: 300]
+    #[arg(long, value_name = "PATCHES", help_heading = "Experiment")]
+    pool: Option<usize>,
+    /// Patches labelled per iteration [default: 20]
+    #[arg(long, value_name = "PATCHES", help_heading = "Experiment")]
+    query: Option<usize>,
+    /// Iterations after the initial training [default: 25; quick: 4]
+    #[arg(long, value_name = "N", help_heading = "Experiment")]
+    iterations: Option<usize>,
+    /// Epochs of the initial training [default: 500; quick: 60]
+    #[arg(long, value_name = "N", help_heading = "Training")]
+    pub(super) epochs: Option<usize>,
+    /// Epochs of each later training [default: 200; quick: 25]
+    #[arg(long, value_name = "N", help_heading = "Training")]
+    finetune_epochs: Option<usize>,
+    /// Adam's learning rate in the initial training [default: 0.001]
+    #[arg(long, value_name = "RATE", help_heading = "Training")]
+    lr: Option<f64>,
+    /// Adam's learning rate in later trainings [default: 0.0005]
+    #[arg(long, value_name = "RATE", help_heading = "Training")]
+    finetune_lr: Option<f64>,
+    /// Patches per training step [default: 4]
+    #[arg(long, value_name = "PATCHES", help_heading = "Training")]
+    batch_size: Option<usize>,
+    /// Symmetries applied in training, separated by commas [default: flips,turns]
+    #[arg(long, value_name = "flips,turns|none", value_delimiter = ',', help_heading = "Training")]
+    augment: Option<Vec<AugmentKind>>,
+    /// Factors of the loss of background and foreground pixels [default: 1,1]
+    #[arg(long, value_name = "B,F", value_delimiter = ',', help_heading = "Training")]
+    class_weights: Option<Vec<f32>>,
+    /// Side of a patch in pixels, a multiple of 16 [default: 128; quick: 64]
+    #[arg(long, value_name = "PIXELS", help_heading = "Network")]
+    patch: Option<usize>,
+    /// Feature maps of the first level [default: 16; quick: 8]
+    #[arg(long, value_name = "MAPS", help_heading = "Network")]
+    width: Option<usize>,
+    /// Normalisation after each convolution [default: batch]
+    #[arg(long, help_heading = "Network")]
+    norm: Option<Norm>,
+    /// Probability of dropout [default: 0.25]
+    #[arg(long, value_name = "P", help_heading = "Network")]
+    dropout: Option<f32>,
+    /// What dropout sets to zero: feature maps or single values [default: channel]
+    #[arg(long, help_heading = "Network")]
+    dropout_kind: Option<DropoutKind>,
+    /// Dropout passes of the strategy bald [default: 10]
+    #[arg(long, value_name = "N", help_heading = "Selection")]
+    mc_passes: Option<usize>,
+    /// The score of the strategy bald [default: entropy]
+    #[arg(long, help_heading = "Selection")]
+    bald: Option<Bald>,
+    /// What k_means and core_set measure distances between: the bottleneck's spatial mean or all of it [default: mean]
+    #[arg(long, help_heading = "Selection")]
+    embedding: Option<Embedding>,
+}
+
+impl ExperimentArgs {
+    /// Changes what was given.
+    fn apply(&self, config: &mut Config) -> Result<()> {
+        fn set<T: Clone>(target: &mut T, given: &Option<T>) {
+            if let Some(value) = given {
+                *target = value.clone();
+            }
+        }
+        set(&mut config.strategy, &self.strategy);
+        set(&mut config.net.classes, &self.classes);
+        if self.full_epochs.is_some() {
+            config.full_epochs = self.full_epochs;
+        }
+        set(&mut config.seed, &self.seed);
+        set(&mut config.initial, &self.initial);
+        set(&mut config.pool, &self.pool);
+        set(&mut config.query, &self.query);
+        set(&mut config.iterations, &self.iterations);
+        set(&mut config.epochs, &self.epochs);
+        set(&mut config.finetune_epochs, &self.finetune_epochs);
+        set(&mut config.lr, &self.lr);
+        set(&mut config.finetune_lr, &self.finetune_lr);
+        set(&mut config.batch_size, &self.batch_size);
+        set(&mut config.class_weights, &self.class_weights);
+        set(&mut config.patch, &self.patch);
+        set(&mut config.net.width, &self.width);
+        set(&mut config.net.norm, &self.norm);
+        set(&mut config.net.dropout, &self.dropout);
+        set(&mut config.net.dropout_kind, &self.dropout_kind);
+        set(&mut config.mc_passes, &self.mc_passes);
+        set(&mut config.bald, &self.bald);
+        set(&mut config.embedding, &self.embedding);
+        if let Some(kinds) = &self.augment {
+            if kinds.contains(&AugmentKind::None) && kinds.len() > 1 {
+                return Err(Error::Usage("--augment: `none` stands alone".into()));
+            }
+            config.augment = kinds.clone().into();
+        }
+        Ok(())
+    }
+}
+
+/// A file with the same settings as the options; a run directory's `config.toml` is one.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct ConfigFile {
+    #[serde(rename = "askem")]
+    _askem: String,
+    #[serde(rename = "device")]
+    _device: String,
+    data: DataArgs,
+    experiment: ExperimentArgs,
+}
+
+/// Everything that a command line says of an experiment.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Given {
+    pub(super) config_file: Option<PathBuf>,
+    pub(super) data: DataArgs,
+    pub(super) experiment: ExperimentArgs,
+}
+
+impl Given {
+    /// The settings: the preset, changed by the file, changed by the options.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] if they make no experiment.
+    pub(super) fn resolve(self) -> Result<(DataSource, Config)> {
+        let file = match &self.config_file {
+            Some(path) => read_config(path)?,
+            None => ConfigFile::default(),
+        };
+        let mut config = match self.experiment.preset.or(file.experiment.preset) {
+            Some(Preset::Quick) => Config::quick(),
+            Some(Preset::Paper) | None => Config::paper(),
+        };
+        file.experiment.apply(&mut config)?;
+        self.experiment.apply(&mut config)?;
+        config.validate()?;
+        Ok((self.data.or(file.data).source()?, config))
+    }
+}
+
+fn read_config(path: &Path) -> Result<ConfigFile> {
+    let text =
+        std::fs::read_to_string(path).map_err(|e| Error::io(path, "can't read --config", e))?;
+    toml::from_str(&text).map_err(|e| Error::Usage(format!("{}: {e}", path.display())))
+}

@@ -1,0 +1,96 @@
+//! A device with its queue, and what went wrong on it.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use wgpu::PollType;
+
+use super::adapter::Adapter;
+use crate::error::{Error, Result};
+
+/// An open device.
+#[derive(Debug)]
+pub(super) struct Connection {
+    pub(super) device: wgpu::Device,
+    pub(super) queue: wgpu::Queue,
+    pub(super) limits: wgpu::Limits,
+    pub(super) name: String,
+    faults: Arc<Faults>,
+}
+
+/// What the driver said outside of a call's return value. The next call reports it.
+#[derive(Debug, Default)]
+struct Faults {
+    /// The first error since the last look.
+    error: Mutex<Option<String>>,
+    /// Why the device is gone; for good.
+    lost: Mutex<Option<String>>,
+}
+
+/// A fault's text is whole even if a thread that held the lock panicked.
+fn lock(text: &Mutex<Option<String>>) -> std::sync::MutexGuard<'_, Option<String>> {
+    text.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Connection {
+    /// Opens an adapter with all that it can hold.
+    pub(super) fn open(adapter: &Adapter) -> Result<Self> {
+        let limits = adapter.raw.limits();
+        let descriptor = wgpu::DeviceDescriptor {
+            label: Some("askem"),
+            // What the shaders need is in every adapter; times of single steps are a bonus.
+            required_features: adapter.raw.features() & wgpu::Features::TIMESTAMP_QUERY,
+            required_limits: limits.clone(),
+            ..Default::default()
+        };
+        let opened = pollster::block_on(adapter.raw.request_device(&descriptor));
+        let (device, queue) = opened
+            .map_err(|error| Error::Device(format!("{} does not open: {error}", adapter.name())))?;
+        let faults = Arc::new(Faults::default());
+        let sink = Arc::clone(&faults);
+        device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
+            let text = match error {
+                wgpu::Error::OutOfMemory { .. } => {
+                    "out of memory; a smaller batch or patch needs less".into()
+                }
+                error => error.to_string(),
+            };
+            lock(&sink.error).get_or_insert(text);
+        }));
+        let sink = Arc::clone(&faults);
+        device.set_device_lost_callback(move |_, text| {
+            lock(&sink.lost).get_or_insert(text);
+        });
+        Ok(Self { device, queue, limits, name: adapter.name().into(), faults })
+    }
+
+    /// Reports what went wrong since the last look.
+    pub(super) fn check(&self) -> Result<()> {
+        let error = lock(&self.faults.error).take();
+        if let Some(text) = &*lock(&self.faults.lost) {
+            return Err(Error::Device(format!(
+                "{}: the device is lost ({text}); start again, with --device cpu if it recurs",
+                self.name
+            )));
+        }
+        match error {
+            Some(text) => Err(Error::Device(format!("{}: {text}", self.name))),
+            None => Ok(()),
+        }
+    }
+
+    /// Waits for a submission, or for all.
+    pub(super) fn wait(&self, submission: Option<wgpu::SubmissionIndex>) -> Result<()> {
+        let wait = PollType::Wait { submission_index: submission, timeout: None };
+        // wgpu 30 panics where a device is lost while it is polled.
+        let polled = catch_unwind(AssertUnwindSafe(|| self.device.poll(wait)));
+        match polled {
+            Ok(Ok(_)) => self.check(),
+            Ok(Err(error)) => Err(Error::Device(format!("{}: {error}", self.name))),
+            Err(_) => {
+                lock(&self.faults.lost).get_or_insert("while waiting for it".into());
+                self.check()
+            }
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! Whether a device computes what the references define, in well under a second.
+//!
+//! Drivers have bugs that no test of ours on another machine can show. So each device computes
+//! every pass once on small data before it is used. The parity tests are the thorough form.
+
+use askem_kernels::Call;
+use askem_kernels::{
+    adam, bald, batch_norm, concat_channels, confusion, conv_transpose2d, conv2d, cross_entropy,
+    dropout, entropy, global_avg_pool2d, instance_norm, k_center_greedy, k_means, least_confidence,
+    max_pool2d, min_sq_dist, pairwise_sq_dist, patch_sum, relu, softmax,
+};
+
+use crate::device::trial::{self, Style, Trial, Verdict};
+use crate::error::{Error, Result};
+use crate::executor::Executor;
+
+/// Computes every pass on small data and compares with the references.
+///
+/// # Errors
+/// [`Error::Device`] that names the first pass that is wrong, and how.
+pub fn run(executor: &mut dyn Executor) -> Result<()> {
+    let trials: Vec<Trial> = calls()
+        .into_iter()
+        .zip(0..)
+        .map(|(call, seed)| Trial::draw(call, Style::Normal, seed))
+        .collect();
+    let outputs = trial::run(executor, &trials)?;
+    for (trial, written) in trials.iter().zip(&outputs) {
+        let what = match trial.judge(written) {
+            Verdict::Agrees(_) => continue,
+            Verdict::Differs(what) => what,
+            Verdict::Unbounded => format!("{:?}: the test proves nothing", trial.call),
+        };
+        return Err(Error::Device(format!("{} fails the self-test: {what}", executor.name())));
+    }
+    Ok(())
+}
+
+/// Every pass at least once, on sizes that are odd and fill no tile.
+fn calls() -> Vec<Call> {
+    let (n, c, h, w) = (2, 3, 5, 7);
+    let hw = h * w;
+    let mut calls = Vec::new();
+
+    for (kernel, has_bias) in [(3, 1), (1, 0)] {
+        let p = conv2d::Params { n, c_in: c, c_out: 5, h, w, kernel, has_bias };
+        calls.extend([
+            Call::Conv2dForward(p),
+            Call::Conv2dBackwardInput(p),
+            Call::Conv2dBackwardWeight(p),
+            Call::Conv2dBackwardBias(p),
+        ]);
+    }
+    let p = conv_transpose2d::Params { n, c_in: 5, c_out: c, h, w };
+    calls.extend([
+        Call::ConvTranspose2dForward(p),
+        Call::ConvTranspose2dBackwardInput(p),
+        Call::ConvTranspose2dBackwardWeight(p),
+        Call::ConvTranspose2dBackwardBias(p),
+    ]);
+    let p = max_pool2d::Params { n, c, h, w };
+    calls.extend([Call::MaxPool2dForward(p), Call::MaxPool2dBackwardInput(p)]);
+    let p = batch_norm::Params { n, c, hw, eps: 1e-5, momentum: 0.1 };
+    calls.extend([
+        Call::BatchNormStatistics(p),
+        Call::BatchNormForward(p),
+        Call::BatchNormForwardEval(p),
+        Call::BatchNormBackwardWeight(p),
+        Call::BatchNormBackwardInput(p),
+    ]);
+    let p = instance_norm::Params { n, c, hw, eps: 1e-5 };
+    calls.extend([
+        Call::InstanceNormStatistics(p),
+        Call::InstanceNormForward(p),
+        Call::InstanceNormBackwardStatistics(p),
+        Call::InstanceNormBackwardInput(p),
+    ]);
+    let p = relu::Params { len: 301 };
+    calls.extend([Call::ReluForward(p), Call::ReluBackwardInput(p)]);
+    for element in [0, 1] {
+        let p =
+            dropout::Params { n, c, hw, element, layer: 4, threshold: 1 << 30, scale: 4.0 / 3.0 };
+        calls.extend([
+            Call::DropoutMask(p),
+            Call::DropoutForward(p),
+            Call::DropoutBackwardInput(p),
+        ]);
+    }
+    let p = concat_channels::Params { n, c_a: c, c_b: 2, hw };
+    calls.extend([Call::ConcatChannelsForward(p), Call::ConcatChannelsBackwardInput(p)]);
+    let p = softmax::Params { n, c, hw };
+    calls.extend([Call::SoftmaxForward(p), Call::SoftmaxBackwardInput(p)]);
+    let p = cross_entropy::Params { n, c, hw: 700, ignore_label: 255 };
+    calls.extend([
+        Call::CrossEntropyForward(p),
+        Call::CrossEntropyReduce(p),
+        Call::CrossEntropyBackwardInput(p),
+    ]);
+    calls.push(Call::AdamUpdate(adam::Params { len: 301, beta1: 0.9, beta2: 0.999, eps: 1e-8 }));
+
+    calls.push(Call::EntropyForward(entropy::Params { n, c, hw }));
+    calls.push(Call::LeastConfidenceForward(least_confidence::Params { n, c, hw }));
+    let p = bald::Params { n, c, hw, passes: 4 };
+    calls.extend([
+        Call::BaldAccumulate(p),
+        Call::BaldEntropyOfMean(p),
+        Call::BaldMutualInformation(p),
+    ]);
+    calls.push(Call::PatchSumForward(patch_sum::Params { n, hw: 301 }));
+    calls.push(Call::GlobalAvgPool2dForward(global_avg_pool2d::Params { n, c, hw: 301 }));
+
+    let p = pairwise_sq_dist::Params { rows_a: 9, rows_b: 19, dim: 33 };
+    calls.push(Call::PairwiseSqDistForward(p));
+    calls.push(Call::MinSqDistForward(min_sq_dist::Params { rows: 19, centers: 9, dim: 33 }));
+    let p = k_center_greedy::Params { rows: 301, dim: 5, capacity: 8 };
+    calls.extend([Call::KCenterGreedyPick(p), Call::KCenterGreedyUpdate(p)]);
+    let p = k_means::Params { rows: 67, k: 5, dim: 9 };
+    calls.extend([Call::KMeansAssign(p), Call::KMeansUpdate(p)]);
+
+    let p = confusion::Params { len: 301, ignore_label: 255, threshold: 0.5 };
+    calls.push(Call::ConfusionForward(p));
+    calls
+}
+
+#[cfg(test)]
+mod tests {
+    use askem_kernels::SIGNATURES;
+
+    use super::*;
+    use crate::cpu::CpuExecutor;
+
+    #[test]
+    fn every_pass_is_tested() {
+        let tested: Vec<_> = calls().iter().map(|call| call.signature().name).collect();
+        for signature in SIGNATURES {
+            assert!(tested.contains(&signature.name), "{} is not in the self-test", signature.name);
+        }
+    }
+
+    #[test]
+    fn the_cpu_executor_passes() {
+        let mut executor = CpuExecutor::new(Some(2)).expect("two threads start");
+        run(&mut executor).expect("the fast forms agree with the references");
+    }
+
+    /// An executor that computes correctly and then spoils one bit of the results.
+    struct Spoiler(CpuExecutor);
+
+    impl Executor for Spoiler {
+        fn name(&self) -> String {
+            "spoiler".into()
+        }
+        fn prepare(&mut self, plan: crate::plan::Plan) -> Result<crate::executor::PlanId> {
+            self.0.prepare(plan)
+        }
+        fn plan(&self, id: crate::executor::PlanId) -> &crate::plan::Plan {
+            self.0.plan(id)
+        }
+        fn release(&mut self, id: crate::executor::PlanId) {
+            self.0.release(id);
+        }
+        fn write(
+            &mut self,
+            id: crate::executor::PlanId,
+            buffer: crate::plan::BufferId,
+            data: &[u32],
+        ) -> Result<()> {
+            self.0.write(id, buffer, data)
+        }
+        fn read(
+            &mut self,
+            id: crate::executor::PlanId,
+            buffer: crate::plan::BufferId,
+            data: &mut [u32],
+        ) -> Result<()> {
+            self.0.read(id, buffer, data)?;
+            if self.0.plan(id).buffers[buffer.index()].name.contains("conv2d::forward: y") {
+                let middle = data.len() / 2;
+                data[middle] ^= 1 << 16;
+            }
+            Ok(())
+        }
+        fn run(&mut self, id: crate::executor::PlanId, section: &str) -> Result<()> {
+            self.0.run(id, section)
+        }
+    }
+
+    #[test]
+    fn a_wrong_result_is_found_and_named() {
+        let mut executor = Spoiler(CpuExecutor::new(Some(1)).expect("a thread starts"));
+        let error = run(&mut executor).expect_err("a spoiled result fails").to_string();
+        assert!(error.contains("conv2d::forward: y"), "{error}");
+    }
+}

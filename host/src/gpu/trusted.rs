@@ -1,0 +1,36 @@
+//! Compute pipelines without run-time checks: the one unsafe corner of the host.
+//!
+//! By default wgpu clamps every index, bounds every loop and guards every integer division of a
+//! shader. That is right for shaders from strangers and costs much in the inner loops of ours.
+//!
+//! Why ours may go without:
+//! - the text is compiled into this program (`askem-wgsl`), and naga validates it when that crate is built;
+//! - [`PlanBuilder::step`](crate::plan::PlanBuilder::step) refuses a call unless every buffer has exactly the
+//!   length that its parameters imply and no size is zero, so that no index computed from the
+//!   parameters leaves a buffer and no divisor is zero;
+//! - every loop counts to a constant or a parameter, so that it ends;
+//! - indices that come from data (labels, assignments, picks, positions of maxima) are compared
+//!   with their bound in the shaders, as the references do;
+//! - parity tests run every pass on awkward shapes between guards that it can reach (see
+//!   [`set_slack`](super::GpuExecutor::set_slack)), and each device runs a
+//!   [self-test](super::self_test) before it is used.
+#![allow(unsafe_code)]
+
+use askem_wgsl::Entry;
+
+/// The shader module of a pass, with the checks left out.
+pub(super) fn shader_module(
+    device: &wgpu::Device,
+    label: &str,
+    entry: &Entry,
+) -> wgpu::ShaderModule {
+    let descriptor = wgpu::ShaderModuleDescriptor {
+        label: Some(label),
+        source: wgpu::ShaderSource::Wgsl(entry.source.into()),
+    };
+    // SAFETY: `Entry` values exist only in `askem-wgsl`, and the module's text above says why its
+    // shaders stay within their buffers, end their loops and never divide by zero.
+    unsafe {
+        device.create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked())
+    }
+}

@@ -1,0 +1,7 @@
+//! The `askem` program; see [`askem::cli`].
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    askem::cli::main()
+}

@@ -1,0 +1,242 @@
+//! A network on a device: its values and its prepared plans.
+
+use std::collections::HashMap;
+
+use crate::error::Result;
+use crate::executor::{Executor, PlanId};
+use crate::plan::{BufferId, PlanBuilder};
+use crate::unet::{
+    AdamOptions, ForwardPlan, McPlan, Output, TrainingPlan, UNet, Weights, forward_plan, mc_plan,
+    training_plan,
+};
+
+/// Adam's memory of past gradients, laid out as the parameters.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Moments {
+    /// Decayed mean of the gradients.
+    pub first: Vec<f32>,
+    /// Decayed mean of their squares.
+    pub second: Vec<f32>,
+}
+
+/// Patches per batch when scoring and predicting: enough to keep a device busy.
+pub const SCORE_BATCH: usize = 16;
+
+/// A network on a device.
+pub struct Model {
+    executor: Box<dyn Executor>,
+    net: UNet,
+    patch: usize,
+    state: PlanId,
+    parameters: BufferId,
+    statistics: Option<BufferId>,
+    moments: (BufferId, BufferId),
+    sizes: (usize, usize),
+    training: HashMap<usize, (PlanId, TrainingPlan)>,
+    forward: HashMap<Vec<Output>, (PlanId, ForwardPlan)>,
+    mc: HashMap<usize, (PlanId, McPlan)>,
+}
+
+/// Scores of one batch under dropout, each the sum over a patch, in nats.
+#[derive(Clone, Debug, PartialEq)]
+pub struct McScores {
+    /// Entropy of the mean prediction.
+    pub entropy: Vec<f32>,
+    /// What of it comes from disagreement between passes.
+    pub mutual_information: Vec<f32>,
+}
+
+impl Model {
+    /// Puts a network for square patches on a device. All values are zero until
+    /// [`set_weights`](Self::set_weights).
+    ///
+    /// # Errors
+    /// If the sizes make no network, or the device refuses.
+    pub fn new(mut executor: Box<dyn Executor>, net: UNet, patch: usize) -> Result<Self> {
+        net.validate()?;
+        net.validate_patch(patch)?;
+        let sizes = (net.parameters().len, net.statistics().len);
+        let mut b = PlanBuilder::new("state", "none");
+        let parameters = b.shared("parameters", sizes.0).buffer;
+        let statistics = (sizes.1 > 0).then(|| b.shared("statistics", sizes.1).buffer);
+        let first = b.shared("first moment", sizes.0).buffer;
+        let second = b.shared("second moment", sizes.0).buffer;
+        let state = executor.prepare(b.build())?;
+        Ok(Self {
+            executor,
+            net,
+            patch,
+            state,
+            parameters,
+            statistics,
+            moments: (first, second),
+            sizes,
+            training: HashMap::new(),
+            forward: HashMap::new(),
+            mc: HashMap::new(),
+        })
+    }
+
+    /// The network.
+    pub fn net(&self) -> &UNet {
+        &self.net
+    }
+
+    /// The side of a patch in pixels.
+    pub fn patch(&self) -> usize {
+        self.patch
+    }
+
+    /// The device.
+    pub fn executor(&mut self) -> &mut dyn Executor {
+        &mut *self.executor
+    }
+
+    /// What the network runs on.
+    pub fn device_name(&self) -> String {
+        self.executor.name()
+    }
+
+    fn get(&mut self, plan: PlanId, buffer: BufferId, len: usize) -> Result<Vec<f32>> {
+        let mut out = vec![0.0_f32; len];
+        self.executor.read(plan, buffer, bytemuck::cast_slice_mut(&mut out))?;
+        Ok(out)
+    }
+
+    fn put(&mut self, plan: PlanId, buffer: BufferId, values: &[f32]) -> Result<()> {
+        self.executor.write(plan, buffer, bytemuck::cast_slice(values))
+    }
+
+    /// Copies the values from the device.
+    pub fn weights(&mut self) -> Result<Weights> {
+        let parameters = self.get(self.state, self.parameters, self.sizes.0)?;
+        let statistics = match self.statistics {
+            Some(buffer) => self.get(self.state, buffer, self.sizes.1)?,
+            None => Vec::new(),
+        };
+        Ok(Weights { parameters, statistics })
+    }
+
+    /// Copies values to the device.
+    pub fn set_weights(&mut self, weights: &Weights) -> Result<()> {
+        self.put(self.state, self.parameters, &weights.parameters)?;
+        match self.statistics {
+            Some(buffer) => self.put(self.state, buffer, &weights.statistics),
+            None => Ok(()),
+        }
+    }
+
+    /// Copies Adam's moments from the device.
+    pub fn moments(&mut self) -> Result<Moments> {
+        let first = self.get(self.state, self.moments.0, self.sizes.0)?;
+        let second = self.get(self.state, self.moments.1, self.sizes.0)?;
+        Ok(Moments { first, second })
+    }
+
+    /// Copies Adam's moments to the device.
+    pub fn set_moments(&mut self, moments: &Moments) -> Result<()> {
+        self.put(self.state, self.moments.0, &moments.first)?;
+        self.put(self.state, self.moments.1, &moments.second)
+    }
+
+    /// Forgets all past gradients, as at the start of a training.
+    pub fn clear_moments(&mut self) -> Result<()> {
+        let zeros = vec![0.0; self.sizes.0];
+        self.put(self.state, self.moments.0, &zeros)?;
+        self.put(self.state, self.moments.1, &zeros)
+    }
+
+    /// One optimiser step on `labels.len() / patch^2` patches. `keys` are the samples' dropout
+    /// keys and `adam_step` is Adam's `[step size, second-moment correction]`.
+    pub fn train_step(
+        &mut self,
+        x: &[f32],
+        labels: &[u32],
+        keys: &[u64],
+        class_weights: &[f32],
+        adam_step: [f32; 2],
+    ) -> Result<()> {
+        let n = keys.len();
+        if !self.training.contains_key(&n) {
+            let plan = training_plan(&self.net, n, self.patch, self.patch, AdamOptions::default());
+            let id = self.executor.prepare(plan.plan.clone())?;
+            self.training.insert(n, (id, plan));
+        }
+        let (id, plan) = &self.training[&n];
+        let executor = &mut *self.executor;
+        executor.write(*id, plan.x, bytemuck::cast_slice(x))?;
+        executor.write(*id, plan.labels, labels)?;
+        executor.write(*id, plan.class_weights, bytemuck::cast_slice(class_weights))?;
+        executor.write(*id, plan.step, bytemuck::cast_slice(&adam_step))?;
+        if let Some(buffer) = plan.keys {
+            executor.write(*id, buffer, &words(keys))?;
+        }
+        executor.run(*id, "step")
+    }
+
+    /// The mean loss of the last training step with `n` patches.
+    pub fn loss(&mut self, n: usize) -> Result<f32> {
+        let (id, buffer) = {
+            let (id, plan) = &self.training[&n];
+            (*id, plan.loss)
+        };
+        Ok(self.get(id, buffer, 1)?[0])
+    }
+
+    /// A forward pass without dropout over at most [`SCORE_BATCH`] patches; one vector per
+    /// wanted output, for the given patches only.
+    pub fn forward(&mut self, x: &[f32], outputs: &[Output]) -> Result<Vec<Vec<f32>>> {
+        let count = x.len() / (self.patch * self.patch);
+        if !self.forward.contains_key(outputs) {
+            let plan = forward_plan(&self.net, SCORE_BATCH, self.patch, self.patch, outputs);
+            let id = self.executor.prepare(plan.plan.clone())?;
+            self.forward.insert(outputs.to_vec(), (id, plan));
+        }
+        let (id, plan) = &self.forward[outputs];
+        let id = *id;
+        let wanted: Vec<(BufferId, usize)> = plan
+            .outputs
+            .iter()
+            .map(|&(_, b)| (b, plan.plan.buffers[b.index()].len / SCORE_BATCH * count))
+            .collect();
+        self.executor.write(id, plan.x, bytemuck::cast_slice(x))?;
+        self.executor.run(id, "forward")?;
+        wanted.into_iter().map(|(buffer, len)| self.get(id, buffer, len)).collect()
+    }
+
+    /// Passes under dropout over at most [`SCORE_BATCH`] patches: `keys[t]` holds the samples'
+    /// dropout keys of pass `t`.
+    pub fn mc_dropout(&mut self, x: &[f32], keys: &[Vec<u64>]) -> Result<McScores> {
+        let count = x.len() / (self.patch * self.patch);
+        let passes = keys.len();
+        if !self.mc.contains_key(&passes) {
+            let plan = mc_plan(&self.net, SCORE_BATCH, self.patch, self.patch, passes);
+            let id = self.executor.prepare(plan.plan.clone())?;
+            self.mc.insert(passes, (id, plan));
+        }
+        let (id, plan) = &self.mc[&passes];
+        let id = *id;
+        let (entropy, mutual_information) = (plan.entropy, plan.mutual_information);
+        let executor = &mut *self.executor;
+        for buffer in [plan.sum_p, plan.sum_entropy] {
+            executor.write(id, buffer, &vec![0; plan.plan.buffers[buffer.index()].len])?;
+        }
+        executor.write(id, plan.x, bytemuck::cast_slice(x))?;
+        for pass in keys {
+            if let Some(buffer) = plan.keys {
+                executor.write(id, buffer, &words(pass))?;
+            }
+            executor.run(id, "pass")?;
+        }
+        executor.run(id, "finish")?;
+        Ok(McScores {
+            entropy: self.get(id, entropy, count)?,
+            mutual_information: self.get(id, mutual_information, count)?,
+        })
+    }
+}
+
+/// 64-bit keys as a device reads them: the low word first.
+fn words(keys: &[u64]) -> Vec<u32> {
+    keys.iter().flat_map(|&k| [k as u32, (k >> 32) as u32]).collect()
+}

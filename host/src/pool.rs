@@ -1,0 +1,239 @@
+//! The pool: patches that may be labelled, as positions; pixels are read when needed.
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+use std::sync::Arc;
+
+use askem_kernels::rng::{Purpose, below, stream};
+
+use crate::error::{Error, Result};
+use crate::volume::{CachedLabels, CachedVolume, Section, Volume};
+
+/// A box of a volume, in sections, rows and columns.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Region {
+    /// Sections.
+    pub z: Range<usize>,
+    /// Rows.
+    pub y: Range<usize>,
+    /// Columns.
+    pub x: Range<usize>,
+}
+
+impl Region {
+    /// The whole of a volume of this shape.
+    pub fn whole([z, y, x]: [usize; 3]) -> Self {
+        Self { z: 0..z, y: 0..y, x: 0..x }
+    }
+
+    /// Two halves along `y`: the first rows, the last rows.
+    pub fn split_y(shape: [usize; 3]) -> (Self, Self) {
+        let middle = shape[1] / 2;
+        let whole = Self::whole(shape);
+        let first = Self { y: 0..middle, ..whole.clone() };
+        let second = Self { y: middle..shape[1], ..whole };
+        (first, second)
+    }
+
+    /// Rows.
+    pub fn height(&self) -> usize {
+        self.y.len()
+    }
+
+    /// Columns.
+    pub fn width(&self) -> usize {
+        self.x.len()
+    }
+
+    /// Number of places where a patch fits.
+    pub fn positions(&self, patch: usize) -> u64 {
+        let fits = |side: usize| (side + 1).saturating_sub(patch) as u64;
+        self.z.len() as u64 * fits(self.height()) * fits(self.width())
+    }
+
+    /// Refuses a patch that does not fit.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] with both sizes; `what` names the region.
+    pub fn require_patch(&self, patch: usize, what: &str) -> Result<()> {
+        if self.positions(patch) > 0 {
+            return Ok(());
+        }
+        Err(Error::Usage(format!(
+            "--patch {patch}: the {what} region is only {} x {} pixels (rows x columns); choose a smaller patch or a larger volume",
+            self.height(),
+            self.width()
+        )))
+    }
+}
+
+/// The upper left corner of a patch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Position {
+    /// Section.
+    pub z: usize,
+    /// First row.
+    pub y: usize,
+    /// First column.
+    pub x: usize,
+}
+
+/// `count` different patches of a region at random places, ordered by position.
+///
+/// # Errors
+/// [`Error::Usage`] if the patch does not fit or there are fewer places than asked for.
+pub fn draw_pool(region: &Region, patch: usize, count: usize, seed: u64) -> Result<Vec<Position>> {
+    region.require_patch(patch, "training")?;
+    let places = region.positions(patch);
+    if count as u64 > places {
+        return Err(Error::Usage(format!(
+            "--pool {count}: the training region has only {places} different patches of {patch} x {patch}; choose a smaller pool"
+        )));
+    }
+    // Floyd's draw: as many random numbers as patches, whatever the number of places.
+    let mut rng = stream(seed, Purpose::Pool, 0, 0);
+    let mut chosen = BTreeSet::new();
+    for last in places - count as u64..places {
+        let place = below(&mut rng, last + 1);
+        if !chosen.insert(place) {
+            chosen.insert(last);
+        }
+    }
+    let columns = (region.width() - patch + 1) as u64;
+    let rows = (region.height() - patch + 1) as u64;
+    Ok(chosen
+        .into_iter()
+        .map(|place| Position {
+            z: region.z.start + (place / (rows * columns)) as usize,
+            y: region.y.start + (place / columns % rows) as usize,
+            x: region.x.start + (place % columns) as usize,
+        })
+        .collect())
+}
+
+/// Grey values as the network takes them: `(value - mean) / deviation`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Scaling {
+    /// Mean of the training region.
+    pub mean: f64,
+    /// Standard deviation of the training region.
+    pub deviation: f64,
+}
+
+impl Scaling {
+    /// Mean and standard deviation of a region, read section by section.
+    ///
+    /// # Errors
+    /// If a section cannot be read, or all pixels have one value.
+    pub fn measure(raw: &dyn Volume, region: &Region) -> Result<Self> {
+        let (mut count, mut mean, mut squares) = (0.0_f64, 0.0_f64, 0.0_f64);
+        for z in region.z.clone() {
+            let section = raw.read_section(z)?;
+            for y in region.y.clone() {
+                let row = &section.pixels[y * section.width..][region.x.clone()];
+                // Welford's update by rows: exact enough for any offset.
+                let n = row.len() as f64;
+                let row_mean = row.iter().map(|&v| f64::from(v)).sum::<f64>() / n;
+                let row_squares: f64 = row.iter().map(|&v| (f64::from(v) - row_mean).powi(2)).sum();
+                let delta = row_mean - mean;
+                squares += row_squares + delta * delta * count * n / (count + n);
+                mean += delta * n / (count + n);
+                count += n;
+            }
+        }
+        let deviation = (squares / count).sqrt();
+        if !deviation.is_finite() || deviation <= 0.0 {
+            return Err(Error::Input(format!(
+                "the training region has the same grey value {mean} everywhere (or values that are not numbers); check that --raw names the images"
+            )));
+        }
+        Ok(Self { mean, deviation })
+    }
+
+    /// One scaled value.
+    pub fn apply(&self, value: f32) -> f32 {
+        ((f64::from(value) - self.mean) / self.deviation) as f32
+    }
+}
+
+/// Sections kept by a reader: patches are visited in order of their section.
+const CACHED_SECTIONS: usize = 2;
+
+/// A region of a raw volume, read as scaled patches.
+pub struct PatchReader {
+    raw: CachedVolume<Arc<dyn Volume>>,
+    /// What of the volume is used.
+    pub region: Region,
+    /// How grey values are scaled.
+    pub scaling: Scaling,
+}
+
+impl PatchReader {
+    /// Reads `region` of `raw`.
+    pub fn new(raw: Arc<dyn Volume>, region: Region, scaling: Scaling) -> Self {
+        Self { raw: CachedVolume::new(raw, CACHED_SECTIONS), region, scaling }
+    }
+
+    /// The section, unscaled.
+    pub fn section(&self, z: usize) -> Result<Arc<Section>> {
+        self.raw.section(z)
+    }
+
+    /// Appends the scaled pixels of a patch.
+    pub fn read(&self, at: Position, patch: usize, out: &mut Vec<f32>) -> Result<()> {
+        let section = self.raw.section(at.z)?;
+        for y in at.y..at.y + patch {
+            let row = &section.pixels[y * section.width + at.x..][..patch];
+            out.extend(row.iter().map(|&v| self.scaling.apply(v)));
+        }
+        Ok(())
+    }
+}
+
+/// The labels of a patch, `patch * patch` of [`crate::volume::LabelVolume::read_labels`]'s values.
+pub fn read_labels(labels: &CachedLabels, at: Position, patch: usize) -> Result<Vec<u8>> {
+    let width = labels.inner().shape()[2];
+    let section = labels.section(at.z)?;
+    let rows = (at.y..at.y + patch).flat_map(|y| &section[y * width + at.x..][..patch]);
+    Ok(rows.copied().collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::volume::ArrayVolume;
+
+    #[test]
+    fn a_full_pool_is_every_place_once() {
+        let region = Region { z: 1..3, y: 2..20, x: 5..23 };
+        let count = region.positions(16) as usize;
+        assert_eq!(count, 2 * 3 * 3);
+        let pool = draw_pool(&region, 16, count, 3).unwrap();
+        let unique: BTreeSet<_> = pool.iter().collect();
+        assert_eq!(unique.len(), count);
+        assert!(pool.iter().all(|p| region.z.contains(&p.z)
+            && (2..=4).contains(&p.y)
+            && (5..=7).contains(&p.x)));
+        assert!(pool.is_sorted());
+    }
+
+    #[test]
+    fn a_pool_beyond_the_places_is_refused() {
+        let region = Region { z: 0..1, y: 0..17, x: 0..17 };
+        assert!(draw_pool(&region, 16, 4, 0).is_ok());
+        let message = draw_pool(&region, 16, 5, 0).unwrap_err().to_string();
+        assert!(message.contains("only 4 different patches"), "{message}");
+        assert!(draw_pool(&region, 32, 1, 0).is_err());
+    }
+
+    #[test]
+    fn scaling_gives_mean_zero_and_deviation_one() {
+        let pixels: Vec<f32> = (0..600).map(|i| 1e4 + (i * 37 % 101) as f32).collect();
+        let volume = ArrayVolume::new([2, 15, 20], pixels.clone()).unwrap();
+        let scaling = Scaling::measure(&volume, &Region::whole([2, 15, 20])).unwrap();
+        let scaled: Vec<f64> = pixels.iter().map(|&v| f64::from(scaling.apply(v))).collect();
+        let mean = scaled.iter().sum::<f64>() / 600.0;
+        let square = scaled.iter().map(|v| v * v).sum::<f64>() / 600.0;
+        assert!(mean.abs() < 1e-5 && (square - 1.0).abs() < 1e-5, "{mean} {square}");
+    }
+}

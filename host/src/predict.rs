@@ -1,0 +1,217 @@
+//! Using a trained network: scores and embeddings of patches, segmentations of sections.
+
+use askem_kernels::rng::{Purpose, key};
+
+use crate::error::{Error, Result};
+use crate::model::{Model, SCORE_BATCH};
+use crate::pool::{PatchReader, Position};
+use crate::strategy::Criterion;
+use crate::unet::Output;
+
+/// Called with the number of patches that are done; an error stops the work.
+pub type Advance<'a> = dyn FnMut(usize) -> Result<()> + 'a;
+
+/// Which form of the bottleneck is a patch's embedding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "files", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "files", serde(rename_all = "snake_case"))]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
+pub enum Embedding {
+    /// The mean over space: one number per feature map.
+    Mean,
+    /// All values.
+    Flat,
+}
+
+impl Embedding {
+    fn output(self) -> Output {
+        match self {
+            Self::Mean => Output::EmbeddingMean,
+            Self::Flat => Output::EmbeddingFlat,
+        }
+    }
+}
+
+/// How dropout passes are drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct McOptions {
+    /// Number of passes.
+    pub passes: usize,
+    /// The experiment's seed.
+    pub seed: u64,
+    /// The iteration, so that each has masks of its own.
+    pub iteration: u64,
+}
+
+/// Runs `each` on batches of patches, in order of position.
+fn batches(
+    model: &mut Model,
+    reader: &PatchReader,
+    positions: &[Position],
+    advance: &mut Advance<'_>,
+    mut each: impl FnMut(&mut Model, usize, &[f32]) -> Result<()>,
+) -> Result<()> {
+    let patch = model.patch();
+    let mut x = Vec::with_capacity(SCORE_BATCH * patch * patch);
+    for (batch, at) in positions.chunks(SCORE_BATCH).enumerate() {
+        x.clear();
+        for &position in at {
+            reader.read(position, patch, &mut x)?;
+        }
+        each(model, batch * SCORE_BATCH, &x)?;
+        advance(at.len())?;
+    }
+    Ok(())
+}
+
+/// A score per patch. Results do not depend on how patches are grouped.
+pub fn scores(
+    model: &mut Model,
+    reader: &PatchReader,
+    positions: &[Position],
+    criterion: Criterion,
+    mc: McOptions,
+    advance: &mut Advance<'_>,
+) -> Result<Vec<f32>> {
+    let mut out = Vec::with_capacity(positions.len());
+    let patch_pixels = model.patch() * model.patch();
+    batches(model, reader, positions, advance, |model, first, x| {
+        let scores = match criterion {
+            Criterion::Entropy => model.forward(x, &[Output::Entropy])?.remove(0),
+            Criterion::LeastConfidence => model.forward(x, &[Output::LeastConfidence])?.remove(0),
+            Criterion::BaldEntropy | Criterion::MutualInformation => {
+                let count = x.len() / patch_pixels;
+                let keys: Vec<Vec<u64>> = (0..mc.passes)
+                    .map(|pass| {
+                        let pass = (1 << 63) | (mc.iteration << 32) | pass as u64;
+                        let sample_key = |i| key(mc.seed, Purpose::Dropout, pass, i as u64);
+                        (first..first + count).map(sample_key).collect()
+                    })
+                    .collect();
+                let scores = model.mc_dropout(x, &keys)?;
+                match criterion {
+                    Criterion::BaldEntropy => scores.entropy,
+                    _ => scores.mutual_information,
+                }
+            }
+        };
+        out.extend(scores);
+        Ok(())
+    })?;
+    Ok(out)
+}
+
+/// The embeddings of patches, one after another, and the numbers in each.
+pub fn embeddings(
+    model: &mut Model,
+    reader: &PatchReader,
+    positions: &[Position],
+    embedding: Embedding,
+    advance: &mut Advance<'_>,
+) -> Result<(Vec<f32>, usize)> {
+    let mut out = Vec::new();
+    batches(model, reader, positions, advance, |model, _, x| {
+        out.extend(model.forward(x, &[embedding.output()])?.remove(0));
+        Ok(())
+    })?;
+    let dim = out.len().checked_div(positions.len()).unwrap_or(1);
+    Ok((out, dim.max(1)))
+}
+
+/// The half-overlapping windows that cover `length` pixels; the last one ends at the edge.
+fn window_starts(length: usize, patch: usize) -> Vec<usize> {
+    let mut starts: Vec<usize> = (0..=length - patch).step_by(patch / 2).collect();
+    if starts.last() != Some(&(length - patch)) {
+        starts.push(length - patch);
+    }
+    starts
+}
+
+/// The weight of each pixel of a window: a Gaussian around its centre whose deviation is a
+/// quarter of the side, so that a window's uncertain border counts little.
+fn window_weights(patch: usize) -> Vec<f32> {
+    let deviation = patch as f64 / 4.0;
+    let profile: Vec<f64> = (0..patch)
+        .map(|i| {
+            let distance = (i as f64 + 0.5 - patch as f64 / 2.0) / deviation;
+            (-0.5 * distance * distance).exp()
+        })
+        .collect();
+    profile.iter().flat_map(|y| profile.iter().map(move |x| (y * x) as f32)).collect()
+}
+
+/// Number of windows that [`section_foreground`] evaluates in one section.
+pub fn windows_per_section(reader: &PatchReader, patch: usize) -> usize {
+    let region = &reader.region;
+    window_starts(region.height(), patch).len() * window_starts(region.width(), patch).len()
+}
+
+/// The probability of foreground (of not being class 0) of each pixel of the reader's region
+/// in section `z`, row by row: half-overlapping windows, blended by a Gaussian.
+///
+/// # Errors
+/// If the region is smaller than a patch, a section can't be read, or the network has diverged.
+pub fn section_foreground(
+    model: &mut Model,
+    reader: &PatchReader,
+    z: usize,
+    advance: &mut Advance<'_>,
+) -> Result<Vec<f32>> {
+    let (patch, classes) = (model.patch(), model.net().classes);
+    let region = reader.region.clone();
+    region.require_patch(patch, "test")?;
+    let (height, width) = (region.height(), region.width());
+    let columns = window_starts(width, patch);
+    let positions: Vec<Position> = window_starts(height, patch)
+        .into_iter()
+        .flat_map(|y| columns.iter().map(move |&x| (y, x)))
+        .map(|(y, x)| Position { z, y: region.y.start + y, x: region.x.start + x })
+        .collect();
+    let weights = window_weights(patch);
+    let mut sum = vec![0.0_f32; height * width];
+    let mut total = vec![0.0_f32; height * width];
+    let pixels = patch * patch;
+    batches(model, reader, &positions, advance, |model, first, x| {
+        let p = model.forward(x, &[Output::Probabilities])?.remove(0);
+        for (background, at) in p.chunks(classes * pixels).zip(&positions[first..]) {
+            for row in 0..patch {
+                let place = (at.y - region.y.start + row) * width + at.x - region.x.start;
+                for column in 0..patch {
+                    let i = row * patch + column;
+                    sum[place + column] += weights[i] * (1.0 - background[i]);
+                    total[place + column] += weights[i];
+                }
+            }
+        }
+        Ok(())
+    })?;
+    for (sum, total) in sum.iter_mut().zip(&total) {
+        *sum /= total;
+    }
+    if sum.iter().any(|p| !p.is_finite()) {
+        return Err(Error::Input(format!(
+            "section {z}: the network gives values that are not numbers: it has diverged; lower the learning rate"
+        )));
+    }
+    Ok(sum)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn windows_cover_everything_and_overlap_by_half() {
+        assert_eq!(window_starts(64, 64), [0]);
+        assert_eq!(window_starts(128, 64), [0, 32, 64]);
+        assert_eq!(window_starts(100, 64), [0, 32, 36]);
+    }
+
+    #[test]
+    fn window_weights_are_symmetric_and_largest_inside() {
+        let weights = window_weights(16);
+        assert_eq!(weights[0], weights[255]);
+        assert_eq!(weights[7 * 16 + 8], weights[8 * 16 + 7]);
+        assert!(weights.iter().all(|&w| w > 0.0 && w <= weights[8 * 16 + 8]));
+    }
+}

@@ -1,0 +1,234 @@
+//! Everything that decides an experiment's result, apart from the data.
+
+use crate::error::{Error, Result};
+use crate::predict::Embedding;
+use crate::strategy::Criterion;
+use crate::train::Augment;
+use crate::unet::UNet;
+
+/// Which score stands behind the strategy `bald`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "files", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "files", serde(rename_all = "snake_case"))]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
+#[cfg_attr(feature = "cli", value(rename_all = "snake_case"))]
+pub enum Bald {
+    /// Entropy of the mean prediction, as in the paper.
+    Entropy,
+    /// Mutual information, what the field calls BALD now.
+    MutualInformation,
+}
+
+impl Bald {
+    /// The score.
+    pub fn criterion(self) -> Criterion {
+        match self {
+            Self::Entropy => Criterion::BaldEntropy,
+            Self::MutualInformation => Criterion::MutualInformation,
+        }
+    }
+}
+
+/// The settings of one experiment. [`Config::paper`] holds the paper's numbers.
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "files", derive(serde::Serialize, serde::Deserialize))]
+pub struct Config {
+    /// The selection strategy's name.
+    pub strategy: String,
+    /// Decides everything random.
+    pub seed: u64,
+    /// Patches labelled at the start, drawn from the pool.
+    pub initial: usize,
+    /// Patches in the pool.
+    pub pool: usize,
+    /// Patches labelled per iteration.
+    pub query: usize,
+    /// Iterations after the initial training.
+    pub iterations: usize,
+    /// Epochs of the initial training.
+    pub epochs: usize,
+    /// Epochs of each later training.
+    pub finetune_epochs: usize,
+    /// Epochs of the strategy `full`; none means as many sample-steps as the active strategies take.
+    pub full_epochs: Option<usize>,
+    /// Learning rate of the initial training.
+    pub lr: f64,
+    /// Learning rate of later trainings.
+    pub finetune_lr: f64,
+    /// Side of a patch in pixels.
+    pub patch: usize,
+    /// Patches per training step.
+    pub batch_size: usize,
+    /// Dropout passes of `bald`.
+    pub mc_passes: usize,
+    /// Which score stands behind `bald`.
+    pub bald: Bald,
+    /// Which form of the bottleneck `k_means` and `core_set` use.
+    pub embedding: Embedding,
+    /// Factor of each class's loss.
+    pub class_weights: Vec<f32>,
+    /// Symmetries that training applies.
+    pub augment: Augment,
+    /// The network.
+    #[cfg_attr(feature = "files", serde(flatten))]
+    pub net: UNet,
+}
+
+impl Config {
+    /// The paper's numbers; what it leaves open is said in the project's documentation.
+    pub fn paper() -> Self {
+        Self {
+            strategy: "entropy".into(),
+            seed: 0,
+            initial: 20,
+            pool: 2000,
+            query: 20,
+            iterations: 25,
+            epochs: 500,
+            finetune_epochs: 200,
+            full_epochs: None,
+            lr: 1e-3,
+            finetune_lr: 5e-4,
+            patch: 128,
+            batch_size: 4,
+            mc_passes: 10,
+            bald: Bald::Entropy,
+            embedding: Embedding::Mean,
+            class_weights: vec![1.0, 1.0],
+            augment: Augment { flips: true, turns: true },
+            net: UNet::paper(),
+        }
+    }
+
+    /// A small network and a short training that show the protocol within minutes on two cores.
+    pub fn quick() -> Self {
+        Self {
+            initial: 20,
+            pool: 300,
+            query: 20,
+            iterations: 4,
+            epochs: 60,
+            finetune_epochs: 25,
+            patch: 64,
+            net: UNet { width: 8, ..UNet::paper() },
+            ..Self::paper()
+        }
+    }
+
+    /// Patches times epochs that the active strategies train in all.
+    pub fn sample_steps(&self) -> u64 {
+        let labelled = |iteration: usize| (self.initial + iteration * self.query) as u64;
+        let finetuned: u64 = (1..=self.iterations).map(labelled).sum();
+        let initial = labelled(0).saturating_mul(self.epochs as u64);
+        initial.saturating_add(finetuned.saturating_mul(self.finetune_epochs as u64))
+    }
+
+    /// Epochs of full supervision: as many sample-steps on the whole pool as the active
+    /// strategies take in all, so that the ceiling is not a matter of longer training.
+    pub fn full_epochs(&self) -> usize {
+        let same_effort = || self.sample_steps().div_ceil(self.pool as u64) as usize;
+        self.full_epochs.unwrap_or_else(same_effort)
+    }
+
+    /// Refuses settings that make no experiment, naming the option.
+    ///
+    /// # Errors
+    /// [`Error::Usage`].
+    pub fn validate(&self) -> Result<()> {
+        crate::strategy::by_name(&self.strategy, self.bald.criterion())?;
+        self.net.validate()?;
+        self.net.validate_patch(self.patch)?;
+        let counts = [
+            ("--initial", self.initial),
+            ("--pool", self.pool),
+            ("--epochs", self.epochs),
+            ("--batch-size", self.batch_size),
+            ("--mc-passes", self.mc_passes),
+        ];
+        for (option, value) in counts {
+            if value == 0 {
+                return Err(Error::Usage(format!("{option} 0: give at least 1")));
+            }
+        }
+        if self.iterations > 0 && (self.query == 0 || self.finetune_epochs == 0) {
+            let option = if self.query == 0 { "--query" } else { "--finetune-epochs" };
+            return Err(Error::Usage(format!(
+                "{option} 0: with {} iterations it must be at least 1",
+                self.iterations
+            )));
+        }
+        if self.full_epochs == Some(0) {
+            return Err(Error::Usage("--epochs 0: give at least 1".into()));
+        }
+        if self.strategy == "full" && self.full_epochs.is_some() {
+            // Nothing is drawn from the pool, so nothing can be too large for it.
+            return self.validate_numbers();
+        }
+        if self.initial > self.pool {
+            return Err(Error::Usage(format!(
+                "--initial {}: the pool has only {} patches (--pool)",
+                self.initial, self.pool
+            )));
+        }
+        let wanted = self.iterations.checked_mul(self.query).and_then(|q| q.checked_add(self.initial));
+        if wanted.is_none_or(|wanted| wanted > self.pool) {
+            return Err(Error::Usage(format!(
+                "{} iterations of --query {} after --initial {} need more patches than --pool {} has; lower --iterations or --query, or enlarge the pool",
+                self.iterations, self.query, self.initial, self.pool
+            )));
+        }
+        self.validate_numbers()
+    }
+
+    fn validate_numbers(&self) -> Result<()> {
+        for (option, lr) in [("--lr", self.lr), ("--finetune-lr", self.finetune_lr)] {
+            if !(lr.is_finite() && lr > 0.0) {
+                return Err(Error::Usage(format!("{option} {lr}: give a positive number")));
+            }
+        }
+        if self.class_weights.len() != self.net.classes
+            || !self.class_weights.iter().all(|w| w.is_finite() && *w >= 0.0)
+            || self.class_weights.iter().sum::<f32>() <= 0.0
+        {
+            return Err(Error::Usage(format!(
+                "--class-weights: give {} numbers that are not negative and not all 0",
+                self.net.classes
+            )));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_papers_run_takes_1_4_million_sample_steps() {
+        let config = Config::paper();
+        config.validate().unwrap();
+        assert_eq!(config.sample_steps(), 1_410_000);
+        assert_eq!(config.full_epochs(), 705);
+    }
+
+    #[test]
+    fn nonsense_is_refused_by_the_options_name() {
+        let refuses = |option: &str, change: &dyn Fn(&mut Config)| {
+            let mut config = Config::quick();
+            change(&mut config);
+            let message = config.validate().unwrap_err().to_string();
+            assert!(message.contains(option), "{option}: {message}");
+        };
+        refuses("--initial", &|c| c.initial = c.pool + 1);
+        refuses("--initial", &|c| c.initial = 0);
+        refuses("--pool", &|c| c.iterations = 1000);
+        refuses("--iterations", &|c| c.iterations = usize::MAX);
+        refuses("--patch", &|c| c.patch = 100);
+        refuses("--patch", &|c| c.patch = 0);
+        refuses("--width", &|c| c.net.width = 0);
+        refuses("--dropout", &|c| c.net.dropout = 1.0);
+        refuses("--lr", &|c| c.lr = f64::NAN);
+        refuses("strategy", &|c| c.strategy = "best".into());
+        refuses("--class-weights", &|c| c.class_weights = vec![1.0]);
+    }
+}

@@ -1,0 +1,75 @@
+//! Pictures of what a run found: learning curves and segmentations.
+//!
+//! A figure is described once, as SVG. The PNG beside it is that SVG drawn in pure Rust with a font that
+//! is part of the program, so both show the same and no machine needs fonts installed.
+
+use crate::{Error, Result};
+use std::path::Path;
+
+pub mod curve;
+pub mod overlay;
+
+pub use curve::{Curve, learning_curve, learning_curve_svg};
+pub use overlay::{segmentation_overlay, write_overlay};
+
+/// Colours that people with any colour vision tell apart: those of Okabe and Ito, darkest contrast
+/// first, without the yellow that is lost on white paper.
+///
+/// Source: M. Okabe and K. Ito, "Color Universal Design", 2008, <https://jfly.uni-koeln.de/color/>.
+pub const PALETTE: [&str; 7] =
+    ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"];
+
+/// The fonts a viewer should try. The PNG is drawn with the one that is built in.
+const FONTS: &str = "Helvetica, Arial, 'Liberation Sans', 'DejaVu Sans', sans-serif";
+
+/// Draws an SVG text as PNG, `scale` pixels per unit.
+///
+/// Errors: [`Error::Input`] where the SVG is not one.
+pub fn rasterize(svg: &str, scale: f32) -> Result<Vec<u8>> {
+    use resvg::{tiny_skia, usvg};
+    let mut options = usvg::Options::default();
+    let fonts = options.fontdb_mut();
+    fonts.load_font_data(epaint_default_fonts::UBUNTU_LIGHT.to_vec());
+    let family = fonts.faces().next().and_then(|face| face.families.first().cloned());
+    if let Some((family, _)) = family {
+        fonts.set_sans_serif_family(family);
+    }
+    let failed = |what: &str| Error::Input(format!("a figure could not be drawn: {what}"));
+    let tree = usvg::Tree::from_str(svg, &options).map_err(|e| failed(&e.to_string()))?;
+    let size = tree.size();
+    let side = |length: f32| (length * scale).ceil().clamp(1.0, 16384.0) as u32;
+    let mut pixels = tiny_skia::Pixmap::new(side(size.width()), side(size.height()))
+        .ok_or_else(|| failed("it has no size"))?;
+    let transform = tiny_skia::Transform::from_scale(scale, scale);
+    resvg::render(&tree, transform, &mut pixels.as_mut());
+    pixels.encode_png().map_err(|e| failed(&e.to_string()))
+}
+
+/// Writes a file under a temporary name and gives it its own when it is complete.
+fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let temporary = path.with_file_name(format!(".{name}.{}.partial", std::process::id()));
+    let written =
+        std::fs::write(&temporary, bytes).and_then(|()| std::fs::rename(&temporary, path));
+    written.map_err(|e| {
+        let _ = std::fs::remove_file(&temporary);
+        Error::io(path, "writing it", e)
+    })
+}
+
+/// A text with the characters that mean something in XML replaced, and those that XML forbids left
+/// out.
+fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            c if c.is_control() => escaped.push(' '),
+            c => escaped.push(c),
+        }
+    }
+    escaped
+}

@@ -1,0 +1,304 @@
+//! Training: shuffled, augmented batches, Adam, and a state to go on from.
+
+use std::ops::ControlFlow;
+
+use askem_kernels::rng::{Purpose, Rng, key, shuffle, stream};
+
+use crate::error::Result;
+use crate::model::{Model, Moments};
+use crate::unet::{AdamOptions, Weights};
+
+/// Labelled patches, kept in memory.
+#[derive(Clone, Debug)]
+pub struct Dataset {
+    patch: usize,
+    x: Vec<f32>,
+    labels: Vec<u8>,
+}
+
+impl Dataset {
+    /// An empty set of square patches.
+    pub fn new(patch: usize) -> Self {
+        Self { patch, x: Vec::new(), labels: Vec::new() }
+    }
+
+    /// Adds a patch: normalised grey values and labels (255 is ignored), `patch * patch` each.
+    ///
+    /// # Panics
+    /// If a length differs.
+    pub fn push(&mut self, x: &[f32], labels: &[u8]) {
+        let pixels = self.patch * self.patch;
+        assert_eq!((x.len(), labels.len()), (pixels, pixels), "one patch of {pixels} pixels");
+        self.x.extend_from_slice(x);
+        self.labels.extend_from_slice(labels);
+    }
+
+    /// Number of patches.
+    pub fn len(&self) -> usize {
+        self.labels.len() / (self.patch * self.patch)
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.labels.is_empty()
+    }
+
+    /// Share of foreground among all labelled (not ignored) pixels.
+    pub fn foreground(&self) -> f64 {
+        let (mut foreground, mut labelled) = (0_u64, 0_u64);
+        for &label in &self.labels {
+            foreground += u64::from(label != 0 && label != 255);
+            labelled += u64::from(label != 255);
+        }
+        if labelled == 0 { 0.0 } else { foreground as f64 / labelled as f64 }
+    }
+
+    fn sample(&self, index: usize) -> (&[f32], &[u8]) {
+        let pixels = self.patch * self.patch;
+        let range = index * pixels..(index + 1) * pixels;
+        (&self.x[range.clone()], &self.labels[range])
+    }
+}
+
+/// Which symmetries of the square training may apply to a patch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "files", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "files", serde(from = "Vec<AugmentKind>", into = "Vec<AugmentKind>"))]
+pub struct Augment {
+    /// Mirror along x.
+    pub flips: bool,
+    /// Turn by quarters.
+    pub turns: bool,
+}
+
+/// A kind of symmetry, as settings list them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "files", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "files", serde(rename_all = "snake_case"))]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
+pub enum AugmentKind {
+    /// Mirrors.
+    Flips,
+    /// Quarter turns.
+    Turns,
+    /// Nothing.
+    None,
+}
+
+impl From<Vec<AugmentKind>> for Augment {
+    fn from(kinds: Vec<AugmentKind>) -> Self {
+        Self {
+            flips: kinds.contains(&AugmentKind::Flips),
+            turns: kinds.contains(&AugmentKind::Turns),
+        }
+    }
+}
+
+impl From<Augment> for Vec<AugmentKind> {
+    fn from(augment: Augment) -> Self {
+        let flips = augment.flips.then_some(AugmentKind::Flips);
+        let turns = augment.turns.then_some(AugmentKind::Turns);
+        let kinds: Self = flips.into_iter().chain(turns).collect();
+        if kinds.is_empty() { vec![AugmentKind::None] } else { kinds }
+    }
+}
+
+/// How to train.
+#[derive(Clone, Debug)]
+pub struct TrainOptions {
+    /// Times every patch is seen.
+    pub epochs: usize,
+    /// Adam's learning rate.
+    pub lr: f64,
+    /// From this epoch on, another learning rate.
+    pub later_lr: Option<(usize, f64)>,
+    /// Patches per step; the last step of an epoch takes what is left.
+    pub batch_size: usize,
+    /// Factor of the loss of each class's pixels.
+    pub class_weights: Vec<f32>,
+    /// Symmetries.
+    pub augment: Augment,
+    /// Decides order, augmentation and dropout.
+    pub seed: u64,
+    /// Which training of the experiment this is; part of every random stream's key.
+    pub iteration: u64,
+}
+
+/// A training between two epochs: what is needed to go on as if nothing had happened.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TrainState {
+    /// Epochs that are done.
+    pub epochs_done: usize,
+    /// The network's values.
+    pub weights: Weights,
+    /// Adam's moments.
+    pub moments: Moments,
+    /// Mean loss of the last epoch done.
+    pub loss: f32,
+}
+
+/// What [`train`] tells after each step.
+#[derive(Clone, Copy, Debug)]
+pub struct Progress {
+    /// Patches in the step.
+    pub samples: usize,
+    /// Epochs finished so far.
+    pub epochs_done: usize,
+    /// Whether an epoch has just ended, so that the state can be saved.
+    pub epoch_ended: bool,
+    /// The epoch's last loss, when it has ended.
+    pub loss: Option<f32>,
+}
+
+/// Trains from the model's present weights, or goes on from `from`.
+///
+/// `observe` is called after each step and may stop the training, which then ends after the
+/// running epoch. Returns epochs done and the mean loss of the last one.
+pub fn train(
+    model: &mut Model,
+    data: &Dataset,
+    options: &TrainOptions,
+    from: Option<&TrainState>,
+    observe: &mut dyn FnMut(&mut Model, Progress) -> Result<ControlFlow<()>>,
+) -> Result<(usize, f32)> {
+    let (mut done, mut loss) = (0, f32::NAN);
+    match from {
+        Some(state) => {
+            model.set_weights(&state.weights)?;
+            model.set_moments(&state.moments)?;
+            (done, loss) = (state.epochs_done, state.loss);
+        }
+        None => model.clear_moments()?,
+    }
+    let pixels = data.patch * data.patch;
+    let steps_per_epoch = data.len().div_ceil(options.batch_size);
+    let mut x = Vec::with_capacity(options.batch_size * pixels);
+    let mut labels = Vec::with_capacity(options.batch_size * pixels);
+    let mut order: Vec<usize> = (0..data.len()).collect();
+    let adam = AdamOptions::default();
+    while done < options.epochs {
+        let position = (options.iteration << 32) | done as u64;
+        order.sort_unstable();
+        shuffle(&mut stream(options.seed, Purpose::Shuffle, position, 0), &mut order);
+        let mut augment = stream(options.seed, Purpose::Augment, position, 0);
+        let lr = match options.later_lr {
+            Some((epoch, lr)) if done >= epoch => lr,
+            _ => options.lr,
+        };
+        // Losses are fetched where they are shown or kept; fetching each would stall a GPU.
+        let last_epoch = done + 1 == options.epochs;
+        let (mut sum, mut count) = (0.0_f64, 0_usize);
+        let mut stop = false;
+        for (index, batch) in order.chunks(options.batch_size).enumerate() {
+            x.clear();
+            labels.clear();
+            let mut keys = Vec::with_capacity(batch.len());
+            for &sample in batch {
+                let (sx, sl) = data.sample(sample);
+                let symmetry = Symmetry::draw(options.augment, augment.next_u32());
+                symmetry.apply(sx, data.patch, |v| x.push(v));
+                symmetry.apply(sl, data.patch, |v| labels.push(u32::from(v)));
+                keys.push(key(options.seed, Purpose::Dropout, position, sample as u64));
+            }
+            let step = adam_step(adam, lr, done * steps_per_epoch + index + 1);
+            model.train_step(&x, &labels, &keys, &options.class_weights, step)?;
+            let epoch_ended = index + 1 == steps_per_epoch;
+            if last_epoch || epoch_ended {
+                sum += f64::from(model.loss(batch.len())?) * batch.len() as f64;
+                count += batch.len();
+            }
+            if epoch_ended {
+                done += 1;
+                loss = (sum / count as f64) as f32;
+            }
+            let progress = Progress {
+                samples: batch.len(),
+                epochs_done: done,
+                epoch_ended,
+                loss: epoch_ended.then_some(loss),
+            };
+            stop |= observe(model, progress)?.is_break();
+        }
+        if stop {
+            break;
+        }
+    }
+    Ok((done, loss))
+}
+
+/// Adam's step size and second-moment correction at step `t`, counted from 1.
+fn adam_step(adam: AdamOptions, lr: f64, t: usize) -> [f32; 2] {
+    let correction = |beta: f32| 1.0 - f64::from(beta).powi(i32::try_from(t).unwrap_or(i32::MAX));
+    [(lr / correction(adam.beta1)) as f32, (1.0 / correction(adam.beta2).sqrt()) as f32]
+}
+
+/// One of the eight symmetries of a square.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Symmetry {
+    flip: bool,
+    turns: u32,
+}
+
+impl Symmetry {
+    fn draw(augment: Augment, bits: u32) -> Self {
+        Self {
+            flip: augment.flips && bits & 1 == 1,
+            turns: if augment.turns { (bits >> 1) & 3 } else { 0 },
+        }
+    }
+
+    /// Hands out the pixels of the transformed patch in row-major order.
+    fn apply<T: Copy>(self, pixels: &[T], side: usize, mut out: impl FnMut(T)) {
+        let last = side - 1;
+        for row in 0..side {
+            for column in 0..side {
+                let (y, mut x) = match self.turns {
+                    0 => (row, column),
+                    1 => (column, last - row),
+                    2 => (last - row, last - column),
+                    _ => (last - column, row),
+                };
+                if self.flip {
+                    x = last - x;
+                }
+                out(pixels[y * side + x]);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn symmetries_are_eight_different_permutations() {
+        let pixels: Vec<u32> = (0..9).collect();
+        let mut seen = std::collections::BTreeSet::new();
+        for bits in 0..8 {
+            let symmetry = Symmetry::draw(Augment { flips: true, turns: true }, bits);
+            let mut out = Vec::new();
+            symmetry.apply(&pixels, 3, |v| out.push(v));
+            let mut sorted = out.clone();
+            sorted.sort_unstable();
+            assert_eq!(sorted, pixels);
+            seen.insert(out);
+        }
+        assert_eq!(seen.len(), 8);
+    }
+
+    #[test]
+    fn no_augmentation_is_the_identity() {
+        let symmetry = Symmetry::draw(Augment { flips: false, turns: false }, u32::MAX);
+        let mut out = Vec::new();
+        symmetry.apply(&[1, 2, 3, 4], 2, |v| out.push(v));
+        assert_eq!(out, [1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn adams_corrections_start_as_the_paper_says() {
+        let [size, correction] = adam_step(AdamOptions::default(), 1e-3, 1);
+        assert!((size - 1e-2).abs() < 1e-6);
+        assert!((correction - 31.622_776).abs() < 1e-3);
+    }
+}

@@ -1,0 +1,715 @@
+//! The network's plans: one training step, scoring, and scoring under dropout.
+
+use askem_kernels::{
+    Call, adam, bald, batch_norm, concat_channels, conv_transpose2d, conv2d, cross_entropy,
+    dropout, entropy, global_avg_pool2d, instance_norm, least_confidence, max_pool2d, patch_sum,
+    relu, softmax,
+};
+
+use super::{Bank, DropoutKind, IGNORE_LABEL, LEVELS, Norm, UNet, Unit, decoder_name};
+use crate::plan::{BufferId, Plan, PlanBuilder, View};
+
+/// PyTorch's `eps` of both normalisations.
+const NORM_EPS: f32 = 1e-5;
+/// PyTorch's `momentum` of the running statistics.
+const NORM_MOMENTUM: f32 = 0.1;
+
+/// One optimiser step: the section `step` is forward, loss, backward and Adam.
+#[derive(Clone, Debug)]
+pub struct TrainingPlan {
+    /// The steps.
+    pub plan: Plan,
+    /// Input `[n, 1, h, w]`, normalised grey values.
+    pub x: BufferId,
+    /// Input `[n, h, w]`, `u32` classes; [`IGNORE_LABEL`] is ignored.
+    pub labels: BufferId,
+    /// Input `[classes]`.
+    pub class_weights: BufferId,
+    /// Input `[n, 2]`, `u32`: the dropout key of each sample, low word first.
+    pub keys: Option<BufferId>,
+    /// Input `[2]`: Adam's step size and second-moment correction, see `askem_kernels::adam`.
+    pub step: BufferId,
+    /// Output `[3]`: mean loss, total weight, its inverse.
+    pub loss: BufferId,
+    /// The shared buffers that hold the network.
+    pub banks: Banks,
+}
+
+/// The shared buffers that hold a network and its training state.
+#[derive(Clone, Copy, Debug)]
+pub struct Banks {
+    /// As [`UNet::parameters`] lays them out.
+    pub parameters: BufferId,
+    /// As [`UNet::statistics`] lays them out; absent with instance norm.
+    pub statistics: Option<BufferId>,
+    /// The parameters' gradients; only in training.
+    pub gradients: Option<BufferId>,
+    /// Adam's first and second moments; only in training.
+    pub moments: Option<(BufferId, BufferId)>,
+}
+
+/// What a forward plan leaves for the host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Output {
+    /// `[n, classes, h, w]`.
+    Probabilities,
+    /// `[n]`: the patch's sum of pixel entropies, in nats.
+    Entropy,
+    /// `[n]`: the patch's sum of largest probabilities.
+    LeastConfidence,
+    /// `[n, c]`: the bottleneck's spatial mean.
+    EmbeddingMean,
+    /// `[n, c, h/16, w/16]`: the bottleneck.
+    EmbeddingFlat,
+}
+
+/// A forward pass without dropout: the section `forward`.
+#[derive(Clone, Debug)]
+pub struct ForwardPlan {
+    /// The steps.
+    pub plan: Plan,
+    /// Input `[n, 1, h, w]`, normalised grey values.
+    pub x: BufferId,
+    /// What was asked for, in that order.
+    pub outputs: Vec<(Output, BufferId)>,
+    /// The shared buffers that hold the network.
+    pub banks: Banks,
+}
+
+/// Dropout passes: run `pass` with fresh keys as often as planned, then `finish`.
+///
+/// `sum_p` and `sum_entropy` must be zero before the first pass.
+#[derive(Clone, Debug)]
+pub struct McPlan {
+    /// The steps.
+    pub plan: Plan,
+    /// Input `[n, 1, h, w]`, normalised grey values.
+    pub x: BufferId,
+    /// Input `[n, 2]`, `u32`: the dropout key of each sample in this pass.
+    pub keys: Option<BufferId>,
+    /// `[n, classes, h, w]`: probabilities summed over passes.
+    pub sum_p: BufferId,
+    /// `[n, h, w]`: pixel entropies summed over passes, in nats.
+    pub sum_entropy: BufferId,
+    /// Output `[n]`: the patch's sum of entropies of the mean (eq. 3 of the paper).
+    pub entropy: BufferId,
+    /// Output `[n]`: the patch's sum of mutual informations.
+    pub mutual_information: BufferId,
+    /// The shared buffers that hold the network.
+    pub banks: Banks,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    Train,
+    Evaluate,
+    McDropout,
+}
+
+/// What a unit's backward pass needs of its forward pass.
+struct SavedUnit {
+    unit: Unit,
+    x: View,
+    conv: View,
+    mean: View,
+    rstd: View,
+    mask: Option<View>,
+    y: View,
+}
+
+struct Saved {
+    encoder: Vec<[SavedUnit; 2]>,
+    indices: Vec<View>,
+    bottleneck: [SavedUnit; 2],
+    /// From the deepest level up: the input of the transposed convolution, the block.
+    decoder: Vec<(View, [SavedUnit; 2])>,
+    features: View,
+}
+
+struct Net<'a> {
+    net: &'a UNet,
+    b: PlanBuilder,
+    mode: Mode,
+    n: usize,
+    h: usize,
+    w: usize,
+    parameter_bank: Bank,
+    statistic_bank: Bank,
+    parameters: View,
+    statistics: Option<View>,
+    gradients: Option<View>,
+    no_bias: View,
+    x: View,
+    keys: Option<View>,
+    /// The bottleneck's output, if it is to be kept for the host.
+    keep_bottleneck: bool,
+}
+
+impl<'a> Net<'a> {
+    fn new(
+        net: &'a UNet,
+        mode: Mode,
+        name: &str,
+        section: &'static str,
+        [n, h, w]: [usize; 3],
+    ) -> Self {
+        let mut b = PlanBuilder::new(format!("{name} {n}x{h}x{w}"), section);
+        let parameter_bank = net.parameters();
+        let statistic_bank = net.statistics();
+        let parameters = b.shared("parameters", parameter_bank.len);
+        let statistics =
+            (statistic_bank.len > 0).then(|| b.shared("statistics", statistic_bank.len));
+        let gradients = (mode == Mode::Train).then(|| b.shared("gradients", parameter_bank.len));
+        let no_bias = b.kept("no bias", 1);
+        let x = b.kept("x", n * h * w);
+        let drops = mode != Mode::Evaluate && net.dropout > 0.0;
+        let keys = drops.then(|| b.kept_uint("dropout keys", 2 * n));
+        Self {
+            net,
+            b,
+            mode,
+            n,
+            h,
+            w,
+            parameter_bank,
+            statistic_bank,
+            parameters,
+            statistics,
+            gradients,
+            no_bias,
+            x,
+            keys,
+            keep_bottleneck: false,
+        }
+    }
+
+    fn banks(&self) -> Banks {
+        Banks {
+            parameters: self.parameters.buffer,
+            statistics: self.statistics.map(|v| v.buffer),
+            gradients: self.gradients.map(|v| v.buffer),
+            moments: None,
+        }
+    }
+
+    fn entry(bank: &Bank, whole: View, name: &str) -> View {
+        let p = bank.get(name).unwrap_or_else(|| panic!("the network has no tensor {name}"));
+        View { buffer: whole.buffer, offset: p.offset, len: p.len() }
+    }
+
+    fn parameter(&self, name: &str) -> View {
+        Self::entry(&self.parameter_bank, self.parameters, name)
+    }
+
+    fn gradient(&self, name: &str) -> View {
+        let gradients = self.gradients.expect("only training plans have gradients");
+        Self::entry(&self.parameter_bank, gradients, name)
+    }
+
+    fn statistic(&self, name: &str) -> View {
+        let statistics = self.statistics.expect("only batch norm has running statistics");
+        Self::entry(&self.statistic_bank, statistics, name)
+    }
+
+    fn pixels(&self, level: usize) -> usize {
+        (self.h >> level) * (self.w >> level)
+    }
+
+    fn conv_params(&self, unit: &Unit) -> conv2d::Params {
+        conv2d::Params {
+            n: self.n as u32,
+            c_in: unit.c_in as u32,
+            c_out: unit.c_out as u32,
+            h: (self.h >> unit.level) as u32,
+            w: (self.w >> unit.level) as u32,
+            kernel: 3,
+            has_bias: 0,
+        }
+    }
+
+    fn batch_norm_params(&self, unit: &Unit) -> batch_norm::Params {
+        batch_norm::Params {
+            n: self.n as u32,
+            c: unit.c_out as u32,
+            hw: self.pixels(unit.level) as u32,
+            eps: NORM_EPS,
+            momentum: NORM_MOMENTUM,
+        }
+    }
+
+    fn instance_norm_params(&self, unit: &Unit) -> instance_norm::Params {
+        instance_norm::Params {
+            n: self.n as u32,
+            c: unit.c_out as u32,
+            hw: self.pixels(unit.level) as u32,
+            eps: NORM_EPS,
+        }
+    }
+
+    fn dropout_params(&self, unit: &Unit) -> dropout::Params {
+        let p = f64::from(self.net.dropout);
+        dropout::Params {
+            n: self.n as u32,
+            c: unit.c_out as u32,
+            hw: self.pixels(unit.level) as u32,
+            element: u32::from(self.net.dropout_kind == DropoutKind::Element),
+            layer: unit.layer,
+            threshold: (p * 4_294_967_296.0) as u32,
+            scale: (1.0 / (1.0 - p)) as f32,
+        }
+    }
+
+    /// Convolution, normalisation, dropout, ReLU.
+    fn unit(&mut self, unit: &Unit, x: View) -> SavedUnit {
+        let name = &unit.name;
+        let len = self.n * unit.c_out * self.pixels(unit.level);
+        let weight = self.parameter(&format!("{name}.conv.weight"));
+        let conv = self.b.transient(format!("{name} conv"), len);
+        let call = Call::Conv2dForward(self.conv_params(unit));
+        self.b.step(call, &[x, weight, self.no_bias], &[conv]);
+
+        let (normed, mean, rstd) = self.normalise(unit, conv, len);
+
+        let (dropped, mask) = match self.keys {
+            Some(keys) => {
+                let params = self.dropout_params(unit);
+                let call = Call::DropoutMask(params);
+                let mask = self.b.transient(format!("{name} mask"), call.len("mask"));
+                self.b.step(call, &[keys], &[mask]);
+                let dropped = self.b.transient(format!("{name} dropout"), len);
+                self.b.step(Call::DropoutForward(params), &[normed, mask], &[dropped]);
+                (dropped, Some(mask))
+            }
+            None => (normed, None),
+        };
+
+        let y = if self.keep_bottleneck && name == "mid.1" {
+            self.b.kept(name, len)
+        } else {
+            self.b.transient(name.clone(), len)
+        };
+        let relu = relu::Params { len: len as u32 };
+        self.b.step(Call::ReluForward(relu), &[dropped], &[y]);
+        SavedUnit { unit: unit.clone(), x, conv, mean, rstd, mask, y }
+    }
+
+    /// The normalised values, and what was subtracted and multiplied (running statistics stand
+    /// for both where they are used).
+    fn normalise(&mut self, unit: &Unit, conv: View, len: usize) -> (View, View, View) {
+        let name = &unit.name;
+        let normed = self.b.transient(format!("{name} norm"), len);
+        match self.net.norm {
+            Norm::Batch => {
+                let params = self.batch_norm_params(unit);
+                let weight = self.parameter(&format!("{name}.norm.weight"));
+                let bias = self.parameter(&format!("{name}.norm.bias"));
+                let running_mean = self.statistic(&format!("{name}.norm.running_mean"));
+                let running_var = self.statistic(&format!("{name}.norm.running_var"));
+                if self.mode != Mode::Train {
+                    let call = Call::BatchNormForwardEval(params);
+                    let reads = [conv, running_mean, running_var, weight, bias];
+                    self.b.step(call, &reads, &[normed]);
+                    return (normed, running_mean, running_var);
+                }
+                let mean = self.b.transient(format!("{name} mean"), unit.c_out);
+                let rstd = self.b.transient(format!("{name} rstd"), unit.c_out);
+                let writes = [mean, rstd, running_mean, running_var];
+                self.b.step(Call::BatchNormStatistics(params), &[conv], &writes);
+                let reads = [conv, mean, rstd, weight, bias];
+                self.b.step(Call::BatchNormForward(params), &reads, &[normed]);
+                (normed, mean, rstd)
+            }
+            Norm::Instance => {
+                let params = self.instance_norm_params(unit);
+                let mean = self.b.transient(format!("{name} mean"), self.n * unit.c_out);
+                let rstd = self.b.transient(format!("{name} rstd"), self.n * unit.c_out);
+                self.b.step(Call::InstanceNormStatistics(params), &[conv], &[mean, rstd]);
+                self.b.step(Call::InstanceNormForward(params), &[conv, mean, rstd], &[normed]);
+                (normed, mean, rstd)
+            }
+        }
+    }
+
+    fn block(&mut self, units: [Unit; 2], x: View) -> [SavedUnit; 2] {
+        let first = self.unit(&units[0], x);
+        let second = self.unit(&units[1], first.y);
+        [first, second]
+    }
+
+    fn pool_params(&self, level: usize) -> max_pool2d::Params {
+        max_pool2d::Params {
+            n: self.n as u32,
+            c: self.net.channels(level) as u32,
+            h: (self.h >> level) as u32,
+            w: (self.w >> level) as u32,
+        }
+    }
+
+    fn up_params(&self, level: usize) -> conv_transpose2d::Params {
+        conv_transpose2d::Params {
+            n: self.n as u32,
+            c_in: self.net.channels(level + 1) as u32,
+            c_out: self.net.channels(level) as u32,
+            h: (self.h >> (level + 1)) as u32,
+            w: (self.w >> (level + 1)) as u32,
+        }
+    }
+
+    fn concat_params(&self, level: usize) -> concat_channels::Params {
+        let c = self.net.channels(level) as u32;
+        concat_channels::Params {
+            n: self.n as u32,
+            c_a: c,
+            c_b: c,
+            hw: self.pixels(level) as u32,
+        }
+    }
+
+    fn map_len(&self, level: usize) -> usize {
+        self.n * self.net.channels(level) * self.pixels(level)
+    }
+
+    /// From the image to the bottleneck.
+    fn encode(&mut self) -> (Vec<[SavedUnit; 2]>, Vec<View>, [SavedUnit; 2]) {
+        let mut x = self.x;
+        let (mut blocks, mut pools) = (Vec::new(), Vec::new());
+        for level in 0..LEVELS {
+            let block = self.block(self.net.encoder(level), x);
+            let params = self.pool_params(level);
+            let len = self.map_len(level) / 4;
+            let y = self.b.transient(format!("pool{level}"), len);
+            let indices = self.b.transient_uint(format!("pool{level} indices"), len);
+            self.b.step(Call::MaxPool2dForward(params), &[block[1].y], &[y, indices]);
+            blocks.push(block);
+            pools.push(indices);
+            x = y;
+        }
+        let bottleneck = self.block(self.net.bottleneck(), x);
+        (blocks, pools, bottleneck)
+    }
+
+    fn forward(&mut self) -> Saved {
+        let (encoder, indices, bottleneck) = self.encode();
+        let mut x = bottleneck[1].y;
+        let mut decoder = Vec::new();
+        for level in (0..LEVELS).rev() {
+            let name = decoder_name(level);
+            let weight = self.parameter(&format!("{name}.up.weight"));
+            let bias = self.parameter(&format!("{name}.up.bias"));
+            let up = self.b.transient(format!("{name} up"), self.map_len(level));
+            let call = Call::ConvTranspose2dForward(self.up_params(level));
+            self.b.step(call, &[x, weight, bias], &[up]);
+            let joined = self.b.transient(format!("{name} concat"), 2 * self.map_len(level));
+            let call = Call::ConcatChannelsForward(self.concat_params(level));
+            self.b.step(call, &[encoder[level][1].y, up], &[joined]);
+            let block = self.block(self.net.decoder(level), joined);
+            let input = std::mem::replace(&mut x, block[1].y);
+            decoder.push((input, block));
+        }
+        Saved { encoder, indices, bottleneck, decoder, features: x }
+    }
+
+    fn head_params(&self) -> conv2d::Params {
+        conv2d::Params {
+            n: self.n as u32,
+            c_in: self.net.width as u32,
+            c_out: self.net.classes as u32,
+            h: self.h as u32,
+            w: self.w as u32,
+            kernel: 1,
+            has_bias: 1,
+        }
+    }
+
+    fn head(&mut self, features: View) -> View {
+        let logits = self.b.transient("logits", self.n * self.net.classes * self.h * self.w);
+        let reads = [features, self.parameter("head.weight"), self.parameter("head.bias")];
+        self.b.step(Call::Conv2dForward(self.head_params()), &reads, &[logits]);
+        logits
+    }
+
+    /// `[n, classes, h * w]`, as the ops on pixels take them.
+    fn pixel_sizes(&self) -> [u32; 3] {
+        [self.n as u32, self.net.classes as u32, (self.h * self.w) as u32]
+    }
+
+    fn softmax(&mut self, logits: View, p: View) {
+        let [n, c, hw] = self.pixel_sizes();
+        self.b.step(Call::SoftmaxForward(softmax::Params { n, c, hw }), &[logits], &[p]);
+    }
+
+    /// The sum of a map over each patch.
+    fn patch_sum(&mut self, map: View, score: View) {
+        let [n, _, hw] = self.pixel_sizes();
+        self.b.step(Call::PatchSumForward(patch_sum::Params { n, hw }), &[map], &[score]);
+    }
+
+    /// Gradients of a unit's weights; the gradient of its input unless it is the image.
+    fn unit_backward(&mut self, saved: &SavedUnit, dy: View) -> Option<View> {
+        let unit = &saved.unit;
+        let name = &unit.name;
+        let len = saved.y.len;
+        let relu = relu::Params { len: len as u32 };
+        let mut gradient = self.b.transient(format!("d {name} relu"), len);
+        self.b.step(Call::ReluBackwardInput(relu), &[saved.y, dy], &[gradient]);
+        if let Some(mask) = saved.mask {
+            let dx = self.b.transient(format!("d {name} dropout"), len);
+            let call = Call::DropoutBackwardInput(self.dropout_params(unit));
+            self.b.step(call, &[gradient, mask], &[dx]);
+            gradient = dx;
+        }
+        gradient = self.normalise_backward(saved, gradient, len);
+
+        let params = self.conv_params(unit);
+        let weight_name = format!("{name}.conv.weight");
+        let dweight = self.gradient(&weight_name);
+        self.b.step(Call::Conv2dBackwardWeight(params), &[saved.x, gradient], &[dweight]);
+        (saved.x != self.x).then(|| {
+            let dx = self.b.transient(format!("d {name} conv"), saved.x.len);
+            let weight = self.parameter(&weight_name);
+            self.b.step(Call::Conv2dBackwardInput(params), &[gradient, weight], &[dx]);
+            dx
+        })
+    }
+
+    fn normalise_backward(&mut self, saved: &SavedUnit, dy: View, len: usize) -> View {
+        let unit = &saved.unit;
+        let name = &unit.name;
+        let (conv, mean, rstd) = (saved.conv, saved.mean, saved.rstd);
+        let dx = self.b.transient(format!("d {name} norm"), len);
+        match self.net.norm {
+            Norm::Batch => {
+                let params = self.batch_norm_params(unit);
+                let weight = self.parameter(&format!("{name}.norm.weight"));
+                let dweight = self.gradient(&format!("{name}.norm.weight"));
+                let dbias = self.gradient(&format!("{name}.norm.bias"));
+                let call = Call::BatchNormBackwardWeight(params);
+                self.b.step(call, &[conv, dy, mean, rstd], &[dweight, dbias]);
+                let call = Call::BatchNormBackwardInput(params);
+                let reads = [conv, dy, mean, rstd, weight, dweight, dbias];
+                self.b.step(call, &reads, &[dx]);
+            }
+            Norm::Instance => {
+                let params = self.instance_norm_params(unit);
+                let sum = self.b.transient(format!("{name} sum dy"), mean.len);
+                let sum_xhat = self.b.transient(format!("{name} sum dy xhat"), mean.len);
+                let call = Call::InstanceNormBackwardStatistics(params);
+                self.b.step(call, &[conv, dy, mean, rstd], &[sum, sum_xhat]);
+                let call = Call::InstanceNormBackwardInput(params);
+                self.b.step(call, &[conv, dy, mean, rstd, sum, sum_xhat], &[dx]);
+            }
+        }
+        dx
+    }
+
+    fn backward(&mut self, saved: &Saved, dlogits: View) {
+        let params = self.head_params();
+        let dweight = self.gradient("head.weight");
+        let dbias = self.gradient("head.bias");
+        self.b.step(Call::Conv2dBackwardWeight(params), &[saved.features, dlogits], &[dweight]);
+        self.b.step(Call::Conv2dBackwardBias(params), &[dlogits], &[dbias]);
+        let mut dy = self.b.transient("d features", saved.features.len);
+        let weight = self.parameter("head.weight");
+        self.b.step(Call::Conv2dBackwardInput(params), &[dlogits, weight], &[dy]);
+
+        let mut skips = Vec::new();
+        for (level, (input, block)) in saved.decoder.iter().rev().enumerate() {
+            let name = decoder_name(level);
+            let djoined = self.block_backward(block, dy).expect("not the image");
+            let dskip = self.b.transient(format!("d enc{level} skip"), self.map_len(level));
+            let dup = self.b.transient(format!("d {name} up"), self.map_len(level));
+            let call = Call::ConcatChannelsBackwardInput(self.concat_params(level));
+            self.b.step(call, &[djoined], &[dskip, dup]);
+            skips.push(dskip);
+
+            let params = self.up_params(level);
+            let dweight = self.gradient(&format!("{name}.up.weight"));
+            let dbias = self.gradient(&format!("{name}.up.bias"));
+            let call = Call::ConvTranspose2dBackwardWeight(params);
+            self.b.step(call, &[*input, dup], &[dweight]);
+            self.b.step(Call::ConvTranspose2dBackwardBias(params), &[dup], &[dbias]);
+            dy = self.b.transient(format!("d {name} in"), input.len);
+            let weight = self.parameter(&format!("{name}.up.weight"));
+            self.b.step(Call::ConvTranspose2dBackwardInput(params), &[dup, weight], &[dy]);
+        }
+
+        dy = self.block_backward(&saved.bottleneck, dy).expect("not the image");
+        for level in (0..LEVELS).rev() {
+            // The skip's gradient lies there already; the pool adds its own.
+            let dblock = skips[level];
+            let call = Call::MaxPool2dBackwardInput(self.pool_params(level));
+            self.b.step(call, &[dy, saved.indices[level]], &[dblock]);
+            match self.block_backward(&saved.encoder[level], dblock) {
+                Some(dx) => dy = dx,
+                None => break,
+            }
+        }
+    }
+
+    fn block_backward(&mut self, block: &[SavedUnit; 2], dy: View) -> Option<View> {
+        let dy = self.unit_backward(&block[1], dy).expect("not the image");
+        self.unit_backward(&block[0], dy)
+    }
+}
+
+/// A training step on `n` patches of `h x w`.
+pub fn training_plan(net: &UNet, n: usize, h: usize, w: usize, adam: AdamOptions) -> TrainingPlan {
+    let mut g = Net::new(net, Mode::Train, "train", "step", [n, h, w]);
+    let pixels = n * h * w;
+    let labels = g.b.kept_uint("labels", pixels);
+    let class_weights = g.b.kept("class weights", net.classes);
+    let step = g.b.kept("adam step", 2);
+    let loss = g.b.kept("loss", 3);
+
+    let saved = g.forward();
+    let logits = g.head(saved.features);
+    let [n, c, hw] = g.pixel_sizes();
+    let params = cross_entropy::Params { n, c, hw, ignore_label: IGNORE_LABEL };
+    let call = Call::CrossEntropyForward(params);
+    let partials = g.b.transient("loss partials", call.len("partials"));
+    g.b.step(call, &[logits, labels, class_weights], &[partials]);
+    g.b.step(Call::CrossEntropyReduce(params), &[partials], &[loss]);
+    let dlogits = g.b.transient("d logits", logits.len);
+    let call = Call::CrossEntropyBackwardInput(params);
+    g.b.step(call, &[logits, labels, class_weights, loss], &[dlogits]);
+    g.backward(&saved, dlogits);
+
+    let len = g.parameters.len;
+    let first = g.b.shared("first moment", len);
+    let second = g.b.shared("second moment", len);
+    let gradients = g.gradients.expect("a training plan has gradients");
+    let params = adam::Params {
+        len: len as u32,
+        beta1: adam.beta1,
+        beta2: adam.beta2,
+        eps: adam.eps,
+    };
+    let writes = [g.parameters, first, second];
+    g.b.step(Call::AdamUpdate(params), &[gradients, step], &writes);
+
+    let mut banks = g.banks();
+    banks.moments = Some((first.buffer, second.buffer));
+    TrainingPlan {
+        x: g.x.buffer,
+        labels: labels.buffer,
+        class_weights: class_weights.buffer,
+        keys: g.keys.map(|v| v.buffer),
+        step: step.buffer,
+        loss: loss.buffer,
+        banks,
+        plan: g.b.build(),
+    }
+}
+
+/// Adam's constants. Source: Kingma and Ba 2015 (arXiv 1412.6980).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AdamOptions {
+    /// Decay of the first moment.
+    pub beta1: f32,
+    /// Decay of the second moment.
+    pub beta2: f32,
+    /// Added to the root of the second moment.
+    pub eps: f32,
+}
+
+impl Default for AdamOptions {
+    fn default() -> Self {
+        Self { beta1: 0.9, beta2: 0.999, eps: 1e-8 }
+    }
+}
+
+/// A forward pass over `n` patches of `h x w` that leaves `outputs`.
+pub fn forward_plan(net: &UNet, n: usize, h: usize, w: usize, outputs: &[Output]) -> ForwardPlan {
+    let mut g = Net::new(net, Mode::Evaluate, "forward", "forward", [n, h, w]);
+    g.keep_bottleneck = outputs.contains(&Output::EmbeddingFlat);
+    let embeds = |o: &Output| matches!(o, Output::EmbeddingMean | Output::EmbeddingFlat);
+    // Embeddings alone need no decoder.
+    let (bottleneck, features) = if outputs.iter().all(embeds) {
+        (g.encode().2[1].y, None)
+    } else {
+        let saved = g.forward();
+        (saved.bottleneck[1].y, Some(saved.features))
+    };
+    let p = features.map(|features| {
+        let logits = g.head(features);
+        let p = if outputs.contains(&Output::Probabilities) {
+            g.b.kept("probabilities", logits.len)
+        } else {
+            g.b.transient("probabilities", logits.len)
+        };
+        g.softmax(logits, p);
+        p
+    });
+    let [n32, c, hw] = g.pixel_sizes();
+    let mut buffers = Vec::new();
+    for &output in outputs {
+        let view = match output {
+            Output::Probabilities => p.expect("computed above"),
+            Output::Entropy | Output::LeastConfidence => {
+                let (call, name) = match output {
+                    Output::Entropy => {
+                        (Call::EntropyForward(entropy::Params { n: n32, c, hw }), "entropy")
+                    }
+                    _ => (
+                        Call::LeastConfidenceForward(least_confidence::Params { n: n32, c, hw }),
+                        "least confidence",
+                    ),
+                };
+                let map = g.b.transient(format!("{name} map"), n * h * w);
+                g.b.step(call, &[p.expect("computed above")], &[map]);
+                let score = g.b.kept(name, n);
+                g.patch_sum(map, score);
+                score
+            }
+            Output::EmbeddingMean => {
+                let c = net.channels(LEVELS);
+                let params = global_avg_pool2d::Params {
+                    n: n32,
+                    c: c as u32,
+                    hw: g.pixels(LEVELS) as u32,
+                };
+                let mean = g.b.kept("embedding", n * c);
+                g.b.step(Call::GlobalAvgPool2dForward(params), &[bottleneck], &[mean]);
+                mean
+            }
+            Output::EmbeddingFlat => bottleneck,
+        };
+        buffers.push((output, view.buffer));
+    }
+    ForwardPlan { x: g.x.buffer, outputs: buffers, banks: g.banks(), plan: g.b.build() }
+}
+
+/// Dropout passes over `n` patches of `h x w`; `passes` is how often `pass` will be run.
+pub fn mc_plan(net: &UNet, n: usize, h: usize, w: usize, passes: usize) -> McPlan {
+    let mut g = Net::new(net, Mode::McDropout, "mc dropout", "pass", [n, h, w]);
+    let pixels = n * h * w;
+    let sum_p = g.b.kept("sum of probabilities", pixels * net.classes);
+    let sum_entropy = g.b.kept("sum of entropies", pixels);
+    let saved = g.forward();
+    let logits = g.head(saved.features);
+    let p = g.b.transient("probabilities", logits.len);
+    g.softmax(logits, p);
+    let [n32, c, hw] = g.pixel_sizes();
+    let params = bald::Params { n: n32, c, hw, passes: passes as u32 };
+    g.b.step(Call::BaldAccumulate(params), &[p], &[sum_p, sum_entropy]);
+
+    g.b.section("finish");
+    let map = g.b.transient("entropy of mean map", pixels);
+    let entropy = g.b.kept("entropy of mean", n);
+    g.b.step(Call::BaldEntropyOfMean(params), &[sum_p], &[map]);
+    g.patch_sum(map, entropy);
+    let map = g.b.transient("mutual information map", pixels);
+    let mutual_information = g.b.kept("mutual information", n);
+    g.b.step(Call::BaldMutualInformation(params), &[sum_p, sum_entropy], &[map]);
+    g.patch_sum(map, mutual_information);
+    McPlan {
+        x: g.x.buffer,
+        keys: g.keys.map(|v| v.buffer),
+        sum_p: sum_p.buffer,
+        sum_entropy: sum_entropy.buffer,
+        entropy: entropy.buffer,
+        mutual_information: mutual_information.buffer,
+        banks: g.banks(),
+        plan: g.b.build(),
+    }
+}

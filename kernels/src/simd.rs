@@ -1,0 +1,1 @@
+//! Vector instructions chosen at run time.

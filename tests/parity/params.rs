@@ -1,0 +1,169 @@
+//! How the parameters of every op are drawn: small, odd, and around the sizes of tiles and workgroups.
+
+use std::ops::RangeInclusive;
+
+use askem_kernels::{
+    adam, bald, batch_norm, concat_channels, confusion, conv_transpose2d, conv2d, cross_entropy,
+    dropout, entropy, global_avg_pool2d, instance_norm, k_center_greedy, k_means, least_confidence,
+    max_pool2d, min_sq_dist, pairwise_sq_dist, patch_sum, relu, softmax,
+};
+use proptest::prelude::*;
+
+fn small() -> RangeInclusive<u32> {
+    1..=4
+}
+
+/// Channels: one, powers of two, and their neighbours.
+fn channels() -> impl Strategy<Value = u32> {
+    prop_oneof![1..=5u32, prop::sample::select(&[7, 8, 9, 15, 16, 17, 31, 32, 33][..])]
+}
+
+/// Rows and columns of an image, mostly not equal.
+fn side() -> impl Strategy<Value = u32> {
+    prop_oneof![1..=9u32, prop::sample::select(&[15, 16, 17, 31, 32, 33][..])]
+}
+
+/// Elements in a row: one, workgroup sizes and blocks, and their neighbours.
+fn length() -> impl Strategy<Value = u32> {
+    prop_oneof![
+        1..=70u32,
+        prop::sample::select(&[127, 128, 129, 255, 256, 257, 1023, 1024, 1025, 2049][..])
+    ]
+}
+
+/// `n`, `c` and `hw` of an op on planes.
+fn planes() -> impl Strategy<Value = [u32; 3]> {
+    (small(), channels(), length()).prop_map(|(n, c, hw)| [n, c, hw])
+}
+
+/// `n`, `c` and `hw` of an op on the few channels of a classification.
+fn classes() -> impl Strategy<Value = [u32; 3]> {
+    (small(), 1..=6u32, length()).prop_map(|(n, c, hw)| [n, c, hw])
+}
+
+pub(crate) fn conv2d() -> impl Strategy<Value = conv2d::Params> {
+    let kernel = prop::sample::select(&[1, 3][..]);
+    (small(), channels(), channels(), side(), side(), kernel, 0..=1u32).prop_map(
+        |(n, c_in, c_out, h, w, kernel, has_bias)| conv2d::Params {
+            n,
+            c_in,
+            c_out,
+            h,
+            w,
+            kernel,
+            has_bias,
+        },
+    )
+}
+
+pub(crate) fn conv_transpose2d() -> impl Strategy<Value = conv_transpose2d::Params> {
+    (small(), channels(), channels(), side(), side())
+        .prop_map(|(n, c_in, c_out, h, w)| conv_transpose2d::Params { n, c_in, c_out, h, w })
+}
+
+pub(crate) fn max_pool2d() -> impl Strategy<Value = max_pool2d::Params> {
+    (small(), channels(), side(), side()).prop_map(|(n, c, h, w)| max_pool2d::Params {
+        n,
+        c,
+        h: h + 1,
+        w: w + 1,
+    })
+}
+
+fn eps() -> impl Strategy<Value = f32> {
+    prop::sample::select(&[1e-5, 1e-3, 1.0][..])
+}
+
+pub(crate) fn batch_norm() -> impl Strategy<Value = batch_norm::Params> {
+    (planes(), eps(), prop::sample::select(&[0.0, 0.1, 1.0][..]))
+        .prop_map(|([n, c, hw], eps, momentum)| batch_norm::Params { n, c, hw, eps, momentum })
+}
+
+pub(crate) fn instance_norm() -> impl Strategy<Value = instance_norm::Params> {
+    (planes(), eps()).prop_map(|([n, c, hw], eps)| instance_norm::Params { n, c, hw, eps })
+}
+
+pub(crate) fn dropout() -> impl Strategy<Value = dropout::Params> {
+    let threshold = prop_oneof![any::<u32>(), prop::sample::select(&[0, 1, 1 << 30, u32::MAX][..])];
+    (planes(), 0..=1u32, any::<u32>(), threshold).prop_map(
+        |([n, c, hw], element, layer, threshold)| {
+            let scale = 1.25;
+            dropout::Params { n, c, hw, element, layer, threshold, scale }
+        },
+    )
+}
+
+pub(crate) fn concat_channels() -> impl Strategy<Value = concat_channels::Params> {
+    (small(), channels(), channels(), length())
+        .prop_map(|(n, c_a, c_b, hw)| concat_channels::Params { n, c_a, c_b, hw })
+}
+
+pub(crate) fn cross_entropy() -> impl Strategy<Value = cross_entropy::Params> {
+    (classes(), prop::sample::select(&[0, 1, 255, u32::MAX][..]))
+        .prop_map(|([n, c, hw], ignore_label)| cross_entropy::Params { n, c, hw, ignore_label })
+}
+
+pub(crate) fn adam() -> impl Strategy<Value = adam::Params> {
+    (length(), 0.0..1.0f32, 0.0..1.0f32, prop::sample::select(&[1e-8, 1e-3][..]))
+        .prop_map(|(len, beta1, beta2, eps)| adam::Params { len, beta1, beta2, eps })
+}
+
+pub(crate) fn bald() -> impl Strategy<Value = bald::Params> {
+    (classes(), 1..=10u32).prop_map(|([n, c, hw], passes)| bald::Params { n, c, hw, passes })
+}
+
+pub(crate) fn pairwise_sq_dist() -> impl Strategy<Value = pairwise_sq_dist::Params> {
+    (side(), side(), length()).prop_map(|(rows_a, rows_b, dim)| pairwise_sq_dist::Params {
+        rows_a,
+        rows_b,
+        dim,
+    })
+}
+
+pub(crate) fn min_sq_dist() -> impl Strategy<Value = min_sq_dist::Params> {
+    (length(), side(), side()).prop_map(|(rows, centers, dim)| min_sq_dist::Params {
+        rows,
+        centers,
+        dim,
+    })
+}
+
+pub(crate) fn k_center_greedy() -> impl Strategy<Value = k_center_greedy::Params> {
+    (length(), side(), 1..=20u32)
+        .prop_map(|(rows, dim, picks)| (rows, dim, picks.min(rows)))
+        .prop_map(|(rows, dim, capacity)| k_center_greedy::Params { rows, dim, capacity })
+}
+
+pub(crate) fn k_means() -> impl Strategy<Value = k_means::Params> {
+    (length(), side(), side()).prop_map(|(rows, k, dim)| k_means::Params { rows, k, dim })
+}
+
+pub(crate) fn confusion() -> impl Strategy<Value = confusion::Params> {
+    (length(), prop::sample::select(&[2, 255, u32::MAX][..]), 0.0..1.0f32).prop_map(
+        |(len, ignore_label, threshold)| confusion::Params { len, ignore_label, threshold },
+    )
+}
+
+pub(crate) fn relu() -> impl Strategy<Value = relu::Params> {
+    (1..=9u32, length()).prop_map(|(times, len)| relu::Params { len: times * len })
+}
+
+pub(crate) fn softmax() -> impl Strategy<Value = softmax::Params> {
+    classes().prop_map(|[n, c, hw]| softmax::Params { n, c, hw })
+}
+
+pub(crate) fn entropy() -> impl Strategy<Value = entropy::Params> {
+    classes().prop_map(|[n, c, hw]| entropy::Params { n, c, hw })
+}
+
+pub(crate) fn least_confidence() -> impl Strategy<Value = least_confidence::Params> {
+    classes().prop_map(|[n, c, hw]| least_confidence::Params { n, c, hw })
+}
+
+pub(crate) fn patch_sum() -> impl Strategy<Value = patch_sum::Params> {
+    (small(), length()).prop_map(|(n, hw)| patch_sum::Params { n, hw })
+}
+
+pub(crate) fn global_avg_pool2d() -> impl Strategy<Value = global_avg_pool2d::Params> {
+    planes().prop_map(|[n, c, hw]| global_avg_pool2d::Params { n, c, hw })
+}

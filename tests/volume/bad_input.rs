@@ -1,0 +1,250 @@
+//! Every bad input gives one clear sentence that names the file, and never a panic.
+
+use crate::files::{Folder, ramp, raw_tiff, tiff_bytes};
+use askem::volume::{LabelOptions, open_labels, open_raw};
+use png::{BitDepth, ColorType};
+use std::panic::catch_unwind;
+use std::path::Path;
+use tiff::encoder::Compression;
+use tiff::encoder::colortype::{Gray8, Gray32Float};
+use tiff::encoder::compression::DeflateLevel;
+
+/// Why a path can't be opened, or its first section can't be read. Must be one line.
+fn refusal(path: &Path) -> String {
+    let message = match open_raw(path) {
+        Err(error) => error.to_string(),
+        Ok(volume) => volume.read_section(0).expect_err("a refusal").to_string(),
+    };
+    assert!(!message.contains('\n') && message.len() > 20, "{message:?}");
+    message
+}
+
+fn refused(path: &Path, parts: &[&str]) {
+    let message = refusal(path);
+    for part in parts {
+        assert!(message.contains(part), "`{part}` is missing in: {message}");
+    }
+}
+
+#[test]
+fn missing_and_empty_paths() {
+    let folder = Folder::new();
+    refused(&folder.path().join("nowhere"), &["nowhere", "no such file or folder", "--raw"]);
+    let labels = open_labels(&folder.path().join("nowhere"), LabelOptions::default());
+    assert!(labels.unwrap_err().to_string().contains("--labels"));
+    refused(folder.path(), &["no TIFF or PNG files"]);
+    folder.write("notes.txt", b"hello");
+    refused(folder.path(), &["only others"]);
+    refused(&folder.write("empty.tif", b""), &["empty.tif", "the file is empty"]);
+    refused(&folder.write("text.tif", b"hello, this is no image"), &["neither a TIFF nor a PNG"]);
+}
+
+#[test]
+fn formats_that_are_not_read_are_called_by_name() {
+    let folder = Folder::new();
+    folder.write("a.zarr/.zarray", b"{}");
+    folder.write("b/zarr.json", b"{}");
+    folder.write("c.n5/attributes.json", b"{}");
+    let mut mrc = vec![0; 300];
+    mrc[208..212].copy_from_slice(b"MAP ");
+    folder.write("volume.bin", &mrc);
+    folder.write("real.tif", b"\x89HDF\r\n\x1a\n");
+    folder.write("photo.png", b"\xff\xd8\xff\xe0 jpeg");
+    for (path, name) in [
+        ("a.zarr", "Zarr"),
+        ("a.zarr/0", "Zarr"),
+        ("b", "Zarr"),
+        ("c.n5", "N5"),
+        ("x.h5:/volumes/raw", "HDF5"),
+        ("real.tif", "HDF5"),
+        ("x.mrc", "MRC"),
+        ("volume.bin", "MRC"),
+        ("photo.png", "JPEG"),
+    ] {
+        refused(&folder.path().join(path), &[path, name, "not supported yet", "convert"]);
+    }
+}
+
+#[test]
+fn sections_must_have_one_size() {
+    let folder = Folder::new();
+    folder.grey_png("f/1.png", [4, 6], &ramp(0, 24));
+    folder.grey_tiff("f/2.tif", [4, 5], &ramp(0, 20));
+    refused(&folder.at("f"), &["1.png is 4 x 6", "2.tif is 4 x 5", "one size"]);
+
+    let mut bytes = std::io::Cursor::new(Vec::new());
+    let mut encoder = tiff::encoder::TiffEncoder::new(&mut bytes).unwrap();
+    encoder.write_image::<Gray8>(6, 4, &ramp(0, 24)).unwrap();
+    encoder.write_image::<Gray8>(5, 4, &ramp(0, 20)).unwrap();
+    let path = folder.write("pages.tif", &bytes.into_inner());
+    refused(&path, &["pages.tif", "page 1 is 4 x 6", "page 2 is 4 x 5"]);
+}
+
+#[test]
+fn file_names_must_tell_the_order() {
+    let folder = Folder::new();
+    folder.grey_png("a/1.png", [1, 2], &[0, 1]);
+    folder.grey_tiff("a/01.tif", [1, 2], &[0, 1]);
+    refused(&folder.at("a"), &["1.png", "01.tif", "both section 1"]);
+    folder.grey_png("b/1.png", [1, 2], &[0, 1]);
+    folder.grey_png("b/overview.png", [1, 2], &[0, 1]);
+    refused(&folder.at("b"), &["overview.png", "no number"]);
+    let pages = [vec![0, 1], vec![2, 3]];
+    folder.tiff::<Gray8>("c/1.tif", [1, 2], Compression::Uncompressed, &pages);
+    refused(&folder.at("c"), &["1.tif", "2 pages", "name the file itself"]);
+}
+
+#[test]
+fn colours_and_numbers_that_are_none() {
+    let folder = Folder::new();
+    let path = folder.png("rgb.png", [1, 1], ColorType::Rgb, BitDepth::Eight, &[1, 1, 2]);
+    refused(&path, &["rgb.png", "colour", "1 and 2"]);
+    let nan = vec![0.5, f32::NAN];
+    let path = folder.tiff::<Gray32Float>("nan.tif", [1, 2], Compression::Uncompressed, &[nan]);
+    refused(&path, &["nan.tif", "column 1 is NaN"]);
+    // Two channels of a microscope in one file, as ImageJ interleaves them.
+    let tags: &[(u16, &[u32])] = &[
+        (256, &[2]),
+        (257, &[1]),
+        (258, &[8]),
+        (262, &[1]),
+        (273, &[8]),
+        (277, &[1]),
+        (278, &[1]),
+        (279, &[2]),
+    ];
+    let text = "ImageJ=1.53t\nimages=4\nchannels=2\nslices=2\n";
+    let path = folder.write("two.tif", &raw_tiff(false, tags, text, &[1; 8]));
+    refused(&path, &["two.tif", "2 channels"]);
+    let palette = raw_tiff(
+        false,
+        &[
+            (256, &[1]),
+            (257, &[1]),
+            (258, &[8]),
+            (262, &[3]),
+            (273, &[8]),
+            (278, &[1]),
+            (279, &[1]),
+        ],
+        "",
+        &[1],
+    );
+    refused(&folder.write("palette.tif", &palette), &["palette.tif", "can't be read"]);
+}
+
+/// Every file that opens reads as the whole one does, or says what is wrong.
+fn cut_everywhere(name: &str, whole: &[u8], sections: usize) {
+    let folder = Folder::new();
+    let path = folder.write(name, whole);
+    let read_all = |path: &Path| -> Result<Vec<Vec<f32>>, String> {
+        let volume = open_raw(path).map_err(|e| e.to_string())?;
+        assert_eq!(volume.shape()[0], sections);
+        let read = |z| volume.read_section(z).map(|s| s.pixels).map_err(|e| e.to_string());
+        (0..sections).map(read).collect()
+    };
+    let want = read_all(&path).unwrap();
+    for length in 0..whole.len() {
+        std::fs::write(&path, &whole[..length]).unwrap();
+        match read_all(&path) {
+            // Only bytes that nothing points to may be missing.
+            Ok(got) => assert_eq!(got, want, "{name} cut at {length}"),
+            Err(message) => {
+                assert!(message.contains(name), "{message}");
+                assert!(length < 16 || message.contains("truncated"), "at {length}: {message}");
+            }
+        }
+    }
+}
+
+#[test]
+fn truncated_files_are_found_out() {
+    let pages: Vec<Vec<u8>> = (0..3).map(|z| ramp(z, 12)).collect();
+    for compression in [Compression::Uncompressed, Compression::Deflate(DeflateLevel::Fast)] {
+        cut_everywhere("a.tif", &tiff_bytes::<Gray8>([3, 4], compression, &pages), 3);
+    }
+    let folder = Folder::new();
+    let path = folder.grey_png("b.png", [3, 4], &ramp(0, 12));
+    cut_everywhere("b.png", &std::fs::read(path).unwrap(), 1);
+}
+
+#[test]
+fn a_truncated_file_is_refused_before_the_work_begins() {
+    let folder = Folder::new();
+    let bytes =
+        tiff_bytes::<Gray8>([64, 64], Compression::Uncompressed, &[ramp(0, 4096), ramp(1, 4096)]);
+    let path = folder.write("cut.tif", &bytes[..bytes.len() - 100]);
+    let message = open_raw(&path).err().unwrap().to_string();
+    assert!(message.contains("cut.tif") && message.contains("truncated"), "{message}");
+    let whole = std::fs::read(folder.grey_png("cut.png", [64, 64], &ramp(0, 4096))).unwrap();
+    let path = folder.write("cut.png", &whole[..whole.len() - 20]);
+    let message = open_raw(&path).err().unwrap().to_string();
+    assert!(message.contains("cut.png") && message.contains("truncated"), "{message}");
+}
+
+#[test]
+fn headers_that_claim_too_much_are_refused() {
+    let folder = Folder::new();
+    for (side, compression) in [(1 << 30, 1), (30_000, 5)] {
+        let tags: &[(u16, &[u32])] = &[
+            (256, &[side]),
+            (257, &[side]),
+            (258, &[8]),
+            (259, &[compression]),
+            (262, &[1]),
+            (273, &[8]),
+            (277, &[1]),
+            (278, &[side]),
+            (279, &[4]),
+        ];
+        let path = folder.write("bomb.tif", &raw_tiff(false, tags, "", &[0; 4]));
+        refused(&path, &["bomb.tif", "damaged"]);
+    }
+    let mut bytes = std::fs::read(folder.grey_png("bomb.png", [3, 4], &ramp(0, 12))).unwrap();
+    // Width and height with the checksum that belongs to them.
+    bytes[16..24].copy_from_slice(&[0, 0, 0x75, 0x30, 0, 0, 0x75, 0x30]);
+    let crc = crc32(&bytes[12..29]);
+    bytes[29..33].copy_from_slice(&crc.to_be_bytes());
+    refused(&folder.write("bomb.png", &bytes), &["bomb.png", "damaged"]);
+}
+
+#[test]
+fn damaged_files_never_panic() {
+    let folder = Folder::new();
+    let pages: Vec<Vec<u8>> = (0..2).map(|z| ramp(z, 20)).collect();
+    let png = folder.png("a.png", [4, 5], ColorType::Rgb, BitDepth::Eight, &ramp(0, 60));
+    let kinds = [
+        tiff_bytes::<Gray8>([4, 5], Compression::Uncompressed, &pages),
+        tiff_bytes::<Gray8>([4, 5], Compression::Lzw, &pages),
+        std::fs::read(png).unwrap(),
+    ];
+    let mut state = 0x9E37_79B9_7F4A_7C15u64;
+    let mut random = move |below: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (state >> 33) as usize % below
+    };
+    for (kind, whole) in kinds.iter().enumerate() {
+        for round in 0..3000 {
+            let mut bytes = whole.clone();
+            for _ in 0..=random(3) {
+                let at = random(bytes.len());
+                bytes[at] = [0, 1, 2, 127, 255, random(256) as u8][random(6)];
+            }
+            let path = folder.write("a.bin", &bytes);
+            let outcome = catch_unwind(|| {
+                if let Ok(volume) = open_raw(&path) {
+                    for z in 0..volume.shape()[0].min(4) {
+                        let _ = volume.read_section(z);
+                    }
+                }
+            });
+            assert!(outcome.is_ok(), "kind {kind}, round {round} panicked: {bytes:?}");
+        }
+    }
+}
+
+/// The checksum of PNG chunks.
+fn crc32(bytes: &[u8]) -> u32 {
+    let step = |crc: u32| if crc & 1 == 1 { 0xEDB8_8320 ^ (crc >> 1) } else { crc >> 1 };
+    !bytes.iter().fold(!0, |crc, &byte| (0..8).fold(crc ^ u32::from(byte), |c, _| step(c)))
+}

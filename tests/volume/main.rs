@@ -1,0 +1,8 @@
+//! Image files as people have them: written into a temporary folder, read back, damaged, paired.
+
+mod bad_input;
+mod files;
+mod formats;
+mod labels;
+mod real_data;
+mod write;

@@ -1,0 +1,104 @@
+// k_means: Lloyd's two steps. assign: each point to its nearest centroid; update: each centroid to its points' mean.
+//!include shared/linear.wgsl
+
+struct Params {
+    rows: u32,
+    k: u32,
+    dim: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+
+//!pass assign
+//!include shared/nearest.wgsl
+@group(0) @binding(1) var<storage, read> points: array<f32>;
+@group(0) @binding(2) var<storage, read> centroids: array<f32>;
+@group(0) @binding(3) var<storage, read_write> assignment: array<u32>;
+@group(0) @binding(4) var<storage, read_write> sq_dist: array<f32>;
+
+fn row_count() -> u32 { return params.rows; }
+fn column_count() -> u32 { return params.k; }
+fn row_at(i: u32) -> f32 { return points[i]; }
+fn column_at(i: u32) -> f32 { return centroids[i]; }
+
+fn store_nearest(row: u32, column: u32, distance: f32) {
+    assignment[row] = column;
+    sq_dist[row] = distance;
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn assign(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let first_row = linear_group(group, groups) * TILE;
+    if first_row >= params.rows {
+        return;
+    }
+    nearest_tile(lane, first_row);
+}
+
+//!pass update
+@group(0) @binding(1) var<storage, read> points: array<f32>;
+@group(0) @binding(2) var<storage, read> assignment: array<u32>;
+@group(0) @binding(3) var<storage, read_write> centroids: array<f32>;
+
+// A workgroup computes TILE_DIM coordinates of one centroid. A lane sums one coordinate over every SLICES-th point;
+// the slices are added at the end, in order.
+const TILE_DIM: u32 = 64u;
+const SLICES: u32 = 4u;
+const WORKGROUP: u32 = TILE_DIM * SLICES;
+
+// Assignments are read once a workgroup, a batch of WORKGROUP points at a time.
+var<workgroup> batch: array<u32, WORKGROUP>;
+var<workgroup> slice_sums: array<f32, WORKGROUP>;
+var<workgroup> slice_counts: array<u32, WORKGROUP>;
+
+@compute @workgroup_size(WORKGROUP)
+fn update(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let tiles = (params.dim + TILE_DIM - 1u) / TILE_DIM;
+    let index = linear_group(group, groups);
+    let centroid = index / tiles;
+    if centroid >= params.k {
+        return;
+    }
+    let slice = lane / TILE_DIM;
+    let d = index % tiles * TILE_DIM + lane % TILE_DIM;
+
+    var sum = 0.0;
+    var count = 0u;
+    for (var first = 0u; first < params.rows; first += WORKGROUP) {
+        workgroupBarrier();
+        if first + lane < params.rows {
+            batch[lane] = assignment[first + lane];
+        }
+        workgroupBarrier();
+        for (var i = slice; i < min(WORKGROUP, params.rows - first); i += SLICES) {
+            if batch[i] == centroid {
+                count += 1u;
+                if d < params.dim {
+                    sum += points[(first + i) * params.dim + d];
+                }
+            }
+        }
+    }
+
+    slice_sums[lane] = sum;
+    slice_counts[lane] = count;
+    workgroupBarrier();
+    if lane < TILE_DIM && d < params.dim {
+        for (var s = 1u; s < SLICES; s += 1u) {
+            sum += slice_sums[s * TILE_DIM + lane];
+            count += slice_counts[s * TILE_DIM + lane];
+        }
+        // An empty cluster keeps its centroid.
+        if count > 0u {
+            centroids[centroid * params.dim + d] = sum / f32(count);
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//!include shared/reduce.wgsl
+
+// Sums over `planes` planes of `size` elements, the first at `first` and one every `stride`: a channel of a batch
+// (stride c * size) or a single plane. The including pass says what is summed:
+//   terms(index, shift) -> vec2<f32>
+//
+// The planes are one line of elements, and a lane takes every 256th of them, so that small planes keep all lanes
+// busy. Four at a time, for the memory to have something to do.
+fn plane_sum(lane: u32, first: u32, stride: u32, planes: u32, size: u32, shift: f32) -> vec2<f32> {
+    let count = planes * size;
+    // A step of WORKGROUP elements, in planes and elements: no division within the loop.
+    let step_planes = WORKGROUP / size;
+    let step_elements = WORKGROUP % size;
+    var element = lane % size;
+    var at = first + lane / size * stride;
+    var sums = vec2<f32>();
+    for (var k = lane; k < count; k += 4u * WORKGROUP) {
+        var part = array<vec2<f32>, 4>();
+        for (var j = 0u; j < 4u; j += 1u) {
+            if k + j * WORKGROUP < count {
+                part[j] = terms(at + element, shift);
+            }
+            element += step_elements;
+            at += step_planes * stride;
+            if element >= size {
+                element -= size;
+                at += stride;
+            }
+        }
+        sums += (part[0] + part[1]) + (part[2] + part[3]);
+    }
+    return workgroup_sum(lane, sums);
+}

@@ -1,0 +1,150 @@
+//! How many workgroups a pass needs.
+
+use askem_kernels::Call;
+
+use crate::{Entry, Shader, find};
+
+/// The most workgroups in one dimension that every device takes.
+pub const MAX_WORKGROUPS: u32 = 65_535;
+
+/// What to run for a [`Call`].
+#[derive(Clone, Copy, Debug)]
+pub struct Launch {
+    /// The op's shader.
+    pub shader: &'static Shader,
+    /// The pass: its source, its entry point (`entry.pass`) and its bindings.
+    pub entry: &'static Entry,
+    /// Workgroups to dispatch.
+    pub workgroups: [u32; 3],
+}
+
+/// The pass of `call` and the workgroups that its parameters ask for.
+///
+/// The parameters are taken as valid: `call.validate()` comes first.
+///
+/// # Panics
+/// If the work needs more than 65,535 x 65,535 workgroups, which no device's memory could hold.
+pub fn launch(call: &Call) -> Launch {
+    let signature = call.signature();
+    // A unit test goes through all signatures, so that this holds for every call there is.
+    let (shader, entry) = find(signature.op, signature.pass).expect("every pass has a shader");
+    Launch { shader, entry, workgroups: fold(workgroups(call, entry)) }
+}
+
+/// Workgroups in a line. Sizes of tiles come from the shader's constants.
+fn workgroups(call: &Call, entry: &Entry) -> u64 {
+    let wide = u64::from;
+    // Blocks of a constant's size that cover `len`.
+    let blocks = |len: u64, constant: &str| len.div_ceil(wide(entry.constant(constant)));
+    let lanes = |len: u64| blocks(len, "WORKGROUP");
+    // Planes of `size` elements, of which a workgroup takes one chunk: shared/planes.wgsl.
+    let planes = |planes: u64, size: u32| planes * blocks(wide(size), "CHUNK");
+
+    match call {
+        Call::Conv2dForward(p) => {
+            let tiles = blocks(wide(p.w), "TILE_W") * blocks(wide(p.h), "TILE_H");
+            wide(p.n) * blocks(wide(p.c_out), "TILE_OUT") * tiles
+        }
+        Call::Conv2dBackwardInput(p) => {
+            let tiles = blocks(wide(p.w), "TILE_W") * blocks(wide(p.h), "TILE_H");
+            wide(p.n) * blocks(wide(p.c_in), "TILE_OUT") * tiles
+        }
+        Call::Conv2dBackwardWeight(p) => {
+            blocks(wide(p.c_out), "TILE_OUT") * blocks(wide(p.c_in), "TILE_IN")
+        }
+        Call::Conv2dBackwardBias(p) => wide(p.c_out),
+
+        Call::ConvTranspose2dForward(p) => {
+            let tiles = blocks(wide(p.h) * wide(p.w), "TILE_PIXELS");
+            wide(p.n) * blocks(wide(p.c_out), "TILE_OUT") * tiles
+        }
+        Call::ConvTranspose2dBackwardInput(p) => {
+            let tiles = blocks(wide(p.h) * wide(p.w), "TILE_PIXELS");
+            wide(p.n) * blocks(wide(p.c_in), "TILE_IN") * tiles
+        }
+        Call::ConvTranspose2dBackwardWeight(p) => {
+            blocks(wide(p.c_out), "TILE_OUT") * blocks(wide(p.c_in), "TILE_IN")
+        }
+        Call::ConvTranspose2dBackwardBias(p) => wide(p.c_out),
+
+        // Both passes have a lane for each window.
+        Call::MaxPool2dForward(p) | Call::MaxPool2dBackwardInput(p) => {
+            planes(wide(p.n) * wide(p.c), (p.h / 2) * (p.w / 2))
+        }
+
+        Call::BatchNormStatistics(p) | Call::BatchNormBackwardWeight(p) => wide(p.c),
+        Call::BatchNormForward(p)
+        | Call::BatchNormForwardEval(p)
+        | Call::BatchNormBackwardInput(p) => planes(wide(p.n) * wide(p.c), p.hw),
+        Call::InstanceNormStatistics(p) | Call::InstanceNormBackwardStatistics(p) => {
+            wide(p.n) * wide(p.c)
+        }
+        Call::InstanceNormForward(p) | Call::InstanceNormBackwardInput(p) => {
+            planes(wide(p.n) * wide(p.c), p.hw)
+        }
+
+        Call::ReluForward(p) | Call::ReluBackwardInput(p) => lanes(wide(p.len)),
+        Call::AdamUpdate(p) => lanes(wide(p.len)),
+
+        // A lane draws one block of a sample's mask.
+        Call::DropoutMask(p) => {
+            let elements = if p.element == 0 { wide(p.c) } else { wide(p.c) * wide(p.hw) };
+            lanes(wide(p.n) * blocks(elements, "MASK_BLOCK"))
+        }
+        Call::DropoutForward(p) | Call::DropoutBackwardInput(p) => {
+            planes(wide(p.n) * wide(p.c), p.hw)
+        }
+        Call::ConcatChannelsForward(p) | Call::ConcatChannelsBackwardInput(p) => {
+            planes(wide(p.n) * (wide(p.c_a) + wide(p.c_b)), p.hw)
+        }
+
+        // A lane goes through all channels of its pixel.
+        Call::SoftmaxForward(p) | Call::SoftmaxBackwardInput(p) => planes(wide(p.n), p.hw),
+        Call::CrossEntropyForward(p) => blocks(wide(p.n) * wide(p.hw), "PIXEL_BLOCK"),
+        Call::CrossEntropyReduce(_) => 1,
+        Call::CrossEntropyBackwardInput(p) => planes(wide(p.n), p.hw),
+        Call::EntropyForward(p) => planes(wide(p.n), p.hw),
+        Call::LeastConfidenceForward(p) => planes(wide(p.n), p.hw),
+        Call::BaldAccumulate(p) | Call::BaldEntropyOfMean(p) | Call::BaldMutualInformation(p) => {
+            planes(wide(p.n), p.hw)
+        }
+
+        Call::PatchSumForward(p) => wide(p.n),
+        Call::GlobalAvgPool2dForward(p) => wide(p.n) * wide(p.c),
+
+        Call::PairwiseSqDistForward(p) => {
+            blocks(wide(p.rows_a), "TILE") * blocks(wide(p.rows_b), "TILE")
+        }
+        Call::MinSqDistForward(p) => blocks(wide(p.rows), "TILE"),
+        // An argmax over all rows and the one pick that follows from it.
+        Call::KCenterGreedyPick(_) => 1,
+        Call::KCenterGreedyUpdate(p) => blocks(wide(p.rows), "TILE_ROWS"),
+        Call::KMeansAssign(p) => blocks(wide(p.rows), "TILE"),
+        Call::KMeansUpdate(p) => wide(p.k) * blocks(wide(p.dim), "TILE_DIM"),
+
+        // One workgroup, since the counts are written once and start from nothing.
+        Call::ConfusionForward(_) => 1,
+    }
+}
+
+/// A line of workgroups in two dimensions, with the fewest idle ones; the shader's `linear_group` undoes it.
+fn fold(groups: u64) -> [u32; 3] {
+    let most = u64::from(MAX_WORKGROUPS);
+    let y = groups.div_ceil(most).max(1);
+    assert!(y <= most, "a launch of {groups} workgroups");
+    [groups.div_ceil(y) as u32, y as u32, 1]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fold_covers_its_line_and_wastes_less_than_a_row() {
+        for groups in [1, 2, 65_534, 65_535, 65_536, 131_070, 131_071, 1 << 31, 65_535 * 65_535] {
+            let [x, y, z] = fold(groups).map(u64::from);
+            assert!(x * y * z >= groups && x * y - groups < y, "{groups}: {x} {y}");
+            assert!(x <= 65_535 && y <= 65_535 && z == 1, "{groups}: {x} {y}");
+        }
+    }
+}

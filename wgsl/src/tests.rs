@@ -1,0 +1,140 @@
+use core::mem::{offset_of, size_of};
+use std::collections::BTreeSet;
+
+use askem_kernels::{Element, SIGNATURES};
+
+use crate::{Entry, Member, SHADERS, find};
+
+/// Every pass with its op.
+fn passes() -> impl Iterator<Item = (&'static str, &'static Entry)> {
+    SHADERS.iter().flat_map(|shader| shader.entries.iter().map(|entry| (shader.op, entry)))
+}
+
+#[test]
+fn every_signature_has_a_pass_and_every_pass_a_signature() {
+    let signatures: BTreeSet<_> = SIGNATURES.iter().map(|s| (s.op, s.pass)).collect();
+    let shaders: Vec<_> = passes().map(|(op, entry)| (op, entry.pass)).collect();
+    assert_eq!(shaders.len(), signatures.len());
+    assert_eq!(shaders.into_iter().collect::<BTreeSet<_>>(), signatures);
+}
+
+#[test]
+fn bindings_are_the_buffers_of_the_signature_in_order() {
+    for signature in SIGNATURES {
+        let (_, entry) = find(signature.op, signature.pass).expect(signature.name);
+        let reads = signature.reads.iter().map(|&(name, element)| (name, element, false));
+        let writes = signature.writes.iter().map(|&(name, element)| (name, element, true));
+        let expected: Vec<_> = reads.chain(writes).collect();
+        let bindings: Vec<_> =
+            entry.bindings.iter().map(|b| (b.name, b.element, b.writable)).collect();
+        assert_eq!(bindings, expected, "{}", signature.name);
+        assert!(entry.bindings.iter().map(|b| b.binding).eq(1..=expected.len() as u32));
+    }
+}
+
+/// What a Rust type is called in a uniform.
+trait Scalar {
+    const ELEMENT: Element;
+}
+
+impl Scalar for u32 {
+    const ELEMENT: Element = Element::Uint;
+}
+
+impl Scalar for f32 {
+    const ELEMENT: Element = Element::Float;
+}
+
+/// The type of the member that `_get` returns.
+fn element_of<P, M: Scalar>(_get: impl Fn(&P) -> M) -> Element {
+    M::ELEMENT
+}
+
+/// Op, size and members of the Rust structs. Naming every member makes a new one stand out: its name is missing
+/// in the pattern.
+macro_rules! layouts {
+    ($($op:ident { $($member:ident),* })*) => {
+        [$({
+            use askem_kernels::$op::Params;
+            fn _all_members(Params { $($member: _),* }: &Params) {}
+            let members = vec![$(Member {
+                name: stringify!($member),
+                offset: offset_of!(Params, $member) as u32,
+                element: element_of(|params: &Params| params.$member),
+            }),*];
+            (stringify!($op), size_of::<Params>() as u32, members)
+        }),*]
+    };
+}
+
+#[test]
+fn uniforms_have_the_bytes_of_the_rust_structs() {
+    let layouts = layouts! {
+        adam { len, beta1, beta2, eps }
+        bald { n, c, hw, passes }
+        batch_norm { n, c, hw, eps, momentum }
+        concat_channels { n, c_a, c_b, hw }
+        confusion { len, ignore_label, threshold }
+        conv2d { n, c_in, c_out, h, w, kernel, has_bias }
+        conv_transpose2d { n, c_in, c_out, h, w }
+        cross_entropy { n, c, hw, ignore_label }
+        dropout { n, c, hw, element, layer, threshold, scale }
+        entropy { n, c, hw }
+        global_avg_pool2d { n, c, hw }
+        instance_norm { n, c, hw, eps }
+        k_center_greedy { rows, dim, capacity }
+        k_means { rows, k, dim }
+        least_confidence { n, c, hw }
+        max_pool2d { n, c, h, w }
+        min_sq_dist { rows, centers, dim }
+        pairwise_sq_dist { rows_a, rows_b, dim }
+        patch_sum { n, hw }
+        relu { len }
+        softmax { n, c, hw }
+    };
+    assert_eq!(layouts.len(), SHADERS.len());
+    for (shader, (op, size, members)) in SHADERS.iter().zip(layouts) {
+        assert_eq!(shader.op, op);
+        assert_eq!(shader.params_size, size, "{op}");
+        assert_eq!(shader.params, members, "{op}");
+    }
+}
+
+/// The numbers that both sides of a twin have to know.
+#[test]
+fn shared_constants_agree() {
+    let constant = |op, pass, name| find(op, pass).expect(pass).1.constant(name) as usize;
+    assert_eq!(constant("dropout", "mask", "MASK_BLOCK"), askem_kernels::rng::MASK_BLOCK);
+    for pass in ["forward", "reduce"] {
+        let block = constant("cross_entropy", pass, "PIXEL_BLOCK");
+        assert_eq!(block, askem_kernels::cross_entropy::BLOCK);
+    }
+}
+
+/// Each pass in the languages of the three kinds of drivers.
+#[test]
+fn every_pass_translates_to_spirv_msl_and_hlsl() {
+    use naga::back::{hlsl, msl, spv};
+    use naga::valid::{Capabilities, ValidationFlags, Validator};
+    for (op, entry) in passes() {
+        let name = format!("{op}::{}", entry.pass);
+        let module = naga::front::wgsl::parse_str(entry.source).expect(&name);
+        let mut validator = Validator::new(ValidationFlags::all(), Capabilities::empty());
+        let info = validator.validate(&module).expect(&name);
+
+        let words = spv::write_vec(&module, &info, &spv::Options::default(), None).expect(&name);
+        assert_eq!(words[0], 0x0723_0203, "{name}");
+
+        // Without a map of bindings, naga numbers them itself.
+        let options = msl::Options { fake_missing_bindings: true, ..Default::default() };
+        let (text, _) =
+            msl::write_string(&module, &info, &options, &Default::default()).expect(&name);
+        assert!(text.contains("kernel void"), "{name}");
+
+        let options = hlsl::Options { fake_missing_bindings: true, ..Default::default() };
+        let pipeline = hlsl::PipelineOptions::default();
+        let mut text = String::new();
+        hlsl::Writer::new(&mut text, &options, &pipeline).write(&module, &info, None).expect(&name);
+        assert!(text.contains("[numthreads("), "{name}");
+    }
+}

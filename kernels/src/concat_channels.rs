@@ -121,3 +121,6 @@ pub mod fast {
         super::backward_input(p, dy, da, db)
     }
 }
+
+#[cfg(all(test, feature = "std"))]
+mod tests;

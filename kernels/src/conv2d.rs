@@ -8,6 +8,12 @@ use crate::shape::Shape;
 
 #[cfg(feature = "std")]
 pub mod fast;
+#[cfg(feature = "std")]
+pub(crate) mod planes;
+#[cfg(feature = "std")]
+pub(crate) mod products;
+#[cfg(feature = "std")]
+mod tile;
 
 /// Sizes of a convolution; the same bytes are the shader's uniform buffer.
 #[repr(C)]
@@ -252,3 +258,6 @@ pub fn backward_bias<T: Real>(p: &Params, dy: &[T], dbias: &mut [T]) -> Result<(
     }
     Ok(())
 }
+
+#[cfg(all(test, feature = "std"))]
+mod tests;

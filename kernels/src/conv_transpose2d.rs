@@ -205,3 +205,6 @@ pub fn backward_bias<T: Real>(p: &Params, dy: &[T], dbias: &mut [T]) -> Result<(
     }
     Ok(())
 }
+
+#[cfg(all(test, feature = "std"))]
+mod tests;

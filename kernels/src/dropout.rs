@@ -166,3 +166,6 @@ pub mod fast {
         super::backward_input(p, dy, mask, dx)
     }
 }
+
+#[cfg(all(test, feature = "std"))]
+mod tests;

@@ -212,3 +212,6 @@ pub fn backward_input<T: Real>(
     }
     Ok(())
 }
+
+#[cfg(all(test, feature = "std"))]
+mod tests;

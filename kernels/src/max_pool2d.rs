@@ -152,3 +152,6 @@ pub mod fast {
         super::backward_input(p, dy, indices, dx)
     }
 }
+
+#[cfg(all(test, feature = "std"))]
+mod tests;

@@ -88,3 +88,6 @@ pub mod fast {
         super::backward_input(p, y, dy, dx)
     }
 }
+
+#[cfg(all(test, feature = "std"))]
+mod tests;

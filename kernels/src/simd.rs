@@ -1,1 +1,416 @@
-//! Vector instructions chosen at run time.
+//! Vector instructions, chosen at run time, and buffers that are used again.
+//!
+//! A fast form writes its inner loop once. A plain loop that the compiler vectorises by itself goes
+//! through [`vectorize`]; one that has to hold its sums in registers is a [`Kernel`], generic over
+//! [`Simd`]. Both are compiled for each set of instructions and the best one that the machine has runs.
+//! Results may differ between sets of instructions in the last bits, since only some fuse multiply and add.
+
+// The crate's one place with unsafe code: loads and stores of vectors through pointers, and calls of
+// functions that need instructions which only a check at run time can promise.
+#![allow(unsafe_code)]
+
+use core::cell::RefCell;
+
+use bytemuck::{Pod, Zeroable};
+
+/// A set of vector instructions. A value of the type is the proof that the machine has them.
+pub(crate) trait Simd: Copy {
+    /// A vector of [`LANES`](Self::LANES) numbers.
+    type Vector: Copy;
+    /// Numbers in a vector.
+    const LANES: usize;
+    /// Rows of the tile of `ROWS` x 3 vectors that fits in the registers beside its operands.
+    const ROWS: usize;
+    /// `[x; LANES]`.
+    fn splat(self, x: f32) -> Self::Vector;
+    /// The first `LANES` elements.
+    ///
+    /// # Panics
+    /// If there are fewer.
+    fn load(self, from: &[f32]) -> Self::Vector;
+    /// Writes the first `LANES` elements.
+    ///
+    /// # Panics
+    /// If there are fewer.
+    fn store(self, x: Self::Vector, to: &mut [f32]);
+    /// `a * b + c`, fused where the machine does so at full speed.
+    fn mul_add(self, a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
+    /// `a + b`.
+    fn add(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    /// `a - b`.
+    fn sub(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+}
+
+/// An inner loop that is compiled for each set of instructions.
+pub(crate) trait Kernel {
+    /// What the loop gives back.
+    type Output;
+    /// The loop. To be marked `#[inline(always)]`, and with it all that it calls for each element.
+    fn run<S: Simd>(self, simd: S) -> Self::Output;
+}
+
+/// Instructions that every machine of the target has.
+#[derive(Clone, Copy)]
+pub(crate) struct Baseline;
+
+/// Four lanes: what SSE2 and NEON hold; other machines see short loops.
+impl Simd for Baseline {
+    type Vector = [f32; 4];
+    const LANES: usize = 4;
+    // SSE2 has 16 registers, NEON 32.
+    const ROWS: usize = if cfg!(target_arch = "aarch64") { 8 } else { 4 };
+    #[inline(always)]
+    fn splat(self, x: f32) -> [f32; 4] {
+        [x; 4]
+    }
+    #[inline(always)]
+    fn load(self, from: &[f32]) -> [f32; 4] {
+        [from[0], from[1], from[2], from[3]]
+    }
+    #[inline(always)]
+    fn store(self, x: [f32; 4], to: &mut [f32]) {
+        to[..4].copy_from_slice(&x);
+    }
+    #[inline(always)]
+    fn mul_add(self, a: [f32; 4], b: [f32; 4], c: [f32; 4]) -> [f32; 4] {
+        let mut sum = c;
+        for i in 0..4 {
+            // Without the instruction `mul_add` is a slow function of libm.
+            sum[i] = if cfg!(any(target_arch = "aarch64", target_feature = "fma")) {
+                a[i].mul_add(b[i], c[i])
+            } else {
+                a[i] * b[i] + c[i]
+            };
+        }
+        sum
+    }
+    #[inline(always)]
+    fn add(self, a: [f32; 4], b: [f32; 4]) -> [f32; 4] {
+        [a[0] + b[0], a[1] + b[1], a[2] + b[2], a[3] + b[3]]
+    }
+    #[inline(always)]
+    fn sub(self, a: [f32; 4], b: [f32; 4]) -> [f32; 4] {
+        [a[0] - b[0], a[1] - b[1], a[2] - b[2], a[3] - b[3]]
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use core::arch::x86_64::*;
+
+    use super::{Kernel, Simd};
+
+    /// Proof of AVX2 and FMA: 16 registers of 8 lanes.
+    #[derive(Clone, Copy)]
+    pub(super) struct Avx2(());
+    /// Proof of AVX-512 F: 32 registers of 16 lanes.
+    #[derive(Clone, Copy)]
+    pub(super) struct Avx512(());
+
+    macro_rules! simd {
+        ($token:ident, $vector:ident, $lanes:literal, $rows:literal,
+         $set1:ident, $load:ident, $store:ident, $fmadd:ident, $add:ident, $sub:ident) => {
+            impl Simd for $token {
+                type Vector = $vector;
+                const LANES: usize = $lanes;
+                const ROWS: usize = $rows;
+                #[inline(always)]
+                fn splat(self, x: f32) -> $vector {
+                    // SAFETY: `self` proves that the machine has the instruction.
+                    unsafe { $set1(x) }
+                }
+                #[inline(always)]
+                fn load(self, from: &[f32]) -> $vector {
+                    let from = &from[..$lanes];
+                    // SAFETY: `self` proves the instruction; the slice holds all lanes.
+                    unsafe { $load(from.as_ptr()) }
+                }
+                #[inline(always)]
+                fn store(self, x: $vector, to: &mut [f32]) {
+                    let to = &mut to[..$lanes];
+                    // SAFETY: `self` proves the instruction; the slice holds all lanes.
+                    unsafe { $store(to.as_mut_ptr(), x) }
+                }
+                #[inline(always)]
+                fn mul_add(self, a: $vector, b: $vector, c: $vector) -> $vector {
+                    // SAFETY: `self` proves that the machine has the instruction.
+                    unsafe { $fmadd(a, b, c) }
+                }
+                #[inline(always)]
+                fn add(self, a: $vector, b: $vector) -> $vector {
+                    // SAFETY: `self` proves that the machine has the instruction.
+                    unsafe { $add(a, b) }
+                }
+                #[inline(always)]
+                fn sub(self, a: $vector, b: $vector) -> $vector {
+                    // SAFETY: `self` proves that the machine has the instruction.
+                    unsafe { $sub(a, b) }
+                }
+            }
+        };
+    }
+
+    simd!(
+        Avx2, __m256, 8, 4, _mm256_set1_ps, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_fmadd_ps,
+        _mm256_add_ps, _mm256_sub_ps
+    );
+    simd!(
+        Avx512, __m512, 16, 8, _mm512_set1_ps, _mm512_loadu_ps, _mm512_storeu_ps, _mm512_fmadd_ps,
+        _mm512_add_ps, _mm512_sub_ps
+    );
+
+    #[target_feature(enable = "avx2,fma")]
+    pub(super) fn avx2<K: Kernel>(kernel: K) -> K::Output {
+        kernel.run(Avx2(()))
+    }
+
+    #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma")]
+    pub(super) fn avx512<K: Kernel>(kernel: K) -> K::Output {
+        kernel.run(Avx512(()))
+    }
+
+    #[target_feature(enable = "avx2,fma")]
+    pub(super) fn avx2_loop<R>(f: impl FnOnce() -> R) -> R {
+        f()
+    }
+
+    #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma")]
+    pub(super) fn avx512_loop<R>(f: impl FnOnce() -> R) -> R {
+        f()
+    }
+}
+
+/// The sets of instructions that code is compiled for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Level {
+    /// What the target promises.
+    Baseline,
+    /// AVX2 and FMA.
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    /// AVX-512 with the parts F, VL, DQ and BW.
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+}
+
+impl Level {
+    /// The best one that this machine has. The standard library remembers what it finds.
+    #[inline]
+    pub(crate) fn best() -> Self {
+        #[cfg(target_arch = "x86_64")]
+        {
+            if !is_x86_feature_detected!("avx2") || !is_x86_feature_detected!("fma") {
+                return Self::Baseline;
+            }
+            if is_x86_feature_detected!("avx512f")
+                && is_x86_feature_detected!("avx512vl")
+                && is_x86_feature_detected!("avx512dq")
+                && is_x86_feature_detected!("avx512bw")
+            {
+                return Self::Avx512;
+            }
+            Self::Avx2
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        Self::Baseline
+    }
+
+    /// [`Simd::LANES`] and [`Simd::ROWS`] at this level, for those who lay out its data.
+    pub(crate) fn tile(self) -> (usize, usize) {
+        match self {
+            Self::Baseline => (Baseline::LANES, Baseline::ROWS),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => (x86::Avx2::LANES, x86::Avx2::ROWS),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => (x86::Avx512::LANES, x86::Avx512::ROWS),
+        }
+    }
+
+    /// Runs the kernel with this level's instructions.
+    ///
+    /// # Panics
+    /// If the machine does not have them.
+    pub(crate) fn run<K: Kernel>(self, kernel: K) -> K::Output {
+        #[cfg(target_arch = "x86_64")]
+        {
+            let best = Self::best();
+            if self == Self::Avx512 {
+                assert!(best == Self::Avx512);
+                // SAFETY: the best level is AVX-512 only where all its parts were found.
+                return unsafe { x86::avx512(kernel) };
+            }
+            if self == Self::Avx2 {
+                assert!(best != Self::Baseline);
+                // SAFETY: all levels above the baseline have AVX2 and FMA.
+                return unsafe { x86::avx2(kernel) };
+            }
+        }
+        kernel.run(Baseline)
+    }
+}
+
+/// Runs the kernel with the best instructions that the machine has.
+#[inline]
+pub(crate) fn dispatch<K: Kernel>(kernel: K) -> K::Output {
+    Level::best().run(kernel)
+}
+
+/// Runs a plain loop, compiled for the widest vectors that the machine has.
+///
+/// The closure has to be marked `#[inline(always)]`, as must be what it calls for each element:
+/// `vectorize(#[inline(always)] || for y in y { *y *= 2.0 })`.
+#[inline]
+pub(crate) fn vectorize<R>(f: impl FnOnce() -> R) -> R {
+    match Level::best() {
+        // SAFETY: the level says that the instructions were found.
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512 => unsafe { x86::avx512_loop(f) },
+        // SAFETY: as above.
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx2 => unsafe { x86::avx2_loop(f) },
+        Level::Baseline => f(),
+    }
+}
+
+/// `sum_i f(x[i])` with 64 running sums, which are added up in pairs: accurate for many terms, in
+/// the same order on every machine.
+#[inline(always)]
+pub(crate) fn sum_of(len: usize, f: impl Fn(usize) -> f32) -> f32 {
+    const SUMS: usize = 64;
+    let mut sums = [0.0f32; SUMS];
+    let whole = len / SUMS * SUMS;
+    for at in (0..whole).step_by(SUMS) {
+        for l in 0..SUMS {
+            sums[l] += f(at + l);
+        }
+    }
+    for l in 0..len - whole {
+        sums[l] += f(whole + l);
+    }
+    let mut half = SUMS / 2;
+    while half > 0 {
+        for l in 0..half {
+            sums[l] += sums[l + half];
+        }
+        half /= 2;
+    }
+    sums[0]
+}
+
+/// `sums[c] = sum_(n,i) x[n,c,i]` for `x [n, c, hw]`.
+pub(crate) fn channel_sums(x: &[f32], n: usize, c: usize, hw: usize, sums: &mut [f32]) {
+    crate::par::for_each_chunk_mut(sums, 1, |ch, sum| {
+        let total: f64 = (0..n)
+            .map(|s| {
+                let plane = &x[(s * c + ch) * hw..][..hw];
+                f64::from(vectorize(
+                    #[inline(always)]
+                    || sum_of(hw, #[inline(always)] |i| plane[i]),
+                ))
+            })
+            .sum();
+        sum[0] = total as f32;
+    });
+}
+
+/// A cache line: the unit of a [`Scratch`], so that vectors in it lie within lines.
+#[repr(C, align(64))]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct Line([f32; 16]);
+
+std::thread_local! {
+    /// The buffers of this thread that are free.
+    static FREE: RefCell<Vec<Vec<Line>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Working memory from the thread's own stock, to which it goes back when dropped.
+///
+/// Once a thread has done its largest piece of work it allocates no more. The stock is a
+/// stack and not a single buffer because a thread that waits for others may take up their work.
+pub(crate) struct Scratch {
+    lines: Vec<Line>,
+    len: usize,
+}
+
+impl Scratch {
+    /// `len` numbers of unknown value, at the start of a cache line.
+    pub(crate) fn take(len: usize) -> Self {
+        let mut lines =
+            FREE.with(|free| free.borrow_mut().pop()).unwrap_or_default();
+        let needed = len.div_ceil(16);
+        if lines.len() < needed {
+            lines.resize(needed, Line::zeroed());
+        }
+        Self { lines, len }
+    }
+}
+
+impl core::ops::Deref for Scratch {
+    type Target = [f32];
+    fn deref(&self) -> &[f32] {
+        &bytemuck::cast_slice(&self.lines)[..self.len]
+    }
+}
+
+impl core::ops::DerefMut for Scratch {
+    fn deref_mut(&mut self) -> &mut [f32] {
+        &mut bytemuck::cast_slice_mut(&mut self.lines)[..self.len]
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let lines = core::mem::take(&mut self.lines);
+        // When the thread ends the stock may be gone already; then the buffer goes too.
+        let _ = FREE.try_with(|free| free.borrow_mut().push(lines));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Lanes;
+    impl Kernel for Lanes {
+        type Output = Vec<f32>;
+        #[inline(always)]
+        fn run<S: Simd>(self, simd: S) -> Vec<f32> {
+            let x: Vec<f32> = (0..S::LANES).map(|i| i as f32).collect();
+            let v = simd.load(&x);
+            let v = simd.mul_add(v, simd.splat(2.0), simd.splat(1.0));
+            let mut y = vec![0.0; S::LANES];
+            simd.store(simd.sub(simd.add(v, v), v), &mut y);
+            y
+        }
+    }
+
+    #[test]
+    fn every_level_of_this_machine_computes() {
+        let best = Level::best();
+        let mut levels = vec![Level::Baseline];
+        #[cfg(target_arch = "x86_64")]
+        levels.extend([Level::Avx2, Level::Avx512].iter().take(match best {
+            Level::Baseline => 0,
+            Level::Avx2 => 1,
+            Level::Avx512 => 2,
+        }));
+        assert!(levels.contains(&best));
+        for level in levels {
+            let got = level.run(Lanes);
+            let want: Vec<f32> = (0..level.tile().0).map(|i| 2.0 * i as f32 + 1.0).collect();
+            assert_eq!(got, want, "{level:?}");
+        }
+    }
+
+    #[test]
+    fn scratch_is_aligned_and_comes_back() {
+        let mut outer = Scratch::take(5);
+        outer.fill(1.0);
+        let mut inner = Scratch::take(100);
+        inner.fill(2.0);
+        assert_eq!(outer[..], [1.0; 5]);
+        assert_eq!(inner.as_ptr() as usize % 64, 0);
+        drop(inner);
+        assert_eq!(Scratch::take(100)[99], 2.0);
+    }
+}

@@ -13,15 +13,12 @@ pub struct Curve {
     /// Labelled patches and Jaccard index, in the order of the labels. Points that are not finite
     /// are left out.
     pub points: Vec<(f64, f64)>,
-    /// The lower and upper end of a band around each point, such as one standard deviation over
-    /// seeds. Empty for no band.
-    pub band: Vec<(f64, f64)>,
 }
 
 impl Curve {
-    /// A curve without a band.
+    /// A curve of points.
     pub fn new(label: impl Into<String>, points: Vec<(f64, f64)>) -> Self {
-        Self { label: label.into(), points, band: Vec::new() }
+        Self { label: label.into(), points }
     }
 }
 
@@ -98,9 +95,7 @@ impl Axes {
     fn new(series: &[Curve], full: Option<f64>) -> Self {
         let points = || series.iter().flat_map(|c| c.points.iter().copied()).filter(finite);
         let most = points().map(|p| p.0).fold(0.0, f64::max);
-        let bands =
-            series.iter().flat_map(|c| c.band.iter().map(|b| b.1)).filter(|b| b.is_finite());
-        let best = points().map(|p| p.1).chain(full).chain(bands).fold(0.0, f64::max);
+        let best = points().map(|p| p.1).chain(full).fold(0.0, f64::max);
         // Both start at 0, so that distances can be compared by eye.
         Self { x: Ticks::new(most.max(1.0), 8, 1.0), y: Ticks::new(best.clamp(0.05, 1.0), 6, 0.01) }
     }
@@ -205,24 +200,9 @@ impl Style {
         )
     }
 
-    /// The band, the line and its markers.
+    /// The line and its markers.
     fn line(&self, curve: &Curve, axes: &Axes) -> String {
         let mut out = String::new();
-        if curve.band.len() == curve.points.len() && !curve.band.is_empty() {
-            let edge = |pick: fn(&(f64, f64)) -> f64| {
-                let pairs = curve.points.iter().zip(&curve.band);
-                let at = move |(p, b): (&(f64, f64), &(f64, f64))| (p.0, pick(b));
-                pairs.map(at).filter(finite).map(|p| point(axes, p)).collect::<Vec<_>>()
-            };
-            let mut outline = edge(|b| b.0);
-            outline.extend(edge(|b| b.1).into_iter().rev());
-            let _ = writeln!(
-                out,
-                r#"<polygon points="{}" fill="{}" fill-opacity="0.15"/>"#,
-                outline.join(" "),
-                self.colour
-            );
-        }
         let points: Vec<(f64, f64)> = curve.points.iter().copied().filter(finite).collect();
         let path: Vec<String> = points.iter().map(|&p| point(axes, p)).collect();
         if path.len() > 1 {
@@ -272,7 +252,7 @@ impl Style {
 
 /// The names beside the plot, the best curve on top as in the plot, with its last value.
 fn legend(series: &[Curve], full: Option<f64>) -> String {
-    let last = |curve: &Curve| curve.points.iter().copied().filter(finite).next_back();
+    let last = |curve: &Curve| curve.points.iter().copied().rfind(finite);
     let mut order: Vec<usize> = (0..series.len()).collect();
     let height = |i: &usize| last(&series[*i]).map_or(f64::NEG_INFINITY, |p| p.1);
     order.sort_by(|a, b| height(b).total_cmp(&height(a)));
@@ -281,10 +261,9 @@ fn legend(series: &[Curve], full: Option<f64>) -> String {
     let mut row = |sample: &dyn Fn(f64) -> String, label: &str, value: Option<f64>| {
         out.push_str(&sample(y));
         let value = value.map_or("no value".to_owned(), |v| format!("{v:.3}"));
-        let _ = write!(
+        let _ = writeln!(
             out,
-            r##"<text x="{:.2}" y="{:.2}">{}</text><text x="{:.2}" y="{:.2}" fill="#555" font-size="13">{value}</text>
-"##,
+            r##"<text x="{:.2}" y="{:.2}">{}</text><text x="{:.2}" y="{:.2}" fill="#555" font-size="13">{value}</text>"##,
             x + 40.0,
             y + 5.0,
             escape(&shortened(label)),

@@ -221,7 +221,8 @@ fn page_header(path: &Path, decoder: &mut Open, length: u64, page: usize) -> Res
     let colour = decoder.colortype().map_err(tiff)?;
     let unsupported = |what: &str| {
         Error::Input(format!(
-            "{}: page {}: {what}; save it as 8 or 16 bit grey",
+            "{}: page {}: {what}; save it as 8 or 16 bit grey, uncompressed or LZW or \
+             deflate",
             path.display(),
             page + 1
         ))
@@ -265,7 +266,8 @@ fn page_header(path: &Path, decoder: &mut Open, length: u64, page: usize) -> Res
         | CompressionMethod::Deflate
         | CompressionMethod::OldDeflate
         | CompressionMethod::PackBits => promised.saturating_mul(MAX_RATIO),
-        _ => u64::MAX,
+        CompressionMethod::ModernJPEG | CompressionMethod::Fax4 => u64::MAX,
+        other => return Err(unsupported(&format!("{other:?} compression can't be read"))),
     };
     if possible < row * height as u64 {
         return Err(Error::Input(format!(

@@ -46,7 +46,8 @@ impl Description {
     /// Time points without slices are taken for sections: that is how a stack looks when nobody
     /// told ImageJ which axis it is.
     pub(super) fn check_stack(&self, path: &Path, sections: usize) -> Result<()> {
-        let interleaved = |count: usize| count > 1 && sections > 1 && sections.is_multiple_of(count);
+        let interleaved =
+            |count: usize| count > 1 && sections > 1 && sections.is_multiple_of(count);
         // An RGB page counts as three channels in OME, but as one page.
         let (what, count) = if interleaved(self.channels) && sections > self.slices * self.times {
             ("channels", self.channels)

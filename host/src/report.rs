@@ -4,7 +4,6 @@
 //! is part of the program, so both show the same and no machine needs fonts installed.
 
 use crate::{Error, Result};
-use std::path::Path;
 
 pub mod curve;
 pub mod overlay;
@@ -43,18 +42,6 @@ pub fn rasterize(svg: &str, scale: f32) -> Result<Vec<u8>> {
     let transform = tiny_skia::Transform::from_scale(scale, scale);
     resvg::render(&tree, transform, &mut pixels.as_mut());
     pixels.encode_png().map_err(|e| failed(&e.to_string()))
-}
-
-/// Writes a file under a temporary name and gives it its own when it is complete.
-fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let temporary = path.with_file_name(format!(".{name}.{}.partial", std::process::id()));
-    let written =
-        std::fs::write(&temporary, bytes).and_then(|()| std::fs::rename(&temporary, path));
-    written.map_err(|e| {
-        let _ = std::fs::remove_file(&temporary);
-        Error::io(path, "writing it", e)
-    })
 }
 
 /// A text with the characters that mean something in XML replaced, and those that XML forbids left

@@ -47,7 +47,7 @@ impl Shape for Params {
     fn validate(&self) -> Result<(), Error> {
         let what = if self.sizes().contains(&0) {
             "n, c and hw must be at least 1"
-        } else if !(self.eps > 0.0) {
+        } else if self.eps.is_nan() || self.eps <= 0.0 {
             "eps must be above 0"
         } else if !(0.0..=1.0).contains(&self.momentum) {
             "momentum must be from 0 to 1"

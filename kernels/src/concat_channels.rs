@@ -100,15 +100,32 @@ pub fn backward_input<T: Real>(
     Ok(())
 }
 
-/// Tuned f32 forms.
+/// f32 forms: copies, cut in pieces for all threads.
 #[cfg(feature = "std")]
 pub mod fast {
     use super::Params;
     use crate::error::Error;
+    use crate::par::for_each_chunk_mut;
+    use crate::shape::Shape;
+    use crate::simd::PIECE;
+
+    /// Copies each source to its destination of the same length.
+    fn copy<'a>(pairs: impl Iterator<Item = (&'a mut [f32], &'a [f32])>) {
+        let mut pieces: Vec<_> =
+            pairs.flat_map(|(to, from)| to.chunks_mut(PIECE).zip(from.chunks(PIECE))).collect();
+        for_each_chunk_mut(&mut pieces, 1, |_, piece| piece[0].0.copy_from_slice(piece[0].1));
+    }
 
     /// [`forward`](super::forward) for f32.
     pub fn forward(p: &Params, a: &[f32], b: &[f32], y: &mut [f32]) -> Result<(), Error> {
-        super::forward(p, a, b, y)
+        p.check("concat_channels::forward", &[("a", a.len()), ("b", b.len()), ("y", y.len())])?;
+        let [_, len_a, len_b] = p.sizes();
+        let samples = y.chunks_mut(len_a + len_b).zip(a.chunks(len_a).zip(b.chunks(len_b)));
+        copy(samples.flat_map(|(y, (a, b))| {
+            let (y_a, y_b) = y.split_at_mut(len_a);
+            [(y_a, a), (y_b, b)]
+        }));
+        Ok(())
     }
 
     /// [`backward_input`](super::backward_input) for f32.
@@ -118,7 +135,17 @@ pub mod fast {
         da: &mut [f32],
         db: &mut [f32],
     ) -> Result<(), Error> {
-        super::backward_input(p, dy, da, db)
+        p.check(
+            "concat_channels::backward_input",
+            &[("dy", dy.len()), ("da", da.len()), ("db", db.len())],
+        )?;
+        let [_, len_a, len_b] = p.sizes();
+        let samples = dy.chunks(len_a + len_b).zip(da.chunks_mut(len_a).zip(db.chunks_mut(len_b)));
+        copy(samples.flat_map(|(dy, (da, db))| {
+            let (dy_a, dy_b) = dy.split_at(len_a);
+            [(da, dy_a), (db, dy_b)]
+        }));
+        Ok(())
     }
 }
 

@@ -13,7 +13,7 @@ pub(crate) mod planes;
 #[cfg(feature = "std")]
 pub(crate) mod products;
 #[cfg(feature = "std")]
-mod tile;
+pub(crate) mod tile;
 
 /// Sizes of a convolution; the same bytes are the shader's uniform buffer.
 #[repr(C)]

@@ -1,11 +1,10 @@
 //! Dropout with explicit masks, of whole channels or of single elements.
 
 use bytemuck::{Pod, Zeroable};
-use rand_xoshiro::rand_core::Rng;
 
 use crate::error::Error;
 use crate::real::Real;
-use crate::rng::{MASK_BLOCK, mask_stream};
+use crate::rng::{MASK_BLOCK, Rng, mask_stream};
 use crate::shape::Shape;
 
 /// Sizes and the law of the mask; the same bytes are the shader's uniform buffer.
@@ -79,16 +78,21 @@ pub fn mask<T: Real>(p: &Params, keys: &[u32], mask: &mut [T]) -> Result<(), Err
     let [n, values, _] = p.sizes();
     let scale = T::from_f64(p.scale.into());
     for s in 0..n {
-        let key = u64::from(keys[2 * s]) | u64::from(keys[2 * s + 1]) << 32;
         let sample = &mut mask[s * values..(s + 1) * values];
         for (b, block) in sample.chunks_mut(MASK_BLOCK).enumerate() {
-            let mut stream = mask_stream(key, p.layer, b as u32);
-            for value in block {
-                *value = if stream.next_u32() >= p.threshold { scale } else { T::ZERO };
-            }
+            draw_block(p, keys, s, b, scale, block);
         }
     }
     Ok(())
+}
+
+/// Draws block `b` of sample `s`.
+fn draw_block<T: Real>(p: &Params, keys: &[u32], s: usize, b: usize, scale: T, block: &mut [T]) {
+    let key = u64::from(keys[2 * s]) | u64::from(keys[2 * s + 1]) << 32;
+    let mut stream = mask_stream(key, p.layer, b as u32);
+    for value in block {
+        *value = if stream.next_u32() >= p.threshold { scale } else { T::ZERO };
+    }
 }
 
 /// Applies a mask: `y = x mask`, each value of the mask over its channel or its element.
@@ -140,20 +144,41 @@ pub fn backward_input<T: Real>(
     Ok(())
 }
 
-/// Tuned f32 forms.
+/// f32 forms at the speed of memory; masks are drawn block by block on all threads.
 #[cfg(feature = "std")]
 pub mod fast {
-    use super::Params;
+    use super::{MASK_BLOCK, Params, draw_block};
     use crate::error::Error;
+    use crate::par::for_each_chunk_mut;
+    use crate::shape::Shape;
+    use crate::simd::{PIECE, for_each_plane_mut, map, map2};
+
+    /// Blocks that a thread draws at once.
+    const BLOCKS: usize = 16;
 
     /// [`mask`](super::mask) for f32.
     pub fn mask(p: &Params, keys: &[u32], mask: &mut [f32]) -> Result<(), Error> {
-        super::mask(p, keys, mask)
+        p.check("dropout::mask", &[("keys", keys.len()), ("mask", mask.len())])?;
+        let [_, values, _] = p.sizes();
+        let mut pieces = Vec::with_capacity(mask.len() / (BLOCKS * MASK_BLOCK) + keys.len());
+        for (s, sample) in mask.chunks_mut(values).enumerate() {
+            let pieces_of_sample = sample.chunks_mut(BLOCKS * MASK_BLOCK).enumerate();
+            pieces.extend(pieces_of_sample.map(|(i, piece)| (s, i * BLOCKS, piece)));
+        }
+        for_each_chunk_mut(&mut pieces, 1, |_, piece| {
+            let (s, first, piece) = &mut piece[0];
+            for (b, block) in piece.chunks_mut(MASK_BLOCK).enumerate() {
+                draw_block(p, keys, *s, *first + b, p.scale, block);
+            }
+        });
+        Ok(())
     }
 
     /// [`forward`](super::forward) for f32.
     pub fn forward(p: &Params, x: &[f32], mask: &[f32], y: &mut [f32]) -> Result<(), Error> {
-        super::forward(p, x, mask, y)
+        p.check("dropout::forward", &[("x", x.len()), ("mask", mask.len()), ("y", y.len())])?;
+        apply(p, x, mask, y);
+        Ok(())
     }
 
     /// [`backward_input`](super::backward_input) for f32.
@@ -163,7 +188,38 @@ pub mod fast {
         mask: &[f32],
         dx: &mut [f32],
     ) -> Result<(), Error> {
-        super::backward_input(p, dy, mask, dx)
+        p.check(
+            "dropout::backward_input",
+            &[("dy", dy.len()), ("mask", mask.len()), ("dx", dx.len())],
+        )?;
+        apply(p, dy, mask, dx);
+        Ok(())
+    }
+
+    fn apply(p: &Params, x: &[f32], mask: &[f32], y: &mut [f32]) {
+        let [_, _, run] = p.sizes();
+        if p.element == 1 {
+            for_each_chunk_mut(y, PIECE, |i, y| {
+                let (x, mask) = (&x[i * PIECE..][..y.len()], &mask[i * PIECE..][..y.len()]);
+                map2(
+                    x,
+                    mask,
+                    y,
+                    #[inline(always)]
+                    |x, mask| x * mask,
+                );
+            });
+        } else {
+            for_each_plane_mut(y, run, |plane, y| {
+                let mask = mask[plane];
+                map(
+                    &x[plane * run..][..run],
+                    y,
+                    #[inline(always)]
+                    |x| x * mask,
+                );
+            });
+        }
     }
 }
 

@@ -68,10 +68,7 @@ pub fn forward<T: Real>(
     y: &mut [T],
     indices: &mut [u32],
 ) -> Result<(), Error> {
-    p.check(
-        "max_pool2d::forward",
-        &[("x", x.len()), ("y", y.len()), ("indices", indices.len())],
-    )?;
+    p.check("max_pool2d::forward", &[("x", x.len()), ("y", y.len()), ("indices", indices.len())])?;
     let [planes, h, w] = p.sizes();
     for plane in 0..planes {
         for i in 0..h / 2 {
@@ -126,20 +123,53 @@ pub fn backward_input<T: Real>(
     Ok(())
 }
 
-/// Tuned f32 forms.
+/// f32 forms at the speed of memory, planes spread over threads.
 #[cfg(feature = "std")]
 pub mod fast {
     use super::Params;
     use crate::error::Error;
+    use crate::par::for_each_chunk2_mut;
+    use crate::shape::Shape;
+    use crate::simd::{PIECE, for_each_plane_mut, vectorize};
 
     /// [`forward`](super::forward) for f32.
-    pub fn forward(
-        p: &Params,
-        x: &[f32],
-        y: &mut [f32],
-        indices: &mut [u32],
-    ) -> Result<(), Error> {
-        super::forward(p, x, y, indices)
+    pub fn forward(p: &Params, x: &[f32], y: &mut [f32], indices: &mut [u32]) -> Result<(), Error> {
+        p.check(
+            "max_pool2d::forward",
+            &[("x", x.len()), ("y", y.len()), ("indices", indices.len())],
+        )?;
+        let [_, h, w] = p.sizes();
+        let (windows, row) = ((h / 2) * (w / 2), w / 2);
+        let planes = (PIECE / windows).max(1);
+        for_each_chunk2_mut(y, planes * windows, indices, planes * windows, |i, y, indices| {
+            let rows = y.chunks_mut(row).zip(indices.chunks_mut(row));
+            for (k, (y, indices)) in rows.enumerate() {
+                let (plane, i) = (i * planes + k / (h / 2), k % (h / 2));
+                let rows = &x[plane * h * w + 2 * i * w..][..2 * w];
+                vectorize(
+                    #[inline(always)]
+                    || maxima(rows, 2 * i * w, y, indices),
+                );
+            }
+        });
+        Ok(())
+    }
+
+    /// A row of windows, out of two rows that begin at position `first` of their plane.
+    #[inline(always)]
+    fn maxima(rows: &[f32], first: usize, y: &mut [f32], indices: &mut [u32]) {
+        let (top, bottom) = rows.split_at(rows.len() / 2);
+        let below = top.len() as u32;
+        let pairs = top.chunks_exact(2).zip(bottom.chunks_exact(2));
+        for (j, ((y, index), (top, bottom))) in y.iter_mut().zip(indices).zip(pairs).enumerate() {
+            let (mut best, mut at) = (top[0], 0);
+            for (value, offset) in [(top[1], 1), (bottom[0], below), (bottom[1], below + 1)] {
+                at = if value > best { offset } else { at };
+                best = if value > best { value } else { best };
+            }
+            *y = best;
+            *index = first as u32 + 2 * j as u32 + at;
+        }
     }
 
     /// [`backward_input`](super::backward_input) for f32.
@@ -149,7 +179,19 @@ pub mod fast {
         indices: &[u32],
         dx: &mut [f32],
     ) -> Result<(), Error> {
-        super::backward_input(p, dy, indices, dx)
+        p.check(
+            "max_pool2d::backward_input",
+            &[("dy", dy.len()), ("indices", indices.len()), ("dx", dx.len())],
+        )?;
+        let [_, h, w] = p.sizes();
+        let windows = (h / 2) * (w / 2);
+        for_each_plane_mut(dx, h * w, |plane, dx| {
+            let (dy, indices) = (&dy[plane * windows..], &indices[plane * windows..]);
+            for (&dy, &index) in dy.iter().zip(indices).take(windows) {
+                dx[index as usize] += dy;
+            }
+        });
+        Ok(())
     }
 }
 

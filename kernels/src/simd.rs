@@ -9,9 +9,11 @@
 // functions that need instructions which only a check at run time can promise.
 #![allow(unsafe_code)]
 
-use core::cell::RefCell;
+mod loops;
+mod scratch;
 
-use bytemuck::{Pod, Zeroable};
+pub(crate) use loops::{PIECE, channel_sums, for_each_plane_mut, map, map2, sum_of, sums_of};
+pub(crate) use scratch::Scratch;
 
 /// A set of vector instructions. A value of the type is the proof that the machine has them.
 pub(crate) trait Simd: Copy {
@@ -35,10 +37,6 @@ pub(crate) trait Simd: Copy {
     fn store(self, x: Self::Vector, to: &mut [f32]);
     /// `a * b + c`, fused where the machine does so at full speed.
     fn mul_add(self, a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
-    /// `a + b`.
-    fn add(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
-    /// `a - b`.
-    fn sub(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
 }
 
 /// An inner loop that is compiled for each set of instructions.
@@ -84,14 +82,6 @@ impl Simd for Baseline {
         }
         sum
     }
-    #[inline(always)]
-    fn add(self, a: [f32; 4], b: [f32; 4]) -> [f32; 4] {
-        [a[0] + b[0], a[1] + b[1], a[2] + b[2], a[3] + b[3]]
-    }
-    #[inline(always)]
-    fn sub(self, a: [f32; 4], b: [f32; 4]) -> [f32; 4] {
-        [a[0] - b[0], a[1] - b[1], a[2] - b[2], a[3] - b[3]]
-    }
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -109,7 +99,7 @@ mod x86 {
 
     macro_rules! simd {
         ($token:ident, $vector:ident, $lanes:literal, $rows:literal,
-         $set1:ident, $load:ident, $store:ident, $fmadd:ident, $add:ident, $sub:ident) => {
+         $set1:ident, $load:ident, $store:ident, $fmadd:ident) => {
             impl Simd for $token {
                 type Vector = $vector;
                 const LANES: usize = $lanes;
@@ -136,27 +126,20 @@ mod x86 {
                     // SAFETY: `self` proves that the machine has the instruction.
                     unsafe { $fmadd(a, b, c) }
                 }
-                #[inline(always)]
-                fn add(self, a: $vector, b: $vector) -> $vector {
-                    // SAFETY: `self` proves that the machine has the instruction.
-                    unsafe { $add(a, b) }
-                }
-                #[inline(always)]
-                fn sub(self, a: $vector, b: $vector) -> $vector {
-                    // SAFETY: `self` proves that the machine has the instruction.
-                    unsafe { $sub(a, b) }
-                }
             }
         };
     }
 
+    simd!(Avx2, __m256, 8, 4, _mm256_set1_ps, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_fmadd_ps);
     simd!(
-        Avx2, __m256, 8, 4, _mm256_set1_ps, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_fmadd_ps,
-        _mm256_add_ps, _mm256_sub_ps
-    );
-    simd!(
-        Avx512, __m512, 16, 8, _mm512_set1_ps, _mm512_loadu_ps, _mm512_storeu_ps, _mm512_fmadd_ps,
-        _mm512_add_ps, _mm512_sub_ps
+        Avx512,
+        __m512,
+        16,
+        8,
+        _mm512_set1_ps,
+        _mm512_loadu_ps,
+        _mm512_storeu_ps,
+        _mm512_fmadd_ps
     );
 
     #[target_feature(enable = "avx2,fma")]
@@ -197,6 +180,14 @@ impl Level {
     /// The best one that this machine has. The standard library remembers what it finds.
     #[inline]
     pub(crate) fn best() -> Self {
+        #[cfg(test)]
+        if let Some(level) = testing::FORCED.get() {
+            return level;
+        }
+        Self::found()
+    }
+
+    fn found() -> Self {
         #[cfg(target_arch = "x86_64")]
         {
             if !is_x86_feature_detected!("avx2") || !is_x86_feature_detected!("fma") {
@@ -233,7 +224,7 @@ impl Level {
     pub(crate) fn run<K: Kernel>(self, kernel: K) -> K::Output {
         #[cfg(target_arch = "x86_64")]
         {
-            let best = Self::best();
+            let best = Self::found();
             if self == Self::Avx512 {
                 assert!(best == Self::Avx512);
                 // SAFETY: the best level is AVX-512 only where all its parts were found.
@@ -272,97 +263,44 @@ pub(crate) fn vectorize<R>(f: impl FnOnce() -> R) -> R {
     }
 }
 
-/// `sum_i f(x[i])` with 64 running sums, which are added up in pairs: accurate for many terms, in
-/// the same order on every machine.
-#[inline(always)]
-pub(crate) fn sum_of(len: usize, f: impl Fn(usize) -> f32) -> f32 {
-    const SUMS: usize = 64;
-    let mut sums = [0.0f32; SUMS];
-    let whole = len / SUMS * SUMS;
-    for at in (0..whole).step_by(SUMS) {
-        for l in 0..SUMS {
-            sums[l] += f(at + l);
+/// Lower sets of instructions than the machine's best, for tests.
+#[cfg(test)]
+pub(crate) mod testing {
+    use core::cell::Cell;
+
+    use super::Level;
+
+    std::thread_local! {
+        pub(super) static FORCED: Cell<Option<Level>> = const { Cell::new(None) };
+    }
+
+    /// All levels of this machine.
+    pub(crate) fn levels() -> Vec<Level> {
+        let mut levels = vec![Level::Baseline];
+        #[cfg(target_arch = "x86_64")]
+        levels.extend([Level::Avx2, Level::Avx512]);
+        let best = levels.iter().position(|&level| level == Level::found()).unwrap();
+        levels.truncate(best + 1);
+        levels
+    }
+
+    /// Calls `f` once for every level of this machine, on this thread alone.
+    pub(crate) fn on_every_level(f: impl Fn() + Send + Sync) {
+        let on_level = |level| {
+            FORCED.set(Some(level));
+            f();
+            FORCED.set(None);
+        };
+        for level in levels() {
+            #[cfg(feature = "rayon")]
+            rayon::ThreadPoolBuilder::new()
+                .num_threads(1)
+                .build()
+                .unwrap()
+                .install(|| on_level(level));
+            #[cfg(not(feature = "rayon"))]
+            on_level(level);
         }
-    }
-    for l in 0..len - whole {
-        sums[l] += f(whole + l);
-    }
-    let mut half = SUMS / 2;
-    while half > 0 {
-        for l in 0..half {
-            sums[l] += sums[l + half];
-        }
-        half /= 2;
-    }
-    sums[0]
-}
-
-/// `sums[c] = sum_(n,i) x[n,c,i]` for `x [n, c, hw]`.
-pub(crate) fn channel_sums(x: &[f32], n: usize, c: usize, hw: usize, sums: &mut [f32]) {
-    crate::par::for_each_chunk_mut(sums, 1, |ch, sum| {
-        let total: f64 = (0..n)
-            .map(|s| {
-                let plane = &x[(s * c + ch) * hw..][..hw];
-                f64::from(vectorize(
-                    #[inline(always)]
-                    || sum_of(hw, #[inline(always)] |i| plane[i]),
-                ))
-            })
-            .sum();
-        sum[0] = total as f32;
-    });
-}
-
-/// A cache line: the unit of a [`Scratch`], so that vectors in it lie within lines.
-#[repr(C, align(64))]
-#[derive(Clone, Copy, Pod, Zeroable)]
-struct Line([f32; 16]);
-
-std::thread_local! {
-    /// The buffers of this thread that are free.
-    static FREE: RefCell<Vec<Vec<Line>>> = const { RefCell::new(Vec::new()) };
-}
-
-/// Working memory from the thread's own stock, to which it goes back when dropped.
-///
-/// Once a thread has done its largest piece of work it allocates no more. The stock is a
-/// stack and not a single buffer because a thread that waits for others may take up their work.
-pub(crate) struct Scratch {
-    lines: Vec<Line>,
-    len: usize,
-}
-
-impl Scratch {
-    /// `len` numbers of unknown value, at the start of a cache line.
-    pub(crate) fn take(len: usize) -> Self {
-        let mut lines =
-            FREE.with(|free| free.borrow_mut().pop()).unwrap_or_default();
-        let needed = len.div_ceil(16);
-        if lines.len() < needed {
-            lines.resize(needed, Line::zeroed());
-        }
-        Self { lines, len }
-    }
-}
-
-impl core::ops::Deref for Scratch {
-    type Target = [f32];
-    fn deref(&self) -> &[f32] {
-        &bytemuck::cast_slice(&self.lines)[..self.len]
-    }
-}
-
-impl core::ops::DerefMut for Scratch {
-    fn deref_mut(&mut self) -> &mut [f32] {
-        &mut bytemuck::cast_slice_mut(&mut self.lines)[..self.len]
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let lines = core::mem::take(&mut self.lines);
-        // When the thread ends the stock may be gone already; then the buffer goes too.
-        let _ = FREE.try_with(|free| free.borrow_mut().push(lines));
     }
 }
 
@@ -376,41 +314,36 @@ mod tests {
         #[inline(always)]
         fn run<S: Simd>(self, simd: S) -> Vec<f32> {
             let x: Vec<f32> = (0..S::LANES).map(|i| i as f32).collect();
-            let v = simd.load(&x);
-            let v = simd.mul_add(v, simd.splat(2.0), simd.splat(1.0));
+            let v = simd.mul_add(simd.load(&x), simd.splat(2.0), simd.splat(1.0));
             let mut y = vec![0.0; S::LANES];
-            simd.store(simd.sub(simd.add(v, v), v), &mut y);
+            simd.store(v, &mut y);
             y
         }
     }
 
     #[test]
     fn every_level_of_this_machine_computes() {
-        let best = Level::best();
-        let mut levels = vec![Level::Baseline];
-        #[cfg(target_arch = "x86_64")]
-        levels.extend([Level::Avx2, Level::Avx512].iter().take(match best {
-            Level::Baseline => 0,
-            Level::Avx2 => 1,
-            Level::Avx512 => 2,
-        }));
-        assert!(levels.contains(&best));
-        for level in levels {
-            let got = level.run(Lanes);
+        for level in testing::levels() {
             let want: Vec<f32> = (0..level.tile().0).map(|i| 2.0 * i as f32 + 1.0).collect();
-            assert_eq!(got, want, "{level:?}");
+            assert_eq!(level.run(Lanes), want, "{level:?}");
         }
-    }
-
-    #[test]
-    fn scratch_is_aligned_and_comes_back() {
-        let mut outer = Scratch::take(5);
-        outer.fill(1.0);
-        let mut inner = Scratch::take(100);
-        inner.fill(2.0);
-        assert_eq!(outer[..], [1.0; 5]);
-        assert_eq!(inner.as_ptr() as usize % 64, 0);
-        drop(inner);
-        assert_eq!(Scratch::take(100)[99], 2.0);
+        testing::on_every_level(|| {
+            let x: Vec<f32> = (0..1000).map(|i| i as f32).collect();
+            assert_eq!(
+                sum_of(
+                    &x,
+                    #[inline(always)]
+                    |x| x
+                ),
+                499_500.0
+            );
+            let sums = sums_of(
+                &x,
+                &x,
+                #[inline(always)]
+                |x, y| [x + y, x - y],
+            );
+            assert_eq!(sums, [999_000.0, 0.0]);
+        });
     }
 }

@@ -54,11 +54,6 @@ impl Bar {
     pub(super) fn message(&self, text: String) {
         self.bar.set_message(text);
     }
-
-    /// Runs `work` while no bar is drawn, so that lines do not mix.
-    pub(super) fn suspend<T>(&self, work: impl FnOnce() -> T) -> T {
-        self.bar.suspend(work)
-    }
 }
 
 impl Drop for Bar {

@@ -17,7 +17,7 @@ use crate::run_dir::{DataSource, Resolved, RunDir};
 use crate::strategy::{self, Criterion, Needs};
 use crate::train::TrainState;
 use crate::unet::{AdamOptions, Output, forward_plan, mc_plan, training_plan};
-use crate::volume::TiffStackWriter;
+use crate::volume::{CachedLabels, Section, TiffStackWriter};
 use crate::weights::{self, TrainedNetwork};
 
 #[derive(Debug, clap::Args)]
@@ -153,7 +153,7 @@ impl Run<'_> {
             test: &test,
             test_labels: &open.test_labels,
         };
-        let mut observer = RunObserver::new(&self.dir, config, &test, self.json);
+        let mut observer = RunObserver::new(&self.dir, config, &test, &open.test_labels, self.json);
         if !self.json {
             observer.table_head()?;
             for record in &progress.records {
@@ -186,7 +186,7 @@ impl Run<'_> {
         if !self.json {
             let out = self.job.out.display();
             say(format_args!(
-                "\nResults in {out}: journal.jsonl, weights.safetensors, curve.png, segmentation.tif"
+                "\nResults in {out}: journal.jsonl, weights.safetensors, curve.png,\nsegmentation.tif, and segmentation.png (one section; errors in colour)"
             ))?;
         }
         Ok(())
@@ -336,7 +336,8 @@ const CHECKPOINT_EVERY: Duration = Duration::from_secs(60);
 struct RunObserver<'a> {
     dir: &'a RunDir,
     config: &'a Config,
-    test_shape: [usize; 3],
+    test: &'a PatchReader,
+    test_labels: &'a CachedLabels,
     json: bool,
     bar: Option<Bar>,
     saved: Instant,
@@ -344,12 +345,18 @@ struct RunObserver<'a> {
 }
 
 impl<'a> RunObserver<'a> {
-    fn new(dir: &'a RunDir, config: &'a Config, test: &PatchReader, json: bool) -> Self {
-        let region = &test.region;
+    fn new(
+        dir: &'a RunDir,
+        config: &'a Config,
+        test: &'a PatchReader,
+        test_labels: &'a CachedLabels,
+        json: bool,
+    ) -> Self {
         Self {
             dir,
             config,
-            test_shape: [region.z.len(), region.height(), region.width()],
+            test,
+            test_labels,
             json,
             bar: None,
             saved: Instant::now(),
@@ -380,6 +387,23 @@ impl<'a> RunObserver<'a> {
         let line: Vec<String> =
             cells.iter().zip(COLUMNS).map(|(cell, (_, width))| format!("{cell:>width$}")).collect();
         say(line.join("  "))
+    }
+
+    /// One section of the test region with its segmentation, errors in colour.
+    fn draw_overlay(&self, z: usize, foreground: &[u8]) -> Result<()> {
+        let region = &self.test.region;
+        let section = self.test.section(z)?;
+        let width = section.width;
+        let labels = self.test_labels.section(z)?;
+        let rows =
+            || region.y.clone().map(|y| y * width + region.x.start..y * width + region.x.end);
+        let raw = Section {
+            height: region.height(),
+            width: region.width(),
+            pixels: rows().flat_map(|row| &section.pixels[row]).copied().collect(),
+        };
+        let labels: Vec<u8> = rows().flat_map(|row| &labels[row]).copied().collect();
+        report::write_overlay(&self.dir.file("segmentation.png"), &raw, &labels, foreground)
     }
 
     /// Ends the bar and completes the segmentation's file.
@@ -430,12 +454,17 @@ impl Observer for RunObserver<'_> {
         Ok(())
     }
 
-    fn segmentation(&mut self, _: usize, foreground: &[u8]) -> Result<()> {
+    fn segmentation(&mut self, z: usize, foreground: &[u8]) -> Result<()> {
+        let region = &self.test.region;
+        if z == region.z.start + region.z.len() / 2 {
+            self.draw_overlay(z, foreground)?;
+        }
         let writer = match &mut self.segmentation {
             Some(writer) => writer,
             None => {
                 let path = self.dir.file("segmentation.tif");
-                self.segmentation.insert(TiffStackWriter::create(&path, self.test_shape)?)
+                let shape = [region.z.len(), region.height(), region.width()];
+                self.segmentation.insert(TiffStackWriter::create(&path, shape)?)
             }
         };
         writer.push_labels(foreground)

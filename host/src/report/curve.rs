@@ -1,7 +1,8 @@
 //! Learning curves: how good the segmentation is after so many labels.
 
-use super::{FONTS, PALETTE, escape, rasterize, write_whole};
+use super::{FONTS, PALETTE, escape, rasterize};
 use crate::Result;
+use crate::run_dir::write_atomically;
 use std::fmt::Write;
 use std::path::Path;
 
@@ -48,8 +49,8 @@ pub fn learning_curve(
 ) -> Result<()> {
     let figure = learning_curve_svg(series, title, full);
     let picture = rasterize(&figure, SCALE)?;
-    write_whole(svg, figure.as_bytes())?;
-    write_whole(png, &picture)
+    write_atomically(svg, figure.as_bytes())?;
+    write_atomically(png, &picture)
 }
 
 /// The learning curves as SVG, for a page that shows them.

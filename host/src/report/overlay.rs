@@ -10,7 +10,7 @@
 //! The three differ in lightness as well as in hue, so they are told apart in any colour vision. Areas
 //! are tinted, so that the image stays visible; their borders are solid.
 
-use super::write_whole;
+use crate::run_dir::write_atomically;
 use crate::volume::{FOREGROUND, IGNORED, Section};
 use crate::{Error, Result};
 use std::path::Path;
@@ -92,7 +92,7 @@ pub fn segmentation_overlay(raw: &Section, labels: &[u8], prediction: &[u8]) -> 
 ///
 /// Errors: as [`segmentation_overlay`]; [`Error::Io`] where the file can't be written.
 pub fn write_overlay(path: &Path, raw: &Section, labels: &[u8], prediction: &[u8]) -> Result<()> {
-    write_whole(path, &segmentation_overlay(raw, labels, prediction)?)
+    write_atomically(path, &segmentation_overlay(raw, labels, prediction)?)
 }
 
 /// The values that become black and white.

@@ -1,7 +1,8 @@
 //! f32 forms that keep tiles of sums in registers; see [`tile`](super::tile) for the inner loops.
 
-use super::planes::{Planes, Source, pack, pad_bias};
+use super::planes::{Planes, Source};
 use super::products::Products;
+use super::tile::Weights;
 use super::{Params, Sizes};
 use crate::error::Error;
 use crate::shape::Shape;
@@ -21,8 +22,7 @@ pub fn forward(
     )?;
     let Sizes { n, c_in, c_out, h, w, k, .. } = p.sizes();
     let taps = k * k;
-    let packed = pack(c_out, c_in, taps, |o, c, tap| weight[(o * c_in + c) * taps + tap]);
-    let bias = pad_bias(c_out, |o| if p.has_bias == 1 { bias[o] } else { 0.0 });
+    let weights = Weights { weight, output: c_in * taps, input: taps, turned: false };
     Planes {
         n,
         c_in,
@@ -31,8 +31,8 @@ pub fn forward(
         w,
         kernel: k,
         x: Source::Planes(x),
-        packed: &packed,
-        bias: &bias,
+        weights,
+        bias: if p.has_bias == 1 { bias } else { &[] },
         y,
         doubled: false,
     }
@@ -41,12 +41,7 @@ pub fn forward(
 }
 
 /// [`backward_input`](super::backward_input) for f32.
-pub fn backward_input(
-    p: &Params,
-    dy: &[f32],
-    weight: &[f32],
-    dx: &mut [f32],
-) -> Result<(), Error> {
+pub fn backward_input(p: &Params, dy: &[f32], weight: &[f32], dx: &mut [f32]) -> Result<(), Error> {
     p.check(
         "conv2d::backward_input",
         &[("dy", dy.len()), ("weight", weight.len()), ("dx", dx.len())],
@@ -54,9 +49,7 @@ pub fn backward_input(
     // A convolution with the channels exchanged and the filters turned by half a circle.
     let Sizes { n, c_in, c_out, h, w, k, .. } = p.sizes();
     let taps = k * k;
-    let packed =
-        pack(c_in, c_out, taps, |c, o, tap| weight[(o * c_in + c) * taps + taps - 1 - tap]);
-    let bias = pad_bias(c_in, |_| 0.0);
+    let weights = Weights { weight, output: taps, input: c_in * taps, turned: true };
     Planes {
         n,
         c_in: c_out,
@@ -65,8 +58,8 @@ pub fn backward_input(
         w,
         kernel: k,
         x: Source::Planes(dy),
-        packed: &packed,
-        bias: &bias,
+        weights,
+        bias: &[],
         y: dx,
         doubled: false,
     }

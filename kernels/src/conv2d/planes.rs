@@ -5,7 +5,7 @@
 
 use core::ops::Range;
 
-use super::tile::{Correlate, Output, WIDTH, copy};
+use super::tile::{Correlate, Output, WIDTH, Weights, copy};
 use crate::par::for_each_chunk_mut;
 use crate::simd::{Kernel, Level, Scratch, Simd, dispatch};
 
@@ -54,7 +54,7 @@ impl<'a> Source<'a> {
         let plane = (rows.len() + 2 * pad) * row + 2 * pad;
         let mut band = Scratch::take(c_in * plane + (WIDTH + 1) * S::LANES);
         for (c, to) in band.chunks_exact_mut(plane).take(c_in).enumerate() {
-            to[..pad].fill(0.0);
+            to[0] = 0.0;
             for i in 0..rows.len() + 2 * pad {
                 let to = &mut to[pad + i * row..][..row];
                 let Some(i) = (rows.start + i).checked_sub(pad).filter(|&i| i < h) else {
@@ -64,18 +64,28 @@ impl<'a> Source<'a> {
                 match self {
                     Self::Planes(x) => copy(simd, &x[(c * h + i) * w..][..w], &mut to[..w]),
                     Self::Quarters(x) => {
-                        let (plane, a, b) = (c / 4, c / 2 % 2, c % 2);
-                        let from = &x[((plane * h + i) * 2 + a) * 2 * w..][..2 * w];
-                        for (to, pair) in to.iter_mut().zip(from.chunks_exact(2)) {
-                            *to = pair[b];
+                        let from = &x[((c / 4 * h + i) * 2 + c / 2 % 2) * 2 * w..][..2 * w];
+                        match c % 2 {
+                            0 => every_second::<0>(from, &mut to[..w]),
+                            _ => every_second::<1>(from, &mut to[..w]),
                         }
                     }
                 }
-                to[w..].fill(0.0);
+                if pad == 1 {
+                    to[w] = 0.0;
+                }
             }
         }
         band[c_in * plane..].fill(0.0);
         band
+    }
+}
+
+/// `to[j] = from[2 j + B]`.
+#[inline(always)]
+fn every_second<const B: usize>(from: &[f32], to: &mut [f32]) {
+    for (to, pair) in to.iter_mut().zip(from.chunks_exact(2)) {
+        *to = pair[B];
     }
 }
 
@@ -90,9 +100,8 @@ pub(crate) struct Planes<'a> {
     /// Side of the filter: 1 or 3.
     pub(crate) kernel: usize,
     pub(crate) x: Source<'a>,
-    /// As [`pack`] makes it.
-    pub(crate) packed: &'a [f32],
-    /// As [`pad_bias`] makes it.
+    pub(crate) weights: Weights<'a>,
+    /// One number per output plane, or none.
     pub(crate) bias: &'a [f32],
     pub(crate) y: &'a mut [f32],
     /// As [`Output::doubled`].
@@ -136,16 +145,22 @@ impl Planes<'_> {
                 tasks.push(Task { sample: i / bands, rows: rows.clone(), first_channel, planes });
             }
         }
-        let block = c_in * kernel * kernel;
+        // A doubled plane's bias serves its four channels.
+        let mut biases = Scratch::take(if self.bias.is_empty() { 0 } else { c_out });
+        for (o, bias) in biases.iter_mut().enumerate() {
+            *bias = self.bias[o / per_plane];
+        }
+        let bias = &biases[..];
         for_each_chunk_mut(&mut tasks, 1, |_, task| {
             let task = &mut task[0];
-            let channels = (task.planes.len() * per_plane).next_multiple_of(r);
+            let channels = task.planes.len() * per_plane;
             dispatch(OnBand {
                 grid: (c_in, h, w),
                 kernel,
                 x: self.x.sample(task.sample, c_in * h * w),
-                packed: &self.packed[task.first_channel * block..][..channels * block],
-                bias: &self.bias[task.first_channel..][..channels],
+                weights: self.weights,
+                channels: task.first_channel..task.first_channel + channels,
+                bias,
                 doubled,
                 task,
             });
@@ -158,7 +173,8 @@ struct OnBand<'a, 'b, 'c> {
     grid: (usize, usize, usize),
     kernel: usize,
     x: Source<'a>,
-    packed: &'a [f32],
+    weights: Weights<'a>,
+    channels: Range<usize>,
     bias: &'a [f32],
     doubled: bool,
     task: &'a mut Task<'b, 'c>,
@@ -169,55 +185,25 @@ impl Kernel for OnBand<'_, '_, '_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Self { grid, kernel, packed, bias, doubled, .. } = self;
+        let Self { grid, kernel, weights, channels, bias, doubled, .. } = self;
         let (c_in, h, w) = grid;
         let pad = kernel / 2;
         let rows = &self.task.rows;
         let row = w + pad;
         let positions = rows.len() * row - pad;
         let output = Output { planes: &mut *self.task.planes, w, doubled };
-        match self.x {
+        let band;
+        let (x, plane) = match self.x {
             // What needs no zeros around it and fills its last vector is read where it lies.
             Source::Planes(x) if pad == 0 && positions.is_multiple_of(S::LANES) => {
-                let (x, plane) = (&x[rows.start * w..], h * w);
-                Correlate { x, plane, row, positions, kernel, c_in, packed, bias, output }.run(simd);
+                (&x[rows.start * w..], h * w)
             }
             source => {
-                let x = &source.band(simd, grid, pad, rows)[..];
-                let plane = (rows.len() + 2 * pad) * row + 2 * pad;
-                Correlate { x, plane, row, positions, kernel, c_in, packed, bias, output }.run(simd);
+                band = source.band(simd, grid, pad, rows);
+                (&band[..], (rows.len() + 2 * pad) * row + 2 * pad)
             }
-        }
+        };
+        Correlate { x, plane, row, positions, kernel, c_in, weights, channels, bias, output }
+            .run(simd);
     }
-}
-
-/// Packs weights `weight(o, c, tap)` for [`Correlate`]: `[block][c][tap][r]`, zeros beyond the last channel.
-pub(crate) fn pack(
-    c_out: usize,
-    c_in: usize,
-    taps: usize,
-    weight: impl Fn(usize, usize, usize) -> f32 + Sync + Send,
-) -> Scratch {
-    let (_, r) = Level::best().tile();
-    let mut packed = Scratch::take(c_out.next_multiple_of(r) * c_in * taps);
-    for_each_chunk_mut(&mut packed, r * c_in * taps, |block, packed| {
-        for (i, lane) in packed.chunks_exact_mut(r).enumerate() {
-            let (c, tap) = (i / taps, i % taps);
-            for (l, value) in lane.iter_mut().enumerate() {
-                let o = block * r + l;
-                *value = if o < c_out { weight(o, c, tap) } else { 0.0 };
-            }
-        }
-    });
-    packed
-}
-
-/// `bias(o)` for each output channel, with zeros up to a whole block of channels.
-pub(crate) fn pad_bias(c_out: usize, bias: impl Fn(usize) -> f32) -> Scratch {
-    let (_, r) = Level::best().tile();
-    let mut padded = Scratch::take(c_out.next_multiple_of(r));
-    for (o, value) in padded.iter_mut().enumerate() {
-        *value = if o < c_out { bias(o) } else { 0.0 };
-    }
-    padded
 }

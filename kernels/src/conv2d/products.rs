@@ -54,7 +54,6 @@ impl Products<'_> {
         }
         for_each_chunk_mut(&mut tasks, 1, |_, task| {
             let (g, first_block, out) = &mut task[0];
-            out.fill(0.0);
             for unit in *g * per_group..((*g + 1) * per_group).min(n * bands) {
                 let (sample, first_row) = (unit / bands, unit % bands * rows);
                 dispatch(OnBand {
@@ -65,6 +64,7 @@ impl Products<'_> {
                     rows: first_row..h.min(first_row + rows),
                     first_block: *first_block,
                     block,
+                    fresh: unit == *g * per_group,
                     out,
                 });
             }
@@ -72,19 +72,23 @@ impl Products<'_> {
         drop(tasks);
         let partials = &partials[..];
         for_each_chunk_mut(dweight, columns * k, |o, dweight| {
+            let of_block = |g: usize| &partials[(g * blocks + o / r) * block..][..block];
+            let mut sums = Scratch::take(padded);
             for a in 0..k {
-                let base = o / r * block + a * r * padded;
-                // Tiles lie one after another, each with its rows together.
-                for start in (0..columns).step_by(WIDTH * lanes) {
-                    let width = (WIDTH * lanes).min(padded - start);
-                    let at = base + start * r + o % r * width;
-                    for m in start..columns.min(start + width) {
-                        let mut sum = 0.0;
-                        for g in 0..groups {
-                            sum += partials[g * blocks * block + at + m - start];
+                for g in 0..groups {
+                    let partial = &of_block(g)[a * r * padded..][..r * padded];
+                    // Tiles lie one after another, each with its rows together.
+                    for (i, sums) in sums.chunks_mut(WIDTH * lanes).enumerate() {
+                        let width = sums.len();
+                        let at = i * WIDTH * lanes * r + o % r * width;
+                        for (sum, &term) in sums.iter_mut().zip(&partial[at..][..width]) {
+                            *sum = if g == 0 { term } else { *sum + term };
                         }
-                        dweight[(m % c_in * k + a) * k + m / c_in] = sum;
                     }
+                }
+                for b in 0..k {
+                    let taps = dweight[a * k + b..].iter_mut().step_by(k * k);
+                    taps.zip(&sums[b * c_in..][..c_in]).for_each(|(to, &sum)| *to = sum);
                 }
             }
         });
@@ -100,6 +104,7 @@ struct OnBand<'a> {
     rows: Range<usize>,
     first_block: usize,
     block: usize,
+    fresh: bool,
     out: &'a mut [f32],
 }
 
@@ -157,6 +162,7 @@ impl Kernel for OnBand<'_> {
                     x_step: c_in,
                     size: (rows, w),
                     columns: k * c_in,
+                    fresh: self.fresh,
                     out,
                 }
                 .run(simd);

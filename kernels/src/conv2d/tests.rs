@@ -94,7 +94,8 @@ fn senseless_sizes_and_wrong_lengths_are_refused() {
 /// All fast passes against the tracked references.
 fn check(p: Params, seed: u64) {
     let float = |buffer, i| Buffer::Float(draw(seed + i, p.len(buffer), -1.0..1.0));
-    let (x, weight, bias, dy) = (float("x", 0), float("weight", 1), float("bias", 2), float("dy", 3));
+    let (x, weight, bias, dy) =
+        (float("x", 0), float("weight", 1), float("bias", 2), float("dy", 3));
     let unset = |buffer| [Buffer::unset(p.len(buffer) as u32)];
     check_fast(Call::Conv2dForward(p), &[x.clone(), weight.clone(), bias], &unset("y"));
     check_fast(Call::Conv2dBackwardInput(p), &[dy.clone(), weight], &unset("dx"));
@@ -156,4 +157,13 @@ proptest! {
         let kernel = if three { 3 } else { 1 };
         check(params([n, c_in, c_out, h, w, kernel, has_bias]), seed >> 1);
     }
+}
+
+#[test]
+fn fast_agrees_with_all_instructions() {
+    crate::simd::testing::on_every_level(|| {
+        for size in [[2, 3, 17, 9, 70, 3, 1], [1, 9, 5, 12, 11, 3, 0], [1, 16, 3, 8, 8, 1, 1]] {
+            check(params(size), 7);
+        }
+    });
 }

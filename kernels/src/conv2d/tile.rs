@@ -4,6 +4,8 @@
 //! other. [`Correlate`] sums over input channels and taps for neighbouring positions of several output
 //! channels; [`Outer`] sums over positions for neighbouring columns of a product matrix.
 
+use core::ops::Range;
+
 use crate::simd::{Kernel, Simd};
 
 /// Vectors in a tile's row.
@@ -58,6 +60,18 @@ impl Output<'_, '_> {
     }
 }
 
+/// Where weights lie: those of output `o` and input `c` are the taps from `o * output + c * input` on.
+#[derive(Clone, Copy)]
+pub(crate) struct Weights<'a> {
+    pub(crate) weight: &'a [f32],
+    /// Distance of output channels.
+    pub(crate) output: usize,
+    /// Distance of input channels.
+    pub(crate) input: usize,
+    /// Whether the taps run backwards.
+    pub(crate) turned: bool,
+}
+
 /// `y[o][q] = bias[o] + sum_(c,a,b) weight[o,c,a,b] x[c * plane + q + a * row + b]` for all positions `q`.
 ///
 /// Rows of an image are laid end to end, separated by zeros that serve as padding, so that positions
@@ -75,9 +89,10 @@ pub(crate) struct Correlate<'a, 'b, 'c> {
     pub(crate) kernel: usize,
     /// Input channels.
     pub(crate) c_in: usize,
-    /// Weights in blocks of [`Simd::ROWS`] output channels: `[block][c_in][kernel][kernel][ROWS]`.
-    pub(crate) packed: &'a [f32],
-    /// One per output channel, padded to whole blocks.
+    pub(crate) weights: Weights<'a>,
+    /// The output channels.
+    pub(crate) channels: Range<usize>,
+    /// One number per output channel, or none.
     pub(crate) bias: &'a [f32],
     /// Where the results go.
     pub(crate) output: Output<'b, 'c>,
@@ -88,11 +103,13 @@ impl Kernel for Correlate<'_, '_, '_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        match (S::ROWS, self.kernel) {
-            (8, 3) => self.blocks::<S, 8, 3>(simd),
-            (8, 1) => self.blocks::<S, 8, 1>(simd),
-            (4, 3) => self.blocks::<S, 4, 3>(simd),
-            (4, 1) => self.blocks::<S, 4, 1>(simd),
+        match (S::ROWS, self.kernel, self.weights.turned) {
+            (8, 3, false) => self.blocks::<S, 8, 3, false>(simd),
+            (8, 3, true) => self.blocks::<S, 8, 3, true>(simd),
+            (8, 1, _) => self.blocks::<S, 8, 1, false>(simd),
+            (4, 3, false) => self.blocks::<S, 4, 3, false>(simd),
+            (4, 3, true) => self.blocks::<S, 4, 3, true>(simd),
+            (4, 1, _) => self.blocks::<S, 4, 1, false>(simd),
             _ => unreachable!("no tile of {} rows and kernel {}", S::ROWS, self.kernel),
         }
     }
@@ -100,22 +117,22 @@ impl Kernel for Correlate<'_, '_, '_> {
 
 impl Correlate<'_, '_, '_> {
     #[inline(always)]
-    fn blocks<S: Simd, const R: usize, const K: usize>(mut self, simd: S) {
+    fn blocks<S: Simd, const R: usize, const K: usize, const TURNED: bool>(mut self, simd: S) {
         // Room for the largest tile of any level.
         let mut tile = [0.0; 8 * 16 * WIDTH];
-        let block_len = self.c_in * K * K * R;
-        for (block, weights) in self.packed.chunks_exact(block_len).enumerate() {
+        for first in self.channels.clone().step_by(R) {
             let mut q = 0;
             while q < self.positions {
                 let vectors = (self.positions - q).div_ceil(S::LANES);
                 let width = match vectors {
-                    1 => self.sums::<S, R, 1, K>(simd, block, weights, q, &mut tile),
+                    1 => self.sums::<S, R, 1, K, TURNED>(simd, first, q, &mut tile),
                     // Four are better as twice two than as three and one.
-                    2 | 4 => self.sums::<S, R, 2, K>(simd, block, weights, q, &mut tile),
-                    _ => self.sums::<S, R, WIDTH, K>(simd, block, weights, q, &mut tile),
+                    2 | 4 => self.sums::<S, R, 2, K, TURNED>(simd, first, q, &mut tile),
+                    _ => self.sums::<S, R, WIDTH, K, TURNED>(simd, first, q, &mut tile),
                 };
                 let count = width.min(self.positions - q);
-                self.output.put(simd, block * R, (q, count), self.row, (&tile, width));
+                let channel = first - self.channels.start;
+                self.output.put(simd, channel, (q, count), self.row, (&tile, width));
                 q += count;
             }
         }
@@ -123,21 +140,30 @@ impl Correlate<'_, '_, '_> {
 
     /// Computes a tile of `R` channels by `V` vectors and returns its width.
     #[inline(always)]
-    fn sums<S: Simd, const R: usize, const V: usize, const K: usize>(
+    fn sums<S: Simd, const R: usize, const V: usize, const K: usize, const TURNED: bool>(
         &self,
         simd: S,
-        block: usize,
-        weights: &[f32],
+        first: usize,
         q: usize,
         tile: &mut [f32],
     ) -> usize {
         let width = V * S::LANES;
-        let bias = &self.bias[block * R..][..R];
+        let Weights { weight, output, input, .. } = self.weights;
         let mut sums = [[simd.splat(0.0); V]; R];
+        // Rows beyond the last channel repeat it.
+        let mut rows = [&weight[..0]; R];
         for r in 0..R {
-            sums[r] = [simd.splat(bias[r]); V];
+            let channel = (first + r).min(self.channels.end - 1);
+            rows[r] = &weight[channel * output..];
+            if let Some(&bias) = self.bias.get(channel) {
+                sums[r] = [simd.splat(bias); V];
+            }
         }
-        for (c, weights) in weights.chunks_exact(K * K * R).enumerate() {
+        for c in 0..self.c_in {
+            let mut taps = [&weight[..0]; R];
+            for r in 0..R {
+                taps[r] = &rows[r][c * input..][..K * K];
+            }
             let x = &self.x[c * self.plane + q..];
             for a in 0..K {
                 // One check of the bounds for the row's taps.
@@ -147,8 +173,10 @@ impl Correlate<'_, '_, '_> {
                     for v in 0..V {
                         xs[v] = simd.load(&x[b + v * S::LANES..]);
                     }
+                    let tap = a * K + b;
+                    let tap = if TURNED { K * K - 1 - tap } else { tap };
                     for r in 0..R {
-                        let weight = simd.splat(weights[(a * K + b) * R + r]);
+                        let weight = simd.splat(taps[r][tap]);
                         for v in 0..V {
                             sums[r][v] = simd.mul_add(weight, xs[v], sums[r][v]);
                         }
@@ -183,6 +211,8 @@ pub(crate) struct Outer<'a> {
     pub(crate) size: (usize, usize),
     /// Columns of the product.
     pub(crate) columns: usize,
+    /// Whether the product begins at zero and not with what is in `out`.
+    pub(crate) fresh: bool,
     /// The product in tiles: rows of one tile lie together, `[tile][ROWS][width of tile]`.
     pub(crate) out: &'a mut [f32],
 }
@@ -219,7 +249,7 @@ impl Outer<'_> {
         let (h, w) = self.size;
         let out = &mut self.out[m * R..][..R * width];
         let mut sums = [[simd.splat(0.0); V]; R];
-        for r in 0..R {
+        for r in 0..if self.fresh { 0 } else { R } {
             for v in 0..V {
                 sums[r][v] = simd.load(&out[r * width + v * S::LANES..]);
             }
@@ -253,26 +283,34 @@ impl Outer<'_> {
     }
 }
 
-/// Copies `src` to `dst` of the same length by vectors, without a call for short runs.
+/// Copies `src` to `dst` of the same length, short runs without a loop, which would become a call.
 #[inline(always)]
 pub(crate) fn copy<S: Simd>(simd: S, src: &[f32], dst: &mut [f32]) {
     let len = src.len();
     let dst = &mut dst[..len];
-    if len < S::LANES {
-        for i in 0..len {
-            dst[i] = src[i];
-        }
-        return;
-    }
-    let mut i = 0;
-    while i + S::LANES <= len {
-        simd.store(simd.load(&src[i..]), &mut dst[i..]);
-        i += S::LANES;
-    }
-    // The last vector overlaps the one before.
-    if i < len {
+    // The last piece overlaps the one before.
+    if len >= 2 * S::LANES {
+        dst.copy_from_slice(src);
+    } else if len >= S::LANES {
+        simd.store(simd.load(src), dst);
         simd.store(simd.load(&src[len - S::LANES..]), &mut dst[len - S::LANES..]);
+    } else if len >= 8 {
+        copy_ends::<8>(src, dst);
+    } else if len >= 4 {
+        copy_ends::<4>(src, dst);
+    } else if len >= 2 {
+        copy_ends::<2>(src, dst);
+    } else {
+        copy_ends::<1>(src, dst);
     }
+}
+
+/// Copies the first and the last `N` elements.
+#[inline(always)]
+fn copy_ends<const N: usize>(src: &[f32], dst: &mut [f32]) {
+    let last = src.len() - N;
+    dst[..N].copy_from_slice(&src[..N]);
+    dst[last..last + N].copy_from_slice(&src[last..last + N]);
 }
 
 /// `dst = [a[0], b[0], a[1], b[1], ..]`.

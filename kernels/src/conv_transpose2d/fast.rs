@@ -1,8 +1,9 @@
 //! f32 forms: matrix products over the pixels of the input, on the inner loops of `conv2d`.
 
 use super::Params;
-use crate::conv2d::planes::{Planes, Source, pack, pad_bias};
+use crate::conv2d::planes::{Planes, Source};
 use crate::conv2d::products::Products;
+use crate::conv2d::tile::Weights;
 use crate::error::Error;
 use crate::shape::Shape;
 use crate::simd::channel_sums;
@@ -21,8 +22,7 @@ pub fn forward(
     )?;
     // Each tap of each output channel is an output channel of its own.
     let [n, c_in, c_out, h, w] = p.sizes();
-    let packed = pack(4 * c_out, c_in, 1, |o, c, _| weight[c * 4 * c_out + o]);
-    let bias = pad_bias(4 * c_out, |o| bias[o / 4]);
+    let weights = Weights { weight, output: 1, input: 4 * c_out, turned: false };
     Planes {
         n,
         c_in,
@@ -31,8 +31,8 @@ pub fn forward(
         w,
         kernel: 1,
         x: Source::Planes(x),
-        packed: &packed,
-        bias: &bias,
+        weights,
+        bias,
         y,
         doubled: true,
     }
@@ -41,19 +41,13 @@ pub fn forward(
 }
 
 /// [`backward_input`](super::backward_input) for f32.
-pub fn backward_input(
-    p: &Params,
-    dy: &[f32],
-    weight: &[f32],
-    dx: &mut [f32],
-) -> Result<(), Error> {
+pub fn backward_input(p: &Params, dy: &[f32], weight: &[f32], dx: &mut [f32]) -> Result<(), Error> {
     p.check(
         "conv_transpose2d::backward_input",
         &[("dy", dy.len()), ("weight", weight.len()), ("dx", dx.len())],
     )?;
     let [n, c_in, c_out, h, w] = p.sizes();
-    let packed = pack(c_in, 4 * c_out, 1, |c, o, _| weight[c * 4 * c_out + o]);
-    let bias = pad_bias(c_in, |_| 0.0);
+    let weights = Weights { weight, output: 4 * c_out, input: 1, turned: false };
     Planes {
         n,
         c_in: 4 * c_out,
@@ -62,8 +56,8 @@ pub fn backward_input(
         w,
         kernel: 1,
         x: Source::Quarters(dy),
-        packed: &packed,
-        bias: &bias,
+        weights,
+        bias: &[],
         y: dx,
         doubled: false,
     }

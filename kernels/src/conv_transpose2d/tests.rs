@@ -84,7 +84,8 @@ fn senseless_sizes_and_wrong_lengths_are_refused() {
 /// All fast passes against the tracked references.
 fn check(p: Params, seed: u64) {
     let float = |buffer, i| Buffer::Float(draw(seed + i, p.len(buffer), -1.0..1.0));
-    let (x, weight, bias, dy) = (float("x", 0), float("weight", 1), float("bias", 2), float("dy", 3));
+    let (x, weight, bias, dy) =
+        (float("x", 0), float("weight", 1), float("bias", 2), float("dy", 3));
     let unset = |buffer| [Buffer::unset(p.len(buffer) as u32)];
     check_fast(Call::ConvTranspose2dForward(p), &[x.clone(), weight.clone(), bias], &unset("y"));
     check_fast(Call::ConvTranspose2dBackwardInput(p), &[dy.clone(), weight], &unset("dx"));
@@ -107,4 +108,13 @@ proptest! {
     ) {
         check(params([n, c_in, c_out, h, w]), seed >> 1);
     }
+}
+
+#[test]
+fn fast_agrees_with_all_instructions() {
+    crate::simd::testing::on_every_level(|| {
+        for size in [[2, 3, 5, 9, 70], [1, 16, 3, 8, 8]] {
+            check(params(size), 7);
+        }
+    });
 }

@@ -1,0 +1,54 @@
+//! Active learning on arrays in memory: no files, no command line.
+//!
+//! `cargo run --release --example train_on_arrays`
+
+use std::sync::Arc;
+
+use askem::annotator::SimulatedAnnotator;
+use askem::device::{self, DeviceChoice};
+use askem::model::Model;
+use askem::phantom::Phantom;
+use askem::pool::{PatchReader, Region, Scaling};
+use askem::protocol::{self, Config, Data, Progress, Unobserved};
+use askem::unet::UNet;
+use askem::volume::{CachedLabels, Volume};
+
+fn main() -> askem::Result<()> {
+    // Any `Volume` would do; `ArrayVolume` wraps an array.
+    let shape = [2, 96, 96];
+    let pair = Phantom::pair(shape, 1)?;
+    let raw: Arc<dyn Volume> = Arc::from(pair.raw);
+    let labels = CachedLabels::new(pair.labels, 2);
+
+    let (train_region, test_region) = Region::split_y(shape);
+    let scaling = Scaling::measure(&*raw, &train_region)?;
+    let train = PatchReader::new(Arc::clone(&raw), train_region, scaling);
+    let test = PatchReader::new(raw, test_region, scaling);
+
+    let config = Config {
+        strategy: "entropy".into(),
+        initial: 4,
+        pool: 30,
+        query: 4,
+        iterations: 2,
+        epochs: 10,
+        finetune_epochs: 5,
+        patch: 32,
+        net: UNet { width: 4, dropout: 0.0, ..UNet::paper() },
+        ..Config::paper()
+    };
+    let executor = device::open(&DeviceChoice::Auto, None)?;
+    println!("computing on {}", executor.name());
+    let mut model = Model::new(executor, config.net, config.patch)?;
+    let annotator = SimulatedAnnotator::new(&labels);
+    let data = Data { train: &train, annotator: &annotator, test: &test, test_labels: &labels };
+    let records =
+        protocol::run(&config, &data, &mut model, Progress::default(), &mut Unobserved)?;
+    for record in records {
+        println!(
+            "{} labelled patches: loss {:.3}, Jaccard index {:.3}",
+            record.labelled, record.loss, record.jaccard
+        );
+    }
+    Ok(())
+}

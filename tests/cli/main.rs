@@ -1,0 +1,18 @@
+//! The command line from the outside: the real program with tiny settings on the processor.
+//!
+//! Environment:
+//! - `ASKEM_BIN`: the program to test (default: `askem` in the target directory of this test);
+//! - `ASKEM_TEST_DATA`: a folder with real volumes; without it their tests say that they are not run.
+
+mod bad_data;
+mod bad_options;
+mod determinism;
+mod directories;
+mod formats;
+mod images;
+mod interruption;
+mod program;
+mod real_data;
+mod results;
+mod strategies;
+mod tools;

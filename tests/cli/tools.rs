@@ -1,0 +1,292 @@
+//! `inspect`, `eval`, `predict`, `train`, `devices`, `bench` and `--help`.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::Value;
+use tempfile::tempdir;
+
+use crate::images::phantom_folders;
+use crate::program::{Outcome, askem, not_run};
+use crate::results::{
+    SHAPE, assert_complete, fields, jaccard, journal, number, phantom, read_float_tiff, read_tiff,
+    tiny,
+};
+
+#[test]
+fn inspect_says_what_a_volume_is() {
+    let folder = tempdir().unwrap();
+    let (raw, labels) = phantom_folders(folder.path());
+    let call = || askem(["inspect"]).path("--raw", &raw);
+    let found = call().path("--labels", &labels).args(["--json"]).succeed().json();
+    for field in ["shape", "dtype", "min", "max", "mean", "foreground", "warnings"] {
+        assert!(fields(&found).contains(&field), "{field} is missing: {found}");
+    }
+    let (pixels, truth) = phantom();
+    let pixels: Vec<f64> = pixels.concat().into_iter().map(f64::from).collect();
+    let total = pixels.len() as f64;
+    assert_eq!(found["shape"], serde_json::json!(SHAPE));
+    assert_eq!(found["dtype"], "u8");
+    assert_eq!(number(&found, "min"), pixels.iter().copied().fold(f64::INFINITY, f64::min));
+    assert_eq!(number(&found, "max"), pixels.iter().copied().fold(0.0, f64::max));
+    let mean = pixels.iter().sum::<f64>() / total;
+    assert!((number(&found, "mean") - mean).abs() < 1e-6, "{found}: {mean}");
+    let foreground = truth.concat().iter().filter(|&&l| l == 1).count() as f64 / total;
+    assert_eq!(number(&found, "foreground"), foreground);
+    assert!(found["warnings"].is_array());
+    // Without labels there is no share.
+    assert!(call().args(["--json"]).succeed().json()["foreground"].is_null());
+    let text = call().path("--labels", &labels).succeed().stdout;
+    assert!(text.contains("96 x 96") && text.contains("foreground"), "{text}");
+}
+
+fn evaluate(prediction: &Path, labels: &Path) -> Value {
+    let call = askem(["eval", "--json"]).path("--prediction", prediction);
+    let scores = call.path("--labels", labels).succeed().json();
+    assert_eq!(fields(&scores), ["dice", "jaccard", "precision", "recall"]);
+    scores
+}
+
+#[test]
+fn labels_agree_with_themselves() {
+    let folder = tempdir().unwrap();
+    let (raw, labels) = phantom_folders(folder.path());
+    let same = evaluate(&labels, &labels);
+    for score in ["jaccard", "dice", "precision", "recall"] {
+        assert_eq!(number(&same, score), 1.0, "{score}");
+    }
+    // Raw grey values are above zero nearly everywhere: all is found, most of it wrongly.
+    let (pixels, truth) = phantom();
+    let pairs = || pixels.concat().into_iter().zip(truth.concat()).map(|(p, l)| (p > 0, l == 1));
+    let scores = evaluate(&raw, &labels);
+    let hits = pairs().filter(|&(p, l)| p && l).count() as f64;
+    let found = pairs().filter(|&(p, _)| p).count() as f64;
+    let wanted = pairs().filter(|&(_, l)| l).count() as f64;
+    for (name, want) in [
+        ("jaccard", jaccard(pairs())),
+        ("dice", 2.0 * hits / (found + wanted)),
+        ("precision", hits / found),
+        ("recall", hits / wanted),
+    ] {
+        assert!((number(&scores, name) - want).abs() < 1e-12, "{name}: {scores}, {want}");
+    }
+    let call = askem(["eval"]).path("--prediction", &labels).path("--labels", &labels);
+    assert!(call.succeed().stdout.contains("Jaccard    1.0000"));
+}
+
+#[test]
+fn predict_repeats_what_the_run_evaluated() {
+    let folder = tempdir().unwrap();
+    let (raw, labels) = phantom_folders(folder.path());
+    let out = folder.path().join("run");
+    // The test volume is the whole one, so that both segment the same windows.
+    let call = tiny().path("--raw", &raw).path("--labels", &labels).path("--out", &out);
+    let call = call.path("--test-raw", &raw).path("--test-labels", &labels);
+    call.succeed();
+    let predict = |name: &str, kind: &str| {
+        let path = folder.path().join(name);
+        let call = askem(["predict", "--device", "cpu", "--as", kind]);
+        let call = call.path("--weights", &out.join("weights.safetensors"));
+        call.path("--raw", &raw).path("--out", &path).succeed();
+        path
+    };
+    let as_labels = predict("labels.tif", "labels");
+    let segmentation = read_tiff(&as_labels);
+    assert_eq!(segmentation, read_tiff(&out.join("segmentation.tif")));
+    let as_probabilities = predict("probabilities.tif", "probabilities");
+    let probabilities = read_float_tiff(&as_probabilities);
+    assert_eq!(probabilities.len(), segmentation.len());
+    for ((size, p), (label_size, label)) in probabilities.iter().zip(&segmentation) {
+        assert_eq!(size, label_size);
+        assert!(p.iter().all(|p| (0.0..=1.0).contains(p)));
+        let agree = p.iter().zip(label).all(|(&p, &label)| (p > 0.5) == (label == 255));
+        assert!(agree, "labels are the probabilities above 0.5");
+    }
+    let last = journal(&out).pop().unwrap();
+    for path in [&as_labels, &as_probabilities] {
+        assert_eq!(number(&evaluate(path, &labels), "jaccard"), number(&last, "jaccard"));
+    }
+    // Only --force overwrites, and then gives the same.
+    let again = |force: &[&str]| {
+        let call = askem(["predict", "--device", "cpu"]).args(force);
+        let call = call.path("--weights", &out.join("weights.safetensors"));
+        call.path("--raw", &raw).path("--out", &as_labels).run()
+    };
+    again(&[]).refuses(2, &["labels.tif", "--force"]);
+    let before = fs::read(&as_labels).unwrap();
+    assert_eq!(again(&["--force"]).code, Some(0));
+    assert_eq!(fs::read(&as_labels).unwrap(), before);
+}
+
+#[test]
+fn train_leaves_a_run_of_one_line() {
+    let folder = tempdir().unwrap();
+    let (raw, labels) = phantom_folders(folder.path());
+    let out = folder.path().join("trained");
+    let options = ["train", "--device", "cpu", "--patch", "32", "--width", "2", "--pool", "10"];
+    let call = askem(options).args(["--epochs", "2", "--json"]).path("--raw", &raw);
+    let outcome = call.path("--labels", &labels).path("--out", &out).succeed();
+    assert_complete(&out);
+    let lines = journal(&out);
+    assert_eq!(outcome.json_lines(), lines);
+    assert_eq!(lines.len(), 1);
+    assert_eq!(lines[0]["strategy"], "full");
+    assert_eq!(lines[0]["labelled"], 10);
+    // It goes on like any run; here there is nothing left to do.
+    let call = askem(["run", "--device", "cpu", "--resume"]).path("--out", &out);
+    call.succeed();
+    assert_eq!(journal(&out), lines);
+}
+
+#[test]
+fn train_resumes_by_its_own_name() {
+    let folder = tempdir().unwrap();
+    let (raw, labels) = phantom_folders(folder.path());
+    let out = folder.path().join("trained");
+    let options = ["train", "--device", "cpu", "--patch", "32", "--width", "2", "--pool", "10"];
+    let call = askem(options).args(["--epochs", "2"]).path("--raw", &raw);
+    call.path("--labels", &labels).path("--out", &out).succeed();
+    let lines = journal(&out);
+    askem(["train", "--device", "cpu", "--resume"]).path("--out", &out).succeed();
+    assert_eq!(journal(&out), lines);
+}
+
+fn check_devices(outcome: &Outcome) -> Vec<Value> {
+    let devices = outcome.json();
+    let devices = devices.as_array().expect("an array").clone();
+    for device in &devices {
+        assert_eq!(fields(device), ["auto", "backend", "features", "kind", "name", "self_test"]);
+        assert!(device["name"].is_string() && device["features"].is_array(), "{device}");
+        assert!(device["kind"].is_string() && device["backend"].is_string(), "{device}");
+        assert_eq!(device["self_test"], "ok", "{device}");
+    }
+    let auto: Vec<&Value> = devices.iter().filter(|d| d["auto"] == true).collect();
+    let [auto] = auto[..] else { panic!("one device is taken by auto: {devices:?}") };
+    assert!(auto["kind"] != "cpu" || auto["backend"] == "native", "a software driver: {auto}");
+    devices
+}
+
+#[test]
+fn devices_are_listed_with_their_self_tests() {
+    let devices = check_devices(&askem(["devices", "--json"]).succeed());
+    let text = askem(["devices"]).succeed().stdout;
+    for device in &devices {
+        assert!(text.contains(device["name"].as_str().unwrap()), "{device}: {text}");
+    }
+}
+
+#[test]
+fn without_drivers_the_processor_is_left() {
+    if !cfg!(target_os = "linux") {
+        return not_run(
+            "without_drivers_the_processor_is_left",
+            "drivers can be hidden only from Vulkan on Linux",
+        );
+    }
+    let devices = check_devices(&askem(["devices", "--json"]).without_drivers().succeed());
+    assert_eq!(devices.len(), 1);
+    assert_eq!(devices[0]["kind"], "cpu");
+}
+
+#[test]
+fn bench_reports_the_agreed_fields() {
+    let small = ["--device", "cpu", "--json", "--repeats", "1"];
+    let net = ["--patch", "16", "--width", "1"];
+    let check = |lines: &[Value], wanted: &[&str], timings: &[&str]| {
+        for line in lines {
+            for field in wanted {
+                assert!(fields(line).contains(field), "{field} is missing: {line}");
+            }
+            for timing in timings {
+                assert!(number(line, timing) > 0.0, "{line}");
+            }
+        }
+    };
+    let train = askem(["bench", "train", "--batch", "1,3"]).args(small).args(net).succeed();
+    let train = train.json_lines();
+    check(&train, &["device", "batch"], &["ms_per_step", "samples_per_second"]);
+    assert_eq!(train.iter().map(|l| l["batch"].as_u64()).collect::<Vec<_>>(), [Some(1), Some(3)]);
+
+    let criteria = ["entropy", "least_confidence", "bald", "embedding"];
+    let score = ["bench", "score", "--patches", "5", "--mc-passes", "2", "--criteria"];
+    let score = askem(score).args([criteria.join(",")]).args(small).args(net).succeed();
+    let score = score.json_lines();
+    check(&score, &["device", "criterion", "patches"], &["mvoxel_per_second"]);
+    assert_eq!(
+        score.iter().map(|l| l["criterion"].as_str().unwrap()).collect::<Vec<_>>(),
+        criteria
+    );
+
+    let select = ["bench", "select", "--pool", "50", "--dim", "4", "--query", "3"];
+    let select = askem(select).args(small).succeed().json_lines();
+    check(&select, &["algorithm", "pool", "dim"], &["seconds"]);
+    let algorithms: Vec<_> = select.iter().map(|l| l["algorithm"].as_str().unwrap()).collect();
+    assert_eq!(algorithms, ["k_center_greedy", "k_means"]);
+    for line in &select {
+        assert_eq!((&line["pool"], &line["dim"]), (&50.into(), &4.into()));
+    }
+}
+
+#[test]
+fn help_names_every_option_and_its_default() {
+    let help = |words: &[&str]| {
+        let outcome = askem(words).args(["--help"]).succeed();
+        assert!(outcome.stderr.is_empty() && outcome.stdout.contains("Usage:"), "{outcome:#?}");
+        // Lines are wrapped to the terminal.
+        outcome.stdout.split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    let all = help(&[]);
+    for command in ["run", "train", "predict", "eval", "inspect", "devices", "bench"] {
+        assert!(all.contains(command), "{command}: {all}");
+        let text = help(&[command]);
+        for option in ["[default: auto]", "--threads", "--json"] {
+            assert!(text.contains(option), "askem {command}: {option}: {text}");
+        }
+    }
+    for what in ["train", "score", "select"] {
+        assert!(help(&["bench", what]).contains("[default: "));
+    }
+    let run = help(&["run"]);
+    for option in [
+        "--raw",
+        "--labels",
+        "--label-value",
+        "--ignore-value",
+        "--test-raw",
+        "--test-labels",
+        "--split",
+        "--strategy",
+        "--preset",
+        "--seed",
+        "--initial",
+        "--pool",
+        "--query",
+        "--iterations",
+        "--epochs",
+        "--finetune-epochs",
+        "--lr",
+        "--finetune-lr",
+        "--patch",
+        "--width",
+        "--batch-size",
+        "--norm",
+        "--dropout",
+        "--dropout-kind",
+        "--mc-passes",
+        "--bald",
+        "--embedding",
+        "--augment",
+        "--config",
+        "--out",
+        "--resume",
+        "--force",
+        "--device",
+    ] {
+        assert!(run.contains(&format!("{option} ")), "{option}: {run}");
+    }
+    for default in ["20]", "2000", "25", "500", "200", "0.001", "0.0005", "128", "16", "0.25", "10"]
+    {
+        assert!(run.contains(&format!("[default: {default}")), "{default}: {run}");
+    }
+    assert!(askem(["--version"]).succeed().stdout.starts_with("askem "));
+}

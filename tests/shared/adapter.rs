@@ -1,0 +1,24 @@
+//! The adapter that GPU tests run on.
+
+use std::env;
+
+use askem::gpu::{Adapter, GpuExecutor, adapters};
+
+/// Opens the best adapter, or the one that `ASKEM_TEST_ADAPTER` names a part of, and says which one it is.
+///
+/// # Panics
+/// If there is none: a test on a GPU without a GPU proves nothing.
+pub(crate) fn open(test: &str) -> GpuExecutor {
+    let wanted = env::var("ASKEM_TEST_ADAPTER").unwrap_or_default().to_lowercase();
+    let all = adapters();
+    let found = all.iter().find(|adapter| adapter.name().to_lowercase().contains(&wanted));
+    let Some(adapter) = found else {
+        let names: Vec<_> = all.iter().map(Adapter::name).collect();
+        panic!(
+            "no adapter like `{wanted}` among {names:?}: a GPU's Vulkan driver is needed, or the software \
+             driver (Debian: apt-get install mesa-vulkan-drivers libvulkan1)"
+        );
+    };
+    eprintln!("{test} on {} ({}, {})", adapter.name(), adapter.backend(), adapter.kind());
+    GpuExecutor::new(adapter).expect("the adapter opens")
+}

@@ -7,6 +7,9 @@ use crate::real::Real;
 use crate::rng::{MASK_BLOCK, Rng, mask_stream};
 use crate::shape::Shape;
 
+#[cfg(feature = "std")]
+pub mod fast;
+
 /// Sizes and the law of the mask; the same bytes are the shader's uniform buffer.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Pod, Zeroable)]
@@ -86,12 +89,18 @@ pub fn mask<T: Real>(p: &Params, keys: &[u32], mask: &mut [T]) -> Result<(), Err
     Ok(())
 }
 
+/// The key of sample `s`.
+fn key_of(keys: &[u32], s: usize) -> u64 {
+    u64::from(keys[2 * s]) | u64::from(keys[2 * s + 1]) << 32
+}
+
 /// Draws block `b` of sample `s`.
 fn draw_block<T: Real>(p: &Params, keys: &[u32], s: usize, b: usize, scale: T, block: &mut [T]) {
-    let key = u64::from(keys[2 * s]) | u64::from(keys[2 * s + 1]) << 32;
-    let mut stream = mask_stream(key, p.layer, b as u32);
+    let mut stream = mask_stream(key_of(keys, s), p.layer, b as u32);
+    // No branch, which nobody could predict.
+    let values = [T::ZERO, scale];
     for value in block {
-        *value = if stream.next_u32() >= p.threshold { scale } else { T::ZERO };
+        *value = values[usize::from(stream.next_u32() >= p.threshold)];
     }
 }
 
@@ -142,85 +151,6 @@ pub fn backward_input<T: Real>(
         dx[i] = dy[i] * mask[i / run];
     }
     Ok(())
-}
-
-/// f32 forms at the speed of memory; masks are drawn block by block on all threads.
-#[cfg(feature = "std")]
-pub mod fast {
-    use super::{MASK_BLOCK, Params, draw_block};
-    use crate::error::Error;
-    use crate::par::for_each_chunk_mut;
-    use crate::shape::Shape;
-    use crate::simd::{PIECE, for_each_plane_mut, map, map2};
-
-    /// Blocks that a thread draws at once.
-    const BLOCKS: usize = 16;
-
-    /// [`mask`](super::mask) for f32.
-    pub fn mask(p: &Params, keys: &[u32], mask: &mut [f32]) -> Result<(), Error> {
-        p.check("dropout::mask", &[("keys", keys.len()), ("mask", mask.len())])?;
-        let [_, values, _] = p.sizes();
-        let mut pieces = Vec::with_capacity(mask.len() / (BLOCKS * MASK_BLOCK) + keys.len());
-        for (s, sample) in mask.chunks_mut(values).enumerate() {
-            let pieces_of_sample = sample.chunks_mut(BLOCKS * MASK_BLOCK).enumerate();
-            pieces.extend(pieces_of_sample.map(|(i, piece)| (s, i * BLOCKS, piece)));
-        }
-        for_each_chunk_mut(&mut pieces, 1, |_, piece| {
-            let (s, first, piece) = &mut piece[0];
-            for (b, block) in piece.chunks_mut(MASK_BLOCK).enumerate() {
-                draw_block(p, keys, *s, *first + b, p.scale, block);
-            }
-        });
-        Ok(())
-    }
-
-    /// [`forward`](super::forward) for f32.
-    pub fn forward(p: &Params, x: &[f32], mask: &[f32], y: &mut [f32]) -> Result<(), Error> {
-        p.check("dropout::forward", &[("x", x.len()), ("mask", mask.len()), ("y", y.len())])?;
-        apply(p, x, mask, y);
-        Ok(())
-    }
-
-    /// [`backward_input`](super::backward_input) for f32.
-    pub fn backward_input(
-        p: &Params,
-        dy: &[f32],
-        mask: &[f32],
-        dx: &mut [f32],
-    ) -> Result<(), Error> {
-        p.check(
-            "dropout::backward_input",
-            &[("dy", dy.len()), ("mask", mask.len()), ("dx", dx.len())],
-        )?;
-        apply(p, dy, mask, dx);
-        Ok(())
-    }
-
-    fn apply(p: &Params, x: &[f32], mask: &[f32], y: &mut [f32]) {
-        let [_, _, run] = p.sizes();
-        if p.element == 1 {
-            for_each_chunk_mut(y, PIECE, |i, y| {
-                let (x, mask) = (&x[i * PIECE..][..y.len()], &mask[i * PIECE..][..y.len()]);
-                map2(
-                    x,
-                    mask,
-                    y,
-                    #[inline(always)]
-                    |x, mask| x * mask,
-                );
-            });
-        } else {
-            for_each_plane_mut(y, run, |plane, y| {
-                let mask = mask[plane];
-                map(
-                    &x[plane * run..][..run],
-                    y,
-                    #[inline(always)]
-                    |x| x * mask,
-                );
-            });
-        }
-    }
 }
 
 #[cfg(all(test, feature = "std"))]

@@ -143,14 +143,16 @@ pub mod fast {
         let planes = (PIECE / windows).max(1);
         for_each_chunk2_mut(y, planes * windows, indices, planes * windows, |i, y, indices| {
             let rows = y.chunks_mut(row).zip(indices.chunks_mut(row));
-            for (k, (y, indices)) in rows.enumerate() {
-                let (plane, i) = (i * planes + k / (h / 2), k % (h / 2));
-                let rows = &x[plane * h * w + 2 * i * w..][..2 * w];
-                vectorize(
-                    #[inline(always)]
-                    || maxima(rows, 2 * i * w, y, indices),
-                );
-            }
+            vectorize(
+                #[inline(always)]
+                move || {
+                    for (k, (y, indices)) in rows.enumerate() {
+                        let (plane, i) = (i * planes + k / (h / 2), k % (h / 2));
+                        let rows = &x[plane * h * w + 2 * i * w..][..2 * w];
+                        maxima(rows, 2 * i * w, y, indices);
+                    }
+                },
+            );
         });
         Ok(())
     }

@@ -79,7 +79,7 @@ pub mod fast {
                 &x[i * PIECE..][..y.len()],
                 y,
                 #[inline(always)]
-                |x| if x > 0.0 { x } else { 0.0 },
+                move |x| if x > 0.0 { x } else { 0.0 },
             );
         });
         Ok(())
@@ -95,7 +95,7 @@ pub mod fast {
                 dy,
                 dx,
                 #[inline(always)]
-                |y, dy| if y > 0.0 { dy } else { 0.0 },
+                move |y, dy| if y > 0.0 { dy } else { 0.0 },
             );
         });
         Ok(())

@@ -24,7 +24,7 @@ pub use rand_xoshiro::{Xoshiro128PlusPlus, Xoshiro256PlusPlus};
 pub const MASK_BLOCK: usize = 256;
 
 /// The fractional part of the golden ratio times 2^64, SplitMix64's increment. It keeps zeros from staying zeros.
-const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
+pub(crate) const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
 
 /// What a stream is for. The numbers are part of the results: they never change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -77,8 +77,12 @@ const fn link(key: u64, part: u64) -> u64 {
 /// # GPU twin
 /// `dropout.wgsl` draws the same bits.
 pub fn mask_stream(key: u64, layer: u32, block: u32) -> Xoshiro128PlusPlus {
-    let name = (u64::from(layer) << 32) | u64::from(block);
-    Xoshiro128PlusPlus::seed_from_u64(link(key, name))
+    Xoshiro128PlusPlus::seed_from_u64(mask_seed(key, layer, block))
+}
+
+/// The seed of [`mask_stream`].
+pub(crate) fn mask_seed(key: u64, layer: u32, block: u32) -> u64 {
+    link(key, (u64::from(layer) << 32) | u64::from(block))
 }
 
 /// The name of a stream as one number, for those who pass it on (such as dropout's `keys`).

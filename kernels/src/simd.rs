@@ -249,7 +249,7 @@ pub(crate) fn dispatch<K: Kernel>(kernel: K) -> K::Output {
 /// Runs a plain loop, compiled for the widest vectors that the machine has.
 ///
 /// The closure has to be marked `#[inline(always)]`, as must be what it calls for each element:
-/// `vectorize(#[inline(always)] || for y in y { *y *= 2.0 })`.
+/// `vectorize(#[inline(always)] move || for y in y { *y *= 2.0 })`.
 #[inline]
 pub(crate) fn vectorize<R>(f: impl FnOnce() -> R) -> R {
     match Level::best() {
@@ -333,7 +333,7 @@ mod tests {
                 sum_of(
                     &x,
                     #[inline(always)]
-                    |x| x
+                    move |x| x
                 ),
                 499_500.0
             );
@@ -341,7 +341,7 @@ mod tests {
                 &x,
                 &x,
                 #[inline(always)]
-                |x, y| [x + y, x - y],
+                move |x, y| [x + y, x - y],
             );
             assert_eq!(sums, [999_000.0, 0.0]);
         });

@@ -123,10 +123,9 @@ fn labels_without_foreground() {
 #[test]
 fn colours_and_other_files() {
     let data = Data::new();
-    let colour = data.at("colour.png");
     let pixels: Vec<u8> = (0..96 * 96 * 3).map(|i| (i % 251) as u8).collect();
-    write_png(&colour, SIZE, ColorType::Rgb, BitDepth::Eight, &pixels);
-    data.run(&colour, &data.labels).refuses(1, &["colour.png", "colour"]);
+    write_png(&data.raw.join("10.png"), SIZE, ColorType::Rgb, BitDepth::Eight, &pixels);
+    data.run(&data.raw, &data.labels).refuses(1, &["10.png", "colour"]);
     let text = data.at("text.tif");
     fs::write(&text, "this is no image").unwrap();
     data.run(&text, &data.labels).refuses(1, &["text.tif"]);

@@ -5,6 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
 use std::thread::{JoinHandle, sleep, spawn};
 use std::time::{Duration, Instant};
 
@@ -92,19 +93,45 @@ impl Call {
 }
 
 /// Reads to the end beside the program, so that a full pipe doesn't stop it.
-fn collect(mut from: impl Read + Send + 'static) -> JoinHandle<String> {
-    spawn(move || {
-        let mut bytes = Vec::new();
-        from.read_to_end(&mut bytes).expect("a pipe can be read");
+fn collect(mut from: impl Read + Send + 'static) -> Collected {
+    let bytes = Arc::new(Mutex::new(Vec::new()));
+    let target = Arc::clone(&bytes);
+    let reader = spawn(move || {
+        let mut buffer = [0; 4096];
+        loop {
+            match from.read(&mut buffer).expect("a pipe can be read") {
+                0 => break,
+                n => target.lock().expect("nobody panics with it").extend(&buffer[..n]),
+            }
+        }
+    });
+    Collected { bytes, reader }
+}
+
+/// What a process has written so far.
+struct Collected {
+    bytes: Arc<Mutex<Vec<u8>>>,
+    reader: JoinHandle<()>,
+}
+
+impl Collected {
+    fn so_far(&self) -> String {
+        String::from_utf8_lossy(&self.bytes.lock().expect("nobody panics with it")).into_owned()
+    }
+
+    /// All of it, when the process has ended.
+    fn all(self) -> String {
+        self.reader.join().expect("the pipe was read");
+        let bytes = std::mem::take(&mut *self.bytes.lock().expect("nobody panics with it"));
         String::from_utf8(bytes).expect("output is UTF-8")
-    })
+    }
 }
 
 /// The program at work; ended with the test if nobody waits for it.
 pub(crate) struct Running {
     child: Child,
     text: String,
-    output: Option<(JoinHandle<String>, JoinHandle<String>)>,
+    output: Option<(Collected, Collected)>,
 }
 
 impl Running {
@@ -122,8 +149,8 @@ impl Running {
         Outcome {
             call: self.text.clone(),
             code: status.code(),
-            stdout: stdout.join().expect("stdout was read"),
-            stderr: stderr.join().expect("stderr was read"),
+            stdout: stdout.all(),
+            stderr: stderr.all(),
         }
     }
 
@@ -131,10 +158,24 @@ impl Running {
         self.child.try_wait().expect("a child can be waited for")
     }
 
+    /// What it has written to standard error.
+    fn stderr_so_far(&self) -> String {
+        self.output.as_ref().map_or_else(String::new, |(_, stderr)| stderr.so_far())
+    }
+
+    /// Waits until it has written `text` to standard error or has ended; says which.
+    pub(crate) fn until_said(&mut self, text: &str) -> bool {
+        self.wait_for(|running| running.stderr_so_far().contains(text))
+    }
+
     /// Waits until `there` is true or the program has ended; says which.
     pub(crate) fn until(&mut self, mut there: impl FnMut() -> bool) -> bool {
+        self.wait_for(|_| there())
+    }
+
+    fn wait_for(&mut self, mut there: impl FnMut(&Self) -> bool) -> bool {
         let clock = Instant::now();
-        while !there() {
+        while !there(self) {
             if self.ended().is_some() {
                 return false;
             }

@@ -54,7 +54,7 @@ pub(crate) fn tiny_phantom(out: &Path) -> Call {
 }
 
 /// The files that every finished run leaves, apart from the report.
-pub(crate) const FILES: [&str; 7] = [
+pub(crate) const FILES: [&str; 8] = [
     "config.toml",
     "journal.jsonl",
     "weights.safetensors",
@@ -62,6 +62,7 @@ pub(crate) const FILES: [&str; 7] = [
     "curve.svg",
     "curve.png",
     "segmentation.tif",
+    "segmentation.png",
 ];
 
 /// A file of a run.
@@ -96,7 +97,9 @@ pub(crate) fn timeless(out: &Path) -> Vec<Value> {
 /// Two runs ended with the same journal, times aside, and the same weights and segmentation.
 pub(crate) fn assert_same_results(a: &Path, b: &Path) {
     assert_eq!(timeless(a), timeless(b), "{} and {}", a.display(), b.display());
-    for file in ["weights.safetensors", "segmentation.tif", "curve.svg", "curve.png"] {
+    for file in
+        ["weights.safetensors", "segmentation.tif", "segmentation.png", "curve.svg", "curve.png"]
+    {
         let same = bytes(a, file) == bytes(b, file);
         assert!(same, "{file} differs between {} and {}", a.display(), b.display());
     }

@@ -18,7 +18,7 @@ impl Tensor {
         self.name.split('/').next().expect("a split has one part")
     }
 
-    fn scale(&self) -> f64 {
+    pub(crate) fn scale(&self) -> f64 {
         self.values.iter().fold(0.0, |a, v| a.max(v.abs()))
     }
 }
@@ -41,7 +41,15 @@ fn distance(a: &Tensor, b: &Tensor) -> f64 {
     assert!(!a.values.is_empty(), "{}: nothing to compare", a.name);
     let differences = a.values.iter().zip(&b.values).map(|(a, b)| (a - b).abs());
     // f64::max would drop a NaN.
-    differences.fold(0.0, |worst, d| if d <= worst { worst } else if worst.is_nan() { worst } else { d })
+    differences.fold(0.0, |worst, d| {
+        if d <= worst {
+            worst
+        } else if worst.is_nan() {
+            worst
+        } else {
+            d
+        }
+    })
 }
 
 /// The error that each tensor may have: [`FACTOR`] times that of the f32 reference. Since a tensor
@@ -63,11 +71,7 @@ pub(crate) fn allowed(plain: &[Tensor], exact: &[Tensor]) -> Vec<f64> {
 }
 
 /// Compares `got` with `exact`; the worst tensor if all agree, else what differs most.
-pub(crate) fn compare(
-    got: &[Tensor],
-    exact: &[Tensor],
-    allowed: &[f64],
-) -> Result<Worst, String> {
+pub(crate) fn compare(got: &[Tensor], exact: &[Tensor], allowed: &[f64]) -> Result<Worst, String> {
     assert_eq!((got.len(), exact.len()), (allowed.len(), allowed.len()), "number of tensors");
     assert!(!got.is_empty(), "nothing to compare");
     let mut worst = Worst { name: String::new(), used: 0.0 };

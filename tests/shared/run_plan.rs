@@ -103,9 +103,8 @@ impl<T: Real> RunPlan for ByReference<T> {
         }
         for step in &self.plan.section(section).expect("the plan has the section").steps {
             let load = |views: &[askem::plan::View]| -> Vec<Memory<T>> {
-                let load = |v: &askem::plan::View| {
-                    self.buffers[v.buffer.index()].part(v.offset, v.len)
-                };
+                let load =
+                    |v: &askem::plan::View| self.buffers[v.buffer.index()].part(v.offset, v.len);
                 views.iter().map(load).collect()
             };
             let (reads, mut writes) = (load(&step.reads), load(&step.writes));

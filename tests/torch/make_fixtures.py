@@ -337,12 +337,12 @@ def training_step(norm: str, dropout_kind: str) -> None:
         logits = net(x)
 
     def few(tensors: list[torch.Tensor], count: int) -> torch.Tensor:
-        """At most `count` elements of each, spread over it, and the sum of it and of its squares."""
+        """At most `count` elements of each, spread over it, and the sum of its squares."""
         parts = []
         for tensor in tensors:
             flat = tensor.detach().flatten()
             kept = min(count, flat.numel())
-            parts += [flat[[k * flat.numel() // kept for k in range(kept)]], flat.sum().reshape(1), flat.square().sum().reshape(1)]
+            parts += [flat[[k * flat.numel() // kept for k in range(kept)]], flat.square().sum().reshape(1)]
         return torch.cat(parts) if parts else torch.zeros(0, dtype=torch.float64)
 
     save_file(

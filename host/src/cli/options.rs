@@ -211,13 +211,13 @@ pub(super) struct ExperimentArgs {
     /// Epochs of the initial training [default: 500; quick: 60]
     #[arg(long, value_name = "N", help_heading = "Training")]
     pub(super) epochs: Option<usize>,
-    /// Epochs of each later training [default: 200; quick: 25]
+    /// Epochs of each later training [default: 200; quick: 12]
     #[arg(long, value_name = "N", help_heading = "Training")]
     finetune_epochs: Option<usize>,
-    /// Adam's learning rate in the initial training [default: 0.001]
+    /// Adam's learning rate in the initial training [default: 0.001; quick: 0.003]
     #[arg(long, value_name = "RATE", help_heading = "Training")]
     lr: Option<f64>,
-    /// Adam's learning rate in later trainings [default: 0.0005]
+    /// Adam's learning rate in later trainings [default: 0.0005; quick: 0.0015]
     #[arg(long, value_name = "RATE", help_heading = "Training")]
     finetune_lr: Option<f64>,
     /// Patches per training step [default: 4]
@@ -226,10 +226,10 @@ pub(super) struct ExperimentArgs {
     /// Symmetries applied in training, separated by commas [default: flips,turns]
     #[arg(long, value_name = "flips,turns|none", value_delimiter = ',', help_heading = "Training")]
     augment: Option<Vec<AugmentKind>>,
-    /// Factors of the loss of background and foreground pixels [default: 1,1]
+    /// Factors of the loss of background and foreground pixels [default: 1,1; quick: 1,3]
     #[arg(long, value_name = "B,F", value_delimiter = ',', help_heading = "Training")]
     class_weights: Option<Vec<f32>>,
-    /// Side of a patch in pixels, a multiple of 16 [default: 128; quick: 64]
+    /// Side of a patch in pixels, a multiple of 16 [default: 128]
     #[arg(long, value_name = "PIXELS", help_heading = "Network")]
     patch: Option<usize>,
     /// Feature maps of the first level [default: 16; quick: 8]
@@ -238,10 +238,10 @@ pub(super) struct ExperimentArgs {
     /// Normalisation after each convolution [default: batch]
     #[arg(long, help_heading = "Network")]
     norm: Option<Norm>,
-    /// Probability of dropout [default: 0.25]
+    /// Probability of dropout [default: 0.25; quick: 0.1]
     #[arg(long, value_name = "P", help_heading = "Network")]
     dropout: Option<f32>,
-    /// What dropout sets to zero: feature maps or single values [default: channel]
+    /// What dropout sets to zero: feature maps or single values [default: channel; quick: element]
     #[arg(long, help_heading = "Network")]
     dropout_kind: Option<DropoutKind>,
     /// Dropout passes of the strategy bald [default: 10]

@@ -4,7 +4,23 @@ use super::Params;
 use crate::error::Error;
 use crate::par::for_each_chunk2_mut;
 use crate::shape::Shape;
-use crate::simd::{for_each_plane_mut, map, map2, sum_of, sums_of};
+use crate::simd::{PIECE, for_each_plane_mut, map, map2, sum_of, sums_of};
+
+/// Calls `f(channel, a, b)` with the channel's element of two arrays, several channels to a piece of work.
+fn for_each_channel(
+    p: &Params,
+    a: &mut [f32],
+    b: &mut [f32],
+    f: impl Fn(usize, &mut f32, &mut f32) + Send + Sync,
+) {
+    let [n, _, hw] = p.sizes();
+    let channels = (PIECE / (n * hw)).max(1);
+    for_each_chunk2_mut(a, channels, b, channels, |i, a, b| {
+        for (k, (a, b)) in a.iter_mut().zip(b).enumerate() {
+            f(i * channels + k, a, b);
+        }
+    });
+}
 
 /// [`statistics`](super::statistics) for f32.
 pub fn statistics(
@@ -29,14 +45,14 @@ pub fn statistics(
     let m = n * hw;
     let (eps, momentum) = (f64::from(p.eps), f64::from(p.momentum));
     // Means and variances first; the variances take the place of `rstd` until all are there.
-    for_each_chunk2_mut(mean, 1, rstd, 1, |ch, mean, var| {
+    for_each_channel(p, mean, rstd, |ch, mean, var| {
         let planes = || (0..n).map(|s| &x[(s * c + ch) * hw..][..hw]);
         let sum: f64 = planes()
             .map(|x| {
                 f64::from(sum_of(
                     x,
                     #[inline(always)]
-                    |x| x,
+                    move |x| x,
                 ))
             })
             .sum();
@@ -46,12 +62,12 @@ pub fn statistics(
                 f64::from(sum_of(
                     x,
                     #[inline(always)]
-                    |x| (x - centre) * (x - centre),
+                    move |x| (x - centre) * (x - centre),
                 ))
             })
             .sum();
-        mean[0] = centre;
-        var[0] = (squares / m as f64) as f32;
+        *mean = centre;
+        *var = (squares / m as f64) as f32;
     });
     let unbiased = m as f64 / (m - 1).max(1) as f64;
     for ch in 0..c {
@@ -129,7 +145,7 @@ fn normalise(
             &x[plane * hw..][..hw],
             y,
             #[inline(always)]
-            |x| (x - mean) * scale + bias,
+            move |x| (x - mean) * scale + bias,
         );
     });
 }
@@ -156,7 +172,7 @@ pub fn backward_weight(
         ],
     )?;
     let [n, c, hw] = p.sizes();
-    for_each_chunk2_mut(dweight, 1, dbias, 1, |ch, dweight, dbias| {
+    for_each_channel(p, dweight, dbias, |ch, dweight, dbias| {
         let (mean, mut totals) = (mean[ch], [0.0; 2]);
         for s in 0..n {
             let at = (s * c + ch) * hw;
@@ -164,13 +180,13 @@ pub fn backward_weight(
                 &x[at..][..hw],
                 &dy[at..][..hw],
                 #[inline(always)]
-                |x, dy| [dy * (x - mean), dy],
+                move |x, dy| [dy * (x - mean), dy],
             );
             totals[0] += f64::from(sums[0]);
             totals[1] += f64::from(sums[1]);
         }
-        dweight[0] = (totals[0] * f64::from(rstd[ch])) as f32;
-        dbias[0] = totals[1] as f32;
+        *dweight = (totals[0] * f64::from(rstd[ch])) as f32;
+        *dbias = totals[1] as f32;
     });
     Ok(())
 }
@@ -212,7 +228,7 @@ pub fn backward_input(
             &dy[at..][..hw],
             dx,
             #[inline(always)]
-            |x, dy| scale * (dy - shift - (x - mean) * slope),
+            move |x, dy| scale * (dy - shift - (x - mean) * slope),
         );
     });
     Ok(())

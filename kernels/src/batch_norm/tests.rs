@@ -139,6 +139,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
     fn fast_agrees(n in 1u32..5, c in 1u32..9, hw in 1u32..200, seed: u64) {
-        check(params([n, c, hw]), seed >> 1);
+        // A variance near zero, as of one number, has no bound of its error without a larger eps.
+        check(Params { eps: 0.1, ..params([n, c, hw]) }, seed >> 1);
     }
 }

@@ -1,4 +1,6 @@
-//! f32 forms that keep tiles of sums in registers; see [`tile`](super::tile) for the inner loops.
+//! f32 forms that keep tiles of sums in registers.
+//!
+//! The inner loops are in `tile`; `planes` and `products` spread them over threads.
 
 use super::planes::{Planes, Source};
 use super::products::Products;

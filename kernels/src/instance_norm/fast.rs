@@ -33,12 +33,12 @@ pub fn statistics(p: &Params, x: &[f32], mean: &mut [f32], rstd: &mut [f32]) -> 
         let centre = sum_of(
             x,
             #[inline(always)]
-            |x| x,
+            move |x| x,
         ) / hw as f32;
         let squares = sum_of(
             x,
             #[inline(always)]
-            |x| (x - centre) * (x - centre),
+            move |x| (x - centre) * (x - centre),
         );
         *mean = centre;
         *rstd = 1.0 / (squares / hw as f32 + p.eps).sqrt();
@@ -65,7 +65,7 @@ pub fn forward(
             &x[plane * hw..][..hw],
             y,
             #[inline(always)]
-            |x| (x - mean) * rstd,
+            move |x| (x - mean) * rstd,
         );
     });
     Ok(())
@@ -99,7 +99,7 @@ pub fn backward_statistics(
             &x[at..][..hw],
             &dy[at..][..hw],
             #[inline(always)]
-            |x, dy| [dy, dy * (x - centre)],
+            move |x, dy| [dy, dy * (x - centre)],
         );
         *plain = sums[0];
         *with_xhat = sums[1] * rstd[plane];
@@ -141,7 +141,7 @@ pub fn backward_input(
             &dy[at..][..hw],
             dx,
             #[inline(always)]
-            |x, dy| rstd * (dy - shift - (x - mean) * slope),
+            move |x, dy| rstd * (dy - shift - (x - mean) * slope),
         );
     });
     Ok(())

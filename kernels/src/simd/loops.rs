@@ -1,4 +1,7 @@
 //! Loops over whole slices, for passes that are bound by memory.
+//!
+//! The closures given to them are to be marked `#[inline(always)]`, and `move`: what lies behind a reference
+//! the compiler has to load again for each element.
 
 use super::vectorize;
 use crate::par::for_each_chunk_mut;
@@ -19,11 +22,11 @@ fn fold(mut sums: [f32; SUMS]) -> f32 {
     sums[0]
 }
 
-/// `sum_i f(x[i])`, with many running sums. `f` has to be marked `#[inline(always)]`.
+/// `sum_i f(x[i])`, with many running sums.
 pub(crate) fn sum_of(x: &[f32], f: impl Fn(f32) -> f32) -> f32 {
     vectorize(
         #[inline(always)]
-        || {
+        move || {
             let mut sums = [0.0; SUMS];
             let chunks = x.chunks_exact(SUMS);
             let rest = chunks.remainder();
@@ -40,11 +43,11 @@ pub(crate) fn sum_of(x: &[f32], f: impl Fn(f32) -> f32) -> f32 {
     )
 }
 
-/// `sum_i f(x[i], y[i])` for each of two numbers that `f` gives. `f` has to be marked `#[inline(always)]`.
+/// `sum_i f(x[i], y[i])` for each of two numbers that `f` gives.
 pub(crate) fn sums_of(x: &[f32], y: &[f32], f: impl Fn(f32, f32) -> [f32; 2]) -> [f32; 2] {
     vectorize(
         #[inline(always)]
-        || {
+        move || {
             let mut sums = [[0.0; SUMS]; 2];
             let (xs, ys) = (x.chunks_exact(SUMS), y.chunks_exact(SUMS));
             let rest = xs.remainder().iter().zip(ys.remainder());
@@ -74,7 +77,7 @@ pub(crate) fn channel_sums(x: &[f32], n: usize, c: usize, hw: usize, sums: &mut 
                 f64::from(sum_of(
                     plane,
                     #[inline(always)]
-                    |x| x,
+                    move |x| x,
                 ))
             })
             .sum();
@@ -99,11 +102,11 @@ pub(crate) fn for_each_plane_mut(
     });
 }
 
-/// `y[i] = f(x[i])`. `f` has to be marked `#[inline(always)]`.
+/// `y[i] = f(x[i])`.
 pub(crate) fn map(x: &[f32], y: &mut [f32], f: impl Fn(f32) -> f32) {
     vectorize(
         #[inline(always)]
-        || {
+        move || {
             for (y, &x) in y.iter_mut().zip(x) {
                 *y = f(x);
             }
@@ -111,11 +114,11 @@ pub(crate) fn map(x: &[f32], y: &mut [f32], f: impl Fn(f32) -> f32) {
     );
 }
 
-/// `z[i] = f(x[i], y[i])`. `f` has to be marked `#[inline(always)]`.
+/// `z[i] = f(x[i], y[i])`.
 pub(crate) fn map2(x: &[f32], y: &[f32], z: &mut [f32], f: impl Fn(f32, f32) -> f32) {
     vectorize(
         #[inline(always)]
-        || {
+        move || {
             for ((z, &x), &y) in z.iter_mut().zip(x).zip(y) {
                 *z = f(x, y);
             }

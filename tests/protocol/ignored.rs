@@ -1,0 +1,148 @@
+//! Pixels without a label count neither in training nor in evaluation.
+
+use std::sync::Arc;
+
+use askem::annotator::Annotator;
+use askem::model::Model;
+use askem::phantom::Phantom;
+use askem::pool::{Position, draw_pool, read_labels};
+use askem::protocol::{self, Config, Data, Observer, Progress, Unobserved};
+use askem::unet::{Norm, Output, UNet};
+use askem::volume::{ArrayVolume, IGNORED, LabelOptions, LabelVolume};
+
+use crate::world::{
+    PATCH, SEED, SHAPE, World, allowed, assert_close, cpu, gpu, net, tiny, trained,
+};
+
+/// The phantom with every third column unlabelled.
+fn world() -> World {
+    let phantom = Phantom::new(SHAPE, SEED).unwrap();
+    let labels: Vec<u8> = (0..SHAPE[0])
+        .flat_map(|z| phantom.labels(z).unwrap())
+        .enumerate()
+        .map(|(i, label)| if i % 3 == 0 { 9 } else { label })
+        .collect();
+    World::new(Arc::new(phantom), || {
+        let options = LabelOptions { ignore: Some(9.0), ..LabelOptions::default() };
+        LabelVolume::new(Box::new(ArrayVolume::from_u8(SHAPE, &labels).unwrap()), options)
+    })
+}
+
+/// Keeps the last segmentation.
+#[derive(Default)]
+struct Segmentation(Vec<Vec<u8>>);
+
+impl Observer for Segmentation {
+    fn segmentation(&mut self, _: usize, foreground: &[u8]) -> askem::Result<()> {
+        self.0.push(foreground.to_vec());
+        Ok(())
+    }
+}
+
+#[test]
+fn shares_and_jaccard_leave_them_out() {
+    let world = world();
+    let config = Config { epochs: 20, ..tiny("full") };
+    let mut segmentation = Segmentation::default();
+    let outcome = world.run_on_cpu(&config, &mut segmentation);
+    let record = &outcome.records[0];
+
+    let pool = draw_pool(&world.train.region, PATCH, config.pool, SEED).unwrap();
+    let labels: Vec<u8> =
+        pool.iter().flat_map(|&at| read_labels(&world.train_labels, at, PATCH).unwrap()).collect();
+    let labelled = labels.iter().filter(|&&l| l != IGNORED).count();
+    let foreground = labels.iter().filter(|&&l| l == 1).count();
+    assert!(labelled < labels.len() && foreground > 0);
+    assert_eq!(record.labelled_foreground, foreground as f64 / labelled as f64);
+
+    let region = &world.test.region;
+    assert_eq!(segmentation.0.len(), region.z.len());
+    let (mut both, mut either) = (0_u32, 0_u32);
+    for (z, section) in region.z.clone().zip(&segmentation.0) {
+        let labels = world.test_labels.section(z).unwrap();
+        let truth = region.y.clone().flat_map(|y| &labels[y * SHAPE[2]..][region.x.clone()]);
+        for (&p, &l) in section.iter().zip(truth).filter(|&(_, &l)| l != IGNORED) {
+            both += u32::from(p == 1 && l == 1);
+            either += u32::from(p == 1 || l == 1);
+        }
+    }
+    assert!(either > 0, "there is foreground");
+    assert_eq!(record.jaccard, f64::from(both) / f64::from(either));
+}
+
+/// The loss of one step of a network without dropout and without statistics over the batch, by hand.
+fn check_loss(model: &mut Model) {
+    let world = world();
+    let at = draw_pool(&world.train.region, PATCH, 4, 1).unwrap();
+    let (mut x, mut labels) = (Vec::new(), Vec::new());
+    for &position in &at {
+        world.train.read(position, PATCH, &mut x).unwrap();
+        labels.extend(read_labels(&world.train_labels, position, PATCH).unwrap());
+    }
+    model.set_weights(&trained(Norm::Instance).weights).unwrap();
+    let p = model.forward(&x, &[Output::Probabilities]).unwrap().remove(0);
+    let pixels = PATCH * PATCH;
+    let weights = [1.0_f32, 3.0];
+    let (mut sum, mut total) = (0.0_f64, 0.0_f64);
+    for (i, &label) in labels.iter().enumerate().filter(|&(_, &l)| l != IGNORED) {
+        let class = usize::from(label);
+        let weight = f64::from(weights[class]);
+        sum -= weight * f64::from(p[(i / pixels * 2 + class) * pixels + i % pixels]).ln();
+        total += weight;
+    }
+    let labels: Vec<u32> = labels.into_iter().map(u32::from).collect();
+    model.clear_moments().unwrap();
+    model.train_step(&x, &labels, &[0; 4], &weights, [0.0, 1.0]).unwrap();
+    let want = (sum / total) as f32;
+    let allowed = allowed(model.net(), want.into());
+    assert_close("loss", &[model.loss(4).unwrap()], &[want], allowed);
+
+    // Without any label there is nothing to learn from.
+    let nothing = vec![u32::from(IGNORED); labels.len()];
+    let before = model.weights().unwrap();
+    model.clear_moments().unwrap();
+    model.train_step(&x, &nothing, &[0; 4], &weights, [1e-3, 1.0]).unwrap();
+    assert_eq!(model.loss(4).unwrap(), 0.0);
+    assert_eq!(model.weights().unwrap(), before);
+}
+
+fn plain(executor: Box<dyn askem::executor::Executor>) -> Model {
+    let net = UNet { dropout: 0.0, ..net(Norm::Instance) };
+    Model::new(executor, net, PATCH).unwrap()
+}
+
+#[test]
+fn the_loss_leaves_them_out() {
+    check_loss(&mut plain(cpu(2)));
+}
+
+#[test]
+fn the_loss_leaves_them_out_on_the_gpu() {
+    check_loss(&mut plain(gpu("the_loss_leaves_them_out_on_the_gpu")));
+}
+
+/// Somebody who never says anything.
+struct Silent;
+
+impl Annotator for Silent {
+    fn annotate(&self, _: Position, patch: usize) -> askem::Result<Vec<u8>> {
+        Ok(vec![IGNORED; patch * patch])
+    }
+}
+
+#[test]
+fn an_annotator_who_says_nothing_does_no_harm() {
+    let world = World::phantom();
+    let config = Config { iterations: 0, net: net(Norm::Instance), ..tiny("random") };
+    let data = Data {
+        train: &world.train,
+        annotator: &Silent,
+        test: &world.test,
+        test_labels: &world.test_labels,
+    };
+    let mut model = Model::new(cpu(2), config.net, PATCH).unwrap();
+    let records =
+        protocol::run(&config, &data, &mut model, Progress::default(), &mut Unobserved).unwrap();
+    assert_eq!((records[0].labelled_foreground, records[0].loss), (0.0, 0.0));
+    assert_eq!(model.weights().unwrap(), config.net.init(SEED), "nothing was learnt");
+}

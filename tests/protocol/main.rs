@@ -1,0 +1,12 @@
+//! The protocol as a library, on the processor and on a GPU: the same weights give the same scores
+//! and the same picks.
+//!
+//! `ASKEM_TEST_ADAPTER` is part of the adapter's name (default: the best GPU, else a software
+//! driver). A machine without any adapter fails.
+
+mod experiments;
+mod ignored;
+mod paper;
+mod picks;
+mod scores;
+mod world;

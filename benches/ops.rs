@@ -38,7 +38,9 @@ fn conv2d_passes(c: &mut Criterion) {
         let weights = (9 * channels * channels) as usize;
         let (x, dy, weight) = (random(pixels, 1), random(pixels, 2), random(weights, 3));
         let (mut y, mut dweight) = (vec![0.0; pixels], vec![0.0; weights]);
-        group.throughput(Throughput::Elements(2 * weights as u64 * pixels as u64 / u64::from(channels)));
+        group.throughput(Throughput::Elements(
+            2 * weights as u64 * pixels as u64 / u64::from(channels),
+        ));
 
         let mut want = y.clone();
         conv2d::forward(&p, &x, &weight, &[0.0], &mut want).unwrap();

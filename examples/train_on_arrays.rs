@@ -42,8 +42,7 @@ fn main() -> askem::Result<()> {
     let mut model = Model::new(executor, config.net, config.patch)?;
     let annotator = SimulatedAnnotator::new(&labels);
     let data = Data { train: &train, annotator: &annotator, test: &test, test_labels: &labels };
-    let records =
-        protocol::run(&config, &data, &mut model, Progress::default(), &mut Unobserved)?;
+    let records = protocol::run(&config, &data, &mut model, Progress::default(), &mut Unobserved)?;
     for record in records {
         println!(
             "{} labelled patches: loss {:.3}, Jaccard index {:.3}",

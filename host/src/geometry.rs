@@ -110,8 +110,7 @@ impl Geometry for DeviceGeometry<'_> {
             0 => vec![f32::MAX; rows],
             _ => self.min_sq_dist(points, chosen)?,
         };
-        let params =
-            k_center::Params { rows: rows as u32, dim: dim as u32, capacity: k as u32 };
+        let params = k_center::Params { rows: rows as u32, dim: dim as u32, capacity: k as u32 };
         let mut b = PlanBuilder::new("k_center_greedy", "pick");
         let x = b.kept("points", rows * dim);
         let sq_dist = b.kept("sq_dist", rows);
@@ -159,8 +158,7 @@ impl Geometry for DeviceGeometry<'_> {
         executor.write(id, x.buffer, bytemuck::cast_slice(points.values))?;
         executor.write(id, c.buffer, bytemuck::cast_slice(&centroids))?;
         executor.run(id, "assign")?;
-        let mut clusters =
-            Clusters { assignment: vec![0; rows], sq_dist: vec![0.0; rows] };
+        let mut clusters = Clusters { assignment: vec![0; rows], sq_dist: vec![0.0; rows] };
         executor.read(id, assignment.buffer, &mut clusters.assignment)?;
         for _ in 0..K_MEANS_ROUNDS {
             executor.run(id, "update")?;

@@ -143,13 +143,7 @@ impl PlanBuilder {
         self.sections.push(Section { name, steps: Vec::new() });
     }
 
-    fn buffer(
-        &mut self,
-        name: String,
-        len: usize,
-        element: Element,
-        storage: Storage,
-    ) -> View {
+    fn buffer(&mut self, name: String, len: usize, element: Element, storage: Storage) -> View {
         let id = BufferId(u32::try_from(self.buffers.len()).expect("fewer than 2^32 buffers"));
         self.buffers.push(Buffer { name, len, element, storage, slot: None });
         View { buffer: id, offset: 0, len }

@@ -211,9 +211,11 @@ mod tests {
         let pool = draw_pool(&region, 16, count, 3).unwrap();
         let unique: BTreeSet<_> = pool.iter().collect();
         assert_eq!(unique.len(), count);
-        assert!(pool.iter().all(|p| region.z.contains(&p.z)
-            && (2..=4).contains(&p.y)
-            && (5..=7).contains(&p.x)));
+        assert!(
+            pool.iter().all(|p| region.z.contains(&p.z)
+                && (2..=4).contains(&p.y)
+                && (5..=7).contains(&p.x))
+        );
         assert!(pool.is_sorted());
     }
 

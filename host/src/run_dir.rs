@@ -231,14 +231,12 @@ impl RunDir {
             Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
             Err(e) => return Err(Error::io(&path, "can't read the checkpoint", e)),
         };
-        let damaged =
-            || Error::Input(format!("{}: the checkpoint is damaged", path.display()));
+        let damaged = || Error::Input(format!("{}: the checkpoint is damaged", path.display()));
         let file = SafeTensors::deserialize(&bytes).map_err(|_| damaged())?;
         let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|_| damaged())?;
         let metadata = header.metadata().clone().unwrap_or_default();
-        let number = |key: &str| {
-            metadata.get(key).and_then(|v| v.parse::<usize>().ok()).ok_or_else(damaged)
-        };
+        let number =
+            |key: &str| metadata.get(key).and_then(|v| v.parse::<usize>().ok()).ok_or_else(damaged);
         let bank = |name: &str| -> Result<Vec<f32>> {
             let tensor = file.tensor(name).map_err(|_| damaged())?;
             Ok(bytemuck::pod_collect_to_vec(tensor.data()))
@@ -262,9 +260,7 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
         f.write_all(bytes)?;
         f.sync_all()
     });
-    written
-        .and_then(|()| fs::rename(&partial, path))
-        .map_err(|e| Error::io(path, "can't write", e))
+    written.and_then(|()| fs::rename(&partial, path)).map_err(|e| Error::io(path, "can't write", e))
 }
 
 #[cfg(test)]

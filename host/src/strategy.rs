@@ -114,9 +114,7 @@ pub fn by_name(name: &str, bald: Criterion) -> Result<Box<dyn Strategy>> {
         "full" => Box::new(Full),
         _ => {
             let known = NAMES.join(", ");
-            return Err(Error::Usage(format!(
-                "unknown strategy `{name}`; choose one of: {known}"
-            )));
+            return Err(Error::Usage(format!("unknown strategy `{name}`; choose one of: {known}")));
         }
     })
 }
@@ -137,10 +135,8 @@ fn best(candidates: &Candidates<'_>, k: usize, largest: bool) -> Result<Vec<Pick
         let (a, b) = (candidates.scores[a], candidates.scores[b]);
         if largest { b.total_cmp(&a) } else { a.total_cmp(&b) }
     });
-    let pick = |&i: &usize| Pick {
-        index: candidates.indices[i],
-        score: Some(candidates.scores[i]),
-    };
+    let pick =
+        |&i: &usize| Pick { index: candidates.indices[i], score: Some(candidates.scores[i]) };
     Ok(order.iter().take(k).map(pick).collect())
 }
 

@@ -144,7 +144,8 @@ pub fn load(path: &Path) -> Result<TrainedNetwork> {
         }
         Ok(values)
     };
-    let weights = Weights { parameters: read(net.parameters())?, statistics: read(net.statistics())? };
+    let weights =
+        Weights { parameters: read(net.parameters())?, statistics: read(net.statistics())? };
     Ok(TrainedNetwork { net, weights, patch, scaling })
 }
 

@@ -41,15 +41,7 @@ fn distance(a: &Tensor, b: &Tensor) -> f64 {
     assert!(!a.values.is_empty(), "{}: nothing to compare", a.name);
     let differences = a.values.iter().zip(&b.values).map(|(a, b)| (a - b).abs());
     // f64::max would drop a NaN.
-    differences.fold(0.0, |worst, d| {
-        if d <= worst {
-            worst
-        } else if worst.is_nan() {
-            worst
-        } else {
-            d
-        }
-    })
+    differences.fold(0.0, |worst, d| if worst.is_nan() || d <= worst { worst } else { d })
 }
 
 /// The error that each tensor may have: [`FACTOR`] times that of the f32 reference. Since a tensor

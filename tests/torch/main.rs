@@ -7,6 +7,7 @@
 
 #[path = "../shared/compare.rs"]
 mod compare;
+mod expose;
 mod fixtures;
 #[path = "../shared/memory.rs"]
 mod memory;

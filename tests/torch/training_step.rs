@@ -15,8 +15,9 @@ use askem_kernels::tolerance::LAW;
 use askem_kernels::{Real, adam};
 
 use crate::compare::{self, Tensor, compare};
+use crate::expose::expose;
 use crate::fixtures::Fixtures;
-use crate::run_plan::{ByReference, OnDevice, RunPlan, expose};
+use crate::run_plan::{ByReference, OnDevice, RunPlan};
 
 const BATCH: usize = 3;
 const SIDE: usize = 32;

@@ -14,7 +14,8 @@ use askem_kernels::rng::{Purpose, normal, stream, uniform};
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView, serialize};
 
-use crate::run_plan::{OnDevice, RunPlan, expose};
+use crate::expose::expose;
+use crate::run_plan::{OnDevice, RunPlan};
 
 /// What is promised of logits and probabilities in PyTorch.
 const PROMISED: f64 = 1e-4;

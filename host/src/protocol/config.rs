@@ -180,7 +180,8 @@ impl Config {
                 self.initial, self.pool
             )));
         }
-        let wanted = self.iterations.checked_mul(self.query).and_then(|q| q.checked_add(self.initial));
+        let wanted =
+            self.iterations.checked_mul(self.query).and_then(|q| q.checked_add(self.initial));
         if wanted.is_none_or(|wanted| wanted > self.pool) {
             return Err(Error::Usage(format!(
                 "{} iterations of --query {} after --initial {} need more patches than --pool {} has; lower --iterations or --query, or enlarge the pool",

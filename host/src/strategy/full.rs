@@ -21,12 +21,7 @@ impl Strategy for Full {
         true
     }
 
-    fn select(
-        &self,
-        _: &Candidates<'_>,
-        _: usize,
-        _: &mut dyn Geometry,
-    ) -> Result<Vec<Pick>> {
+    fn select(&self, _: &Candidates<'_>, _: usize, _: &mut dyn Geometry) -> Result<Vec<Pick>> {
         Ok(Vec::new())
     }
 }

@@ -357,12 +357,7 @@ impl<'a> Net<'a> {
 
     fn concat_params(&self, level: usize) -> concat_channels::Params {
         let c = self.net.channels(level) as u32;
-        concat_channels::Params {
-            n: self.n as u32,
-            c_a: c,
-            c_b: c,
-            hw: self.pixels(level) as u32,
-        }
+        concat_channels::Params { n: self.n as u32, c_a: c, c_b: c, hw: self.pixels(level) as u32 }
     }
 
     fn map_len(&self, level: usize) -> usize {
@@ -578,12 +573,8 @@ pub fn training_plan(net: &UNet, n: usize, h: usize, w: usize, adam: AdamOptions
     let first = g.b.shared("first moment", len);
     let second = g.b.shared("second moment", len);
     let gradients = g.gradients.expect("a training plan has gradients");
-    let params = adam::Params {
-        len: len as u32,
-        beta1: adam.beta1,
-        beta2: adam.beta2,
-        eps: adam.eps,
-    };
+    let params =
+        adam::Params { len: len as u32, beta1: adam.beta1, beta2: adam.beta2, eps: adam.eps };
     let writes = [g.parameters, first, second];
     g.b.step(Call::AdamUpdate(params), &[gradients, step], &writes);
 
@@ -663,11 +654,8 @@ pub fn forward_plan(net: &UNet, n: usize, h: usize, w: usize, outputs: &[Output]
             }
             Output::EmbeddingMean => {
                 let c = net.channels(LEVELS);
-                let params = global_avg_pool2d::Params {
-                    n: n32,
-                    c: c as u32,
-                    hw: g.pixels(LEVELS) as u32,
-                };
+                let params =
+                    global_avg_pool2d::Params { n: n32, c: c as u32, hw: g.pixels(LEVELS) as u32 };
                 let mean = g.b.kept("embedding", n * c);
                 g.b.step(Call::GlobalAvgPool2dForward(params), &[bottleneck], &[mean]);
                 mean

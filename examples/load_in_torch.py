@@ -47,8 +47,7 @@ class Unit(nn.Module):
         super().__init__()
         self.conv = nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
         self.norm = nn.BatchNorm2d(outputs) if about.norm == "batch" else nn.InstanceNorm2d(outputs)
-        drop = nn.Dropout2d if about.dropout_kind == "channel" else nn.Dropout
-        self.dropout = drop(about.dropout)
+        self.dropout = (nn.Dropout2d if about.dropout_kind == "channel" else nn.Dropout)(about.dropout)
 
     def forward(self, x):
         return torch.relu(self.dropout(self.norm(self.conv(x))))
@@ -108,8 +107,7 @@ def main(arguments: list[str]) -> None:
         sys.exit(__doc__)
     net, about = load(arguments[0])
     if len(arguments) == 1:
-        print(about, f"{sum(p.numel() for p in net.parameters())} parameters", sep="\n")
-        return
+        return print(about, f"{sum(p.numel() for p in net.parameters())} parameters", sep="\n")
     grey = load_file(arguments[1])["grey"].unsqueeze(1)
     with torch.no_grad():
         logits = net((grey - about.input_mean) / about.input_std)

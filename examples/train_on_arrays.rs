@@ -15,7 +15,7 @@ use askem::volume::{CachedLabels, Volume};
 
 fn main() -> askem::Result<()> {
     // Any `Volume` would do; `ArrayVolume` wraps an array.
-    let shape = [2, 96, 96];
+    let shape = [2, 192, 192];
     let pair = Phantom::pair(shape, 1)?;
     let raw: Arc<dyn Volume> = Arc::from(pair.raw);
     let labels = CachedLabels::new(pair.labels, 2);

@@ -105,6 +105,7 @@ impl RunDir {
             )));
         }
         let dir = Self { path: path.to_path_buf(), _lock: lock };
+        dir.remove_partial()?;
         let found = FILES.iter().find(|f| dir.file(f).exists());
         match found {
             Some(_) if force => FILES.iter().try_for_each(|file| {
@@ -125,6 +126,19 @@ impl RunDir {
             _ => {}
         }
         Ok(dir)
+    }
+
+    /// Removes what a kill left half-written. The lock is held, so nobody writes these any more.
+    fn remove_partial(&self) -> Result<()> {
+        let failed = |e| Error::io(&self.path, "can't look into the run directory", e);
+        for entry in fs::read_dir(&self.path).map_err(failed)? {
+            let path = entry.map_err(failed)?.path();
+            if path.extension().is_some_and(|e| e == "partial") {
+                fs::remove_file(&path)
+                    .map_err(|e| Error::io(&path, "can't remove a half-written file", e))?;
+            }
+        }
+        Ok(())
     }
 
     /// The path of one of its files.

@@ -14,7 +14,9 @@ use crate::protocol::{Bald, Config};
 use crate::run_dir::DataSource;
 use crate::train::AugmentKind;
 use crate::unet::{DropoutKind, Norm};
-use crate::volume::{CachedLabels, LabelOptions, LabelVolume, Volume, open_labels, open_raw, pair};
+use crate::volume::{
+    CachedLabels, FOREGROUND, LabelOptions, LabelVolume, Volume, open_labels, open_raw, pair,
+};
 
 /// Where images and labels are.
 #[derive(Clone, Debug, Default, PartialEq, clap::Args, Deserialize)]
@@ -140,6 +142,12 @@ pub(super) fn open_data(source: &DataSource, seed: u64) -> Result<OpenData> {
         _ => {
             let phantom = || Phantom::pair(source.phantom_shape.unwrap_or(PHANTOM_SHAPE), seed);
             let pair = phantom()?;
+            pair.labels.require_foreground().map_err(|_| {
+                Error::Usage(
+                    "a phantom so small has no foreground with this seed; give a larger --phantom-shape or another --seed"
+                        .into(),
+                )
+            })?;
             (Arc::from(pair.raw), pair.labels, phantom()?.labels)
         }
     };
@@ -156,6 +164,15 @@ pub(super) fn open_data(source: &DataSource, seed: u64) -> Result<OpenData> {
                 (train, Arc::clone(&train_raw), second_labels, test)
             }
         };
+    for (what, labels, region) in
+        [("training", &train_labels, &train_region), ("test", &test_labels, &test_region)]
+    {
+        if !has_foreground(labels, region)? {
+            warnings.push(format!(
+                "the {what} region has no foreground: the Jaccard index will mean little"
+            ));
+        }
+    }
     Ok(OpenData {
         train_raw,
         train_labels: CachedLabels::new(train_labels, CACHED_LABELS),
@@ -165,6 +182,19 @@ pub(super) fn open_data(source: &DataSource, seed: u64) -> Result<OpenData> {
         test_region,
         warnings,
     })
+}
+
+/// Stops at the first section of the region that has foreground.
+fn has_foreground(labels: &LabelVolume, region: &Region) -> Result<bool> {
+    let width = labels.shape()[2];
+    for z in region.z.clone() {
+        let section = labels.read_labels(z)?;
+        let mut rows = region.y.clone().map(|y| &section[y * width..][region.x.clone()]);
+        if rows.any(|row| row.contains(&FOREGROUND)) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Which settings to start from.
@@ -341,5 +371,8 @@ impl Given {
 fn read_config(path: &Path) -> Result<ConfigFile> {
     let text =
         std::fs::read_to_string(path).map_err(|e| Error::io(path, "can't read --config", e))?;
-    toml::from_str(&text).map_err(|e| Error::Usage(format!("{}: {e}", path.display())))
+    toml::from_str(&text).map_err(|e| {
+        let line = e.span().map_or(0, |span| text[..span.start].matches('\n').count()) + 1;
+        Error::Usage(format!("{}: line {line}: {}", path.display(), e.message()))
+    })
 }

@@ -71,6 +71,7 @@ impl Job {
 
         let dir = RunDir::open(&self.out, self.resume, self.force)?;
         let progress = dir.progress()?;
+        catch_interrupt();
         let device = executor.name();
         dir.write_config(&Resolved {
             askem: env!("CARGO_PKG_VERSION").into(),
@@ -90,16 +91,25 @@ impl Job {
         given || self.config.is_some() || self.resume
     }
 
-    /// All settings, known to be good before anything is written.
-    fn settings(&self) -> Result<(DataSource, Config)> {
-        let given = Given {
+    /// Whether it says nothing but which run to go on with.
+    pub(super) fn only_resumes(&self) -> bool {
+        self.resume && self.given() == Given::default()
+    }
+
+    fn given(&self) -> Given {
+        Given {
             config_file: self.config.clone(),
             data: self.data.clone(),
             experiment: self.experiment.clone(),
-        };
+        }
+    }
+
+    /// All settings, known to be good before anything is written.
+    fn settings(&self) -> Result<(DataSource, Config)> {
+        let given = self.given();
         let stored = if self.resume { RunDir::peek(&self.out)? } else { None };
         let Some(stored) = stored else {
-            if self.resume && given == Given::default() {
+            if self.only_resumes() {
                 return Err(Error::Usage(format!(
                     "{}: there is no run to resume; start one without --resume",
                     self.out.display()
@@ -146,7 +156,6 @@ impl Run<'_> {
             let seconds = estimate(&mut model, config, &test, &progress.records)?;
             eprintln!("Estimated time: {}", human_time(seconds));
         }
-        catch_interrupt();
         let data = Data {
             train: &train,
             annotator: &annotator,

@@ -17,8 +17,11 @@ pub(super) fn execute(args: &Args, common: &Common) -> Result<()> {
             "train needs --raw and --labels, or --phantom-shape to train on the phantom".into(),
         ));
     }
-    job.experiment.strategy = Some("full".into());
-    job.experiment.full_epochs = Some(job.experiment.epochs.unwrap_or(DEFAULT_EPOCHS));
+    // A training that goes on has its settings in its directory.
+    if !job.only_resumes() {
+        job.experiment.strategy = Some("full".into());
+        job.experiment.full_epochs = Some(job.experiment.epochs.unwrap_or(DEFAULT_EPOCHS));
+    }
     job.execute(common)
 }
 

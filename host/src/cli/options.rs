@@ -238,10 +238,10 @@ pub(super) struct ExperimentArgs {
     /// Iterations after the initial training [default: 25; quick: 4]
     #[arg(long, value_name = "N", help_heading = "Experiment")]
     iterations: Option<usize>,
-    /// Epochs of the initial training [default: 500; quick: 60]
+    /// Epochs of the initial training [default: 500; quick: 100]
     #[arg(long, value_name = "N", help_heading = "Training")]
     pub(super) epochs: Option<usize>,
-    /// Epochs of each later training [default: 200; quick: 12]
+    /// Epochs of each later training [default: 200; quick: 25]
     #[arg(long, value_name = "N", help_heading = "Training")]
     finetune_epochs: Option<usize>,
     /// Adam's learning rate in the initial training [default: 0.001; quick: 0.003]

@@ -102,7 +102,7 @@ impl Config {
 
     /// A small network and a short training that show the protocol within minutes on two cores.
     ///
-    /// Full supervision gets 40 epochs, more than the others' sample-steps: with as few it would end far
+    /// Full supervision gets 60 epochs, more than the others' sample-steps: with as few it would end far
     /// from the ceiling that it stands for.
     ///
     /// So short a training would call everything background: foreground, a twentieth of the pixels, counts
@@ -113,9 +113,9 @@ impl Config {
             pool: 300,
             query: 20,
             iterations: 4,
-            epochs: 60,
-            finetune_epochs: 12,
-            full_epochs: Some(40),
+            epochs: 100,
+            finetune_epochs: 25,
+            full_epochs: Some(60),
             lr: 3e-3,
             finetune_lr: 1.5e-3,
             class_weights: vec![1.0, 3.0],

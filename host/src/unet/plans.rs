@@ -1,13 +1,17 @@
 //! The network's plans: one training step, scoring, and scoring under dropout.
 
+mod backward;
+mod scoring;
+
 use askem_kernels::{
-    Call, adam, bald, batch_norm, concat_channels, conv_transpose2d, conv2d, cross_entropy,
-    dropout, entropy, global_avg_pool2d, instance_norm, least_confidence, max_pool2d, patch_sum,
-    relu, softmax,
+    Call, adam, batch_norm, concat_channels, conv_transpose2d, conv2d, cross_entropy, dropout,
+    instance_norm, max_pool2d, patch_sum, relu, softmax,
 };
 
 use super::{Bank, DropoutKind, IGNORE_LABEL, LEVELS, Norm, UNet, Unit, decoder_name};
 use crate::plan::{BufferId, Plan, PlanBuilder, View};
+
+pub use scoring::{forward_plan, mc_plan};
 
 /// PyTorch's `eps` of both normalisations.
 const NORM_EPS: f32 = 1e-5;
@@ -438,113 +442,6 @@ impl<'a> Net<'a> {
         let [n, _, hw] = self.pixel_sizes();
         self.b.step(Call::PatchSumForward(patch_sum::Params { n, hw }), &[map], &[score]);
     }
-
-    /// Gradients of a unit's weights; the gradient of its input unless it is the image.
-    fn unit_backward(&mut self, saved: &SavedUnit, dy: View) -> Option<View> {
-        let unit = &saved.unit;
-        let name = &unit.name;
-        let len = saved.y.len;
-        let relu = relu::Params { len: len as u32 };
-        let mut gradient = self.b.transient(format!("d {name} relu"), len);
-        self.b.step(Call::ReluBackwardInput(relu), &[saved.y, dy], &[gradient]);
-        if let Some(mask) = saved.mask {
-            let dx = self.b.transient(format!("d {name} dropout"), len);
-            let call = Call::DropoutBackwardInput(self.dropout_params(unit));
-            self.b.step(call, &[gradient, mask], &[dx]);
-            gradient = dx;
-        }
-        gradient = self.normalise_backward(saved, gradient, len);
-
-        let params = self.conv_params(unit);
-        let weight_name = format!("{name}.conv.weight");
-        let dweight = self.gradient(&weight_name);
-        self.b.step(Call::Conv2dBackwardWeight(params), &[saved.x, gradient], &[dweight]);
-        (saved.x != self.x).then(|| {
-            let dx = self.b.transient(format!("d {name} conv"), saved.x.len);
-            let weight = self.parameter(&weight_name);
-            self.b.step(Call::Conv2dBackwardInput(params), &[gradient, weight], &[dx]);
-            dx
-        })
-    }
-
-    fn normalise_backward(&mut self, saved: &SavedUnit, dy: View, len: usize) -> View {
-        let unit = &saved.unit;
-        let name = &unit.name;
-        let (conv, mean, rstd) = (saved.conv, saved.mean, saved.rstd);
-        let dx = self.b.transient(format!("d {name} norm"), len);
-        match self.net.norm {
-            Norm::Batch => {
-                let params = self.batch_norm_params(unit);
-                let weight = self.parameter(&format!("{name}.norm.weight"));
-                let dweight = self.gradient(&format!("{name}.norm.weight"));
-                let dbias = self.gradient(&format!("{name}.norm.bias"));
-                let call = Call::BatchNormBackwardWeight(params);
-                self.b.step(call, &[conv, dy, mean, rstd], &[dweight, dbias]);
-                let call = Call::BatchNormBackwardInput(params);
-                let reads = [conv, dy, mean, rstd, weight, dweight, dbias];
-                self.b.step(call, &reads, &[dx]);
-            }
-            Norm::Instance => {
-                let params = self.instance_norm_params(unit);
-                let sum = self.b.transient(format!("{name} sum dy"), mean.len);
-                let sum_xhat = self.b.transient(format!("{name} sum dy xhat"), mean.len);
-                let call = Call::InstanceNormBackwardStatistics(params);
-                self.b.step(call, &[conv, dy, mean, rstd], &[sum, sum_xhat]);
-                let call = Call::InstanceNormBackwardInput(params);
-                self.b.step(call, &[conv, dy, mean, rstd, sum, sum_xhat], &[dx]);
-            }
-        }
-        dx
-    }
-
-    fn backward(&mut self, saved: &Saved, dlogits: View) {
-        let params = self.head_params();
-        let dweight = self.gradient("head.weight");
-        let dbias = self.gradient("head.bias");
-        self.b.step(Call::Conv2dBackwardWeight(params), &[saved.features, dlogits], &[dweight]);
-        self.b.step(Call::Conv2dBackwardBias(params), &[dlogits], &[dbias]);
-        let mut dy = self.b.transient("d features", saved.features.len);
-        let weight = self.parameter("head.weight");
-        self.b.step(Call::Conv2dBackwardInput(params), &[dlogits, weight], &[dy]);
-
-        let mut skips = Vec::new();
-        for (level, (input, block)) in saved.decoder.iter().rev().enumerate() {
-            let name = decoder_name(level);
-            let djoined = self.block_backward(block, dy).expect("not the image");
-            let dskip = self.b.transient(format!("d enc{level} skip"), self.map_len(level));
-            let dup = self.b.transient(format!("d {name} up"), self.map_len(level));
-            let call = Call::ConcatChannelsBackwardInput(self.concat_params(level));
-            self.b.step(call, &[djoined], &[dskip, dup]);
-            skips.push(dskip);
-
-            let params = self.up_params(level);
-            let dweight = self.gradient(&format!("{name}.up.weight"));
-            let dbias = self.gradient(&format!("{name}.up.bias"));
-            let call = Call::ConvTranspose2dBackwardWeight(params);
-            self.b.step(call, &[*input, dup], &[dweight]);
-            self.b.step(Call::ConvTranspose2dBackwardBias(params), &[dup], &[dbias]);
-            dy = self.b.transient(format!("d {name} in"), input.len);
-            let weight = self.parameter(&format!("{name}.up.weight"));
-            self.b.step(Call::ConvTranspose2dBackwardInput(params), &[dup, weight], &[dy]);
-        }
-
-        dy = self.block_backward(&saved.bottleneck, dy).expect("not the image");
-        for level in (0..LEVELS).rev() {
-            // The skip's gradient lies there already; the pool adds its own.
-            let dblock = skips[level];
-            let call = Call::MaxPool2dBackwardInput(self.pool_params(level));
-            self.b.step(call, &[dy, saved.indices[level]], &[dblock]);
-            match self.block_backward(&saved.encoder[level], dblock) {
-                Some(dx) => dy = dx,
-                None => break,
-            }
-        }
-    }
-
-    fn block_backward(&mut self, block: &[SavedUnit; 2], dy: View) -> Option<View> {
-        let dy = self.unit_backward(&block[1], dy).expect("not the image");
-        self.unit_backward(&block[0], dy)
-    }
 }
 
 /// A training step on `n` patches of `h x w`.
@@ -606,98 +503,5 @@ pub struct AdamOptions {
 impl Default for AdamOptions {
     fn default() -> Self {
         Self { beta1: 0.9, beta2: 0.999, eps: 1e-8 }
-    }
-}
-
-/// A forward pass over `n` patches of `h x w` that leaves `outputs`.
-pub fn forward_plan(net: &UNet, n: usize, h: usize, w: usize, outputs: &[Output]) -> ForwardPlan {
-    let mut g = Net::new(net, Mode::Evaluate, "forward", "forward", [n, h, w]);
-    g.keep_bottleneck = outputs.contains(&Output::EmbeddingFlat);
-    let embeds = |o: &Output| matches!(o, Output::EmbeddingMean | Output::EmbeddingFlat);
-    // Embeddings alone need no decoder.
-    let (bottleneck, features) = if outputs.iter().all(embeds) {
-        (g.encode().2[1].y, None)
-    } else {
-        let saved = g.forward();
-        (saved.bottleneck[1].y, Some(saved.features))
-    };
-    let p = features.map(|features| {
-        let logits = g.head(features);
-        let p = if outputs.contains(&Output::Probabilities) {
-            g.b.kept("probabilities", logits.len)
-        } else {
-            g.b.transient("probabilities", logits.len)
-        };
-        g.softmax(logits, p);
-        p
-    });
-    let [n32, c, hw] = g.pixel_sizes();
-    let mut buffers = Vec::new();
-    for &output in outputs {
-        let view = match output {
-            Output::Probabilities => p.expect("computed above"),
-            Output::Entropy | Output::LeastConfidence => {
-                let (call, name) = match output {
-                    Output::Entropy => {
-                        (Call::EntropyForward(entropy::Params { n: n32, c, hw }), "entropy")
-                    }
-                    _ => (
-                        Call::LeastConfidenceForward(least_confidence::Params { n: n32, c, hw }),
-                        "least confidence",
-                    ),
-                };
-                let map = g.b.transient(format!("{name} map"), n * h * w);
-                g.b.step(call, &[p.expect("computed above")], &[map]);
-                let score = g.b.kept(name, n);
-                g.patch_sum(map, score);
-                score
-            }
-            Output::EmbeddingMean => {
-                let c = net.channels(LEVELS);
-                let params =
-                    global_avg_pool2d::Params { n: n32, c: c as u32, hw: g.pixels(LEVELS) as u32 };
-                let mean = g.b.kept("embedding", n * c);
-                g.b.step(Call::GlobalAvgPool2dForward(params), &[bottleneck], &[mean]);
-                mean
-            }
-            Output::EmbeddingFlat => bottleneck,
-        };
-        buffers.push((output, view.buffer));
-    }
-    ForwardPlan { x: g.x.buffer, outputs: buffers, banks: g.banks(), plan: g.b.build() }
-}
-
-/// Dropout passes over `n` patches of `h x w`; `passes` is how often `pass` will be run.
-pub fn mc_plan(net: &UNet, n: usize, h: usize, w: usize, passes: usize) -> McPlan {
-    let mut g = Net::new(net, Mode::McDropout, "mc dropout", "pass", [n, h, w]);
-    let pixels = n * h * w;
-    let sum_p = g.b.kept("sum of probabilities", pixels * net.classes);
-    let sum_entropy = g.b.kept("sum of entropies", pixels);
-    let saved = g.forward();
-    let logits = g.head(saved.features);
-    let p = g.b.transient("probabilities", logits.len);
-    g.softmax(logits, p);
-    let [n32, c, hw] = g.pixel_sizes();
-    let params = bald::Params { n: n32, c, hw, passes: passes as u32 };
-    g.b.step(Call::BaldAccumulate(params), &[p], &[sum_p, sum_entropy]);
-
-    g.b.section("finish");
-    let map = g.b.transient("entropy of mean map", pixels);
-    let entropy = g.b.kept("entropy of mean", n);
-    g.b.step(Call::BaldEntropyOfMean(params), &[sum_p], &[map]);
-    g.patch_sum(map, entropy);
-    let map = g.b.transient("mutual information map", pixels);
-    let mutual_information = g.b.kept("mutual information", n);
-    g.b.step(Call::BaldMutualInformation(params), &[sum_p, sum_entropy], &[map]);
-    g.patch_sum(map, mutual_information);
-    McPlan {
-        x: g.x.buffer,
-        keys: g.keys.map(|v| v.buffer),
-        sum_p: sum_p.buffer,
-        sum_entropy: sum_entropy.buffer,
-        entropy: entropy.buffer,
-        mutual_information: mutual_information.buffer,
-        banks: g.banks(),
-        plan: g.b.build(),
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! `shaders/OP.wgsl` is the twin of the reference `askem_kernels::OP`, with an entry point named after each
 //! pass. They are spliced, validated and reflected when the crate is built, so that [`SHADERS`] knows
-//! the bindings of every pass and nobody types a number twice. [`launch`] says how many workgroups a
+//! the bindings of every pass and nobody types a number twice. [`launch()`] says how many workgroups a
 //! [`Call`](askem_kernels::Call) needs. The crate creates no device: it holds text and numbers.
 
 mod launch;

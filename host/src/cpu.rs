@@ -1,4 +1,11 @@
 //! The executor that computes on the processor's cores.
+//!
+//! A network's plan is lowered when it is prepared: neighbouring steps are fused and maps between them lie channels
+//! last. Other plans run step by step.
+
+mod arena;
+mod fused;
+mod lower;
 
 use std::collections::HashMap;
 use std::mem;
@@ -8,7 +15,10 @@ use askem_kernels::{Arg, ArgMut, Element, SIGNATURES};
 use crate::device::checks;
 use crate::error::{Error, Result};
 use crate::executor::{Executor, PlanId};
-use crate::plan::{BufferId, Plan, Step, Storage};
+use crate::plan::{BufferId, Plan, Step, Storage, View};
+use arena::carve;
+use fused::Context;
+use lower::{Lowered, Op};
 
 /// Runs plans with the fast CPU forms of the kernels, on threads of its own.
 ///
@@ -19,6 +29,8 @@ pub struct CpuExecutor {
     /// Indices into `shared` by name.
     names: HashMap<String, usize>,
     shared: Vec<Vec<f32>>,
+    /// How often each shared buffer has changed.
+    changes: Vec<u64>,
     plans: Vec<Option<Prepared>>,
 }
 
@@ -28,6 +40,27 @@ struct Prepared {
     /// The home of every buffer of the plan; `None` where no step uses a transient one.
     places: Vec<Option<Place>>,
     slots: Vec<Vec<f32>>,
+    lowered: Option<Network>,
+    /// Shared buffers that running the plan changes.
+    changed: Vec<usize>,
+}
+
+/// A plan that is a network, with the memory of its maps.
+#[derive(Debug)]
+struct Network {
+    plan: Lowered,
+    arena: Vec<f32>,
+    /// Whether the image has changed since the last run.
+    image_changed: bool,
+    /// The weights' changes at the last run.
+    weights: Option<u64>,
+}
+
+/// What has not changed since the last run of a plan.
+#[derive(Clone, Copy, Debug)]
+struct Versions {
+    image: bool,
+    weights: bool,
 }
 
 /// Where a buffer's memory is.
@@ -65,7 +98,13 @@ impl CpuExecutor {
             .thread_name(|i| format!("askem-{i}"))
             .build()
             .map_err(|error| Error::Device(format!("cannot start {threads} threads: {error}")))?;
-        Ok(Self { pool, names: HashMap::new(), shared: Vec::new(), plans: Vec::new() })
+        Ok(Self {
+            pool,
+            names: HashMap::new(),
+            shared: Vec::new(),
+            changes: Vec::new(),
+            plans: Vec::new(),
+        })
     }
 
     fn prepared(&self, id: PlanId) -> &Prepared {
@@ -115,14 +154,31 @@ impl Executor for CpuExecutor {
                     None => {
                         self.names.insert(buffer.name.clone(), self.shared.len());
                         self.shared.push(vec![0.0; buffer.len]);
+                        self.changes.push(0);
                         Some(Place::Shared(self.shared.len() - 1))
                     }
                 },
                 Storage::Kept | Storage::Transient => buffer.slot.map(Place::Slot),
             });
         }
-        let slots = plan.slots.iter().map(|&len| vec![0.0; len]).collect();
-        self.plans.push(Some(Prepared { plan, places, slots }));
+        let lowered = lower::lower(&plan);
+        let slots = slot_sizes(&plan, lowered.as_ref()).into_iter().map(|len| vec![0.0; len]);
+        let slots = slots.collect();
+        let network = lowered.map(|plan| Network {
+            arena: vec![0.0; plan.places.len],
+            plan,
+            image_changed: true,
+            weights: None,
+        });
+        let mut changed: Vec<usize> = Vec::new();
+        for write in plan.sections.iter().flat_map(|s| &s.steps).flat_map(|step| &step.writes) {
+            if let Some(Place::Shared(i)) = places[write.buffer.index()]
+                && !changed.contains(&i)
+            {
+                changed.push(i);
+            }
+        }
+        self.plans.push(Some(Prepared { plan, places, slots, lowered: network, changed }));
         Ok(PlanId(self.plans.len() - 1))
     }
 
@@ -137,6 +193,17 @@ impl Executor for CpuExecutor {
     fn write(&mut self, id: PlanId, buffer: BufferId, data: &[u32]) -> Result<()> {
         let memory = self.host_slice(id, buffer, data.len())?;
         bytemuck::cast_slice_mut(memory).copy_from_slice(data);
+        let prepared = self.plans[id.0].as_mut().expect("the plan is not released");
+        match prepared.places[buffer.index()] {
+            Some(Place::Shared(i)) => self.changes[i] += 1,
+            _ => {
+                if let Some(network) = &mut prepared.lowered
+                    && network.plan.image == Some(buffer)
+                {
+                    network.image_changed = true;
+                }
+            }
+        }
         Ok(())
     }
 
@@ -147,14 +214,101 @@ impl Executor for CpuExecutor {
     }
 
     fn run(&mut self, id: PlanId, section: &str) -> Result<()> {
-        let Self { pool, shared, plans, .. } = self;
-        let Prepared { plan, places, slots } =
+        let Self { pool, shared, changes, plans, .. } = self;
+        let Prepared { plan, places, slots, lowered, changed } =
             plans[id.0].as_mut().expect("the plan is not released");
-        let section = checks::section(plan, section)?;
-        pool.install(|| {
-            section.steps.iter().try_for_each(|step| run_step(step, places, shared, slots))
-        })
+        let steps = checks::section(plan, section)?;
+        let result = match lowered {
+            None => pool.install(|| {
+                let mut run = |step| run_step(step, places, shared, slots);
+                steps.steps.iter().try_for_each(&mut run)
+            }),
+            Some(network) => {
+                let index = plan.sections.iter().position(|s| s.name == section);
+                let mut memory = Memory { places, shared, slots };
+                pool.install(|| network.run(index.expect("checked above"), changes, &mut memory))
+            }
+        };
+        for &i in &*changed {
+            changes[i] += 1;
+        }
+        result
     }
+}
+
+impl Network {
+    fn run(&mut self, section: usize, changes: &[u64], memory: &mut Memory<'_>) -> Result<()> {
+        let version = self.plan.weights.iter().map(|&buffer| match memory.places[buffer.index()] {
+            Some(Place::Shared(i)) => changes[i],
+            _ => 0,
+        });
+        let version = version.sum();
+        let ops = &self.plan.sections[section];
+        let fresh = Versions { image: !self.image_changed, weights: self.weights == Some(version) };
+        let mut ran = false;
+        for op in ops {
+            match op {
+                Op::Plain(step) => run_step(step, memory.places, memory.shared, memory.slots)?,
+                Op::Fused(fused) => {
+                    ran = true;
+                    let (arena, places) = (&mut self.arena[..], &self.plan.places);
+                    fused.run(&mut Context { arena, places, memory, fresh });
+                }
+            }
+        }
+        if ran {
+            (self.image_changed, self.weights) = (false, Some(version));
+        }
+        Ok(())
+    }
+}
+
+/// The plan's buffers, as fused steps see them.
+struct Memory<'a> {
+    places: &'a [Option<Place>],
+    shared: &'a mut [Vec<f32>],
+    slots: &'a mut [Vec<f32>],
+}
+
+impl Memory<'_> {
+    /// What a view shows.
+    fn read(&self, view: View) -> &[f32] {
+        let words = match self.places[view.buffer.index()] {
+            Some(Place::Shared(i)) => &self.shared[i],
+            Some(Place::Slot(i)) => &self.slots[i],
+            None => unreachable!("a buffer that a step uses has a place"),
+        };
+        &words[view.offset..view.offset + view.len]
+    }
+
+    /// Lets `act` write views of one buffer, and read all others.
+    fn write<const N: usize>(
+        &mut self,
+        views: [View; N],
+        act: impl FnOnce(&Memory<'_>, [&mut [f32]; N]),
+    ) {
+        let buffer = views[0].buffer;
+        assert!(views.iter().all(|view| view.buffer == buffer), "views of one buffer");
+        let place = self.places[buffer.index()];
+        let mut taken = mem::take(memory(place, self.shared, self.slots));
+        act(self, carve(&mut taken, views.map(|view| view.offset..view.offset + view.len)));
+        *memory(place, self.shared, self.slots) = taken;
+    }
+}
+
+/// Elements of each slot: none where only fused steps would have used it.
+fn slot_sizes(plan: &Plan, lowered: Option<&Lowered>) -> Vec<usize> {
+    let Some(lowered) = lowered else { return plan.slots.clone() };
+    let used = lower::used_buffers(&lowered.sections, plan.buffers.len());
+    let mut sizes = vec![0; plan.slots.len()];
+    for (buffer, used) in plan.buffers.iter().zip(used) {
+        if let Some(slot) = buffer.slot
+            && (used || buffer.storage == Storage::Kept)
+        {
+            sizes[slot] = sizes[slot].max(buffer.len);
+        }
+    }
+    sizes
 }
 
 fn memory<'a>(

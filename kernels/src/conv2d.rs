@@ -7,13 +7,21 @@ use crate::real::Real;
 use crate::shape::Shape;
 
 #[cfg(feature = "std")]
+pub mod channels_last;
+#[cfg(feature = "std")]
+pub(crate) mod direct;
+#[cfg(feature = "std")]
 pub mod fast;
 #[cfg(feature = "std")]
 pub(crate) mod planes;
 #[cfg(feature = "std")]
+pub mod pointwise;
+#[cfg(feature = "std")]
 pub(crate) mod products;
 #[cfg(feature = "std")]
 pub(crate) mod tile;
+#[cfg(feature = "std")]
+pub(crate) mod winograd;
 
 /// Sizes of a convolution; the same bytes are the shader's uniform buffer.
 #[repr(C)]

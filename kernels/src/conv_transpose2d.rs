@@ -7,6 +7,8 @@ use crate::real::Real;
 use crate::shape::Shape;
 
 #[cfg(feature = "std")]
+pub mod channels_last;
+#[cfg(feature = "std")]
 pub mod fast;
 
 /// Sizes of a transposed convolution; the same bytes are the shader's uniform buffer.

@@ -7,6 +7,8 @@
 #![cfg_attr(not(feature = "std"), no_std)]
 
 pub mod call;
+#[cfg(feature = "std")]
+pub mod channels_last;
 pub mod error;
 pub mod real;
 pub mod rng;

@@ -6,6 +6,9 @@ use crate::error::Error;
 use crate::real::Real;
 use crate::shape::Shape;
 
+#[cfg(feature = "std")]
+pub mod channels_last;
+
 /// Sizes of the input; the output has `h / 2` rows and `w / 2` columns, rounded down.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Pod, Zeroable)]

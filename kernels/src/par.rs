@@ -4,6 +4,8 @@
 //! by the number of threads, and no piece sees another's results: the bits that come out are
 //! the same for any number of threads, and without threads.
 
+use core::ops::Range;
+
 #[cfg(feature = "rayon")]
 use rayon::prelude::*;
 
@@ -65,6 +67,44 @@ pub(crate) fn for_each_chunk3_mut<A: Send, B: Send, C: Send>(
         .zip(c.chunks_mut(chunk_c))
         .enumerate()
         .for_each(|(i, ((a, b), c))| f(i, a, b, c));
+}
+
+/// Calls `f(range, part)` for the units below `units`, in groups of `group`; `part` is what of `data` belongs to the group's
+/// units, of which unit `i` begins at `start(i)`.
+pub(crate) fn for_each_group_mut<T: Send>(
+    data: &mut [T],
+    units: usize,
+    group: usize,
+    start: impl Fn(usize) -> usize + Send + Sync,
+    f: impl Fn(Range<usize>, &mut [T]) + Send + Sync,
+) {
+    halves(data, 0..units.div_ceil(group), &|g| start((g * group).min(units)), &|g, part| {
+        f(g * group..((g + 1) * group).min(units), part);
+    });
+}
+
+/// Halves the groups until one is left, so that the parts are cut without a list of them.
+fn halves<T: Send>(
+    data: &mut [T],
+    groups: Range<usize>,
+    start: &(impl Fn(usize) -> usize + Sync),
+    f: &(impl Fn(usize, &mut [T]) + Sync),
+) {
+    if groups.len() <= 1 {
+        let part = start(groups.start);
+        let len = (start(groups.end) - part).min(data.len());
+        return groups.into_iter().for_each(|g| f(g, &mut data[..len]));
+    }
+    let middle = groups.start + groups.len() / 2;
+    let (a, b) = data.split_at_mut(start(middle) - start(groups.start));
+    let (first, second) = (groups.start..middle, middle..groups.end);
+    #[cfg(feature = "rayon")]
+    rayon::join(|| halves(a, first, start, f), || halves(b, second, start, f));
+    #[cfg(not(feature = "rayon"))]
+    {
+        halves(a, first, start, f);
+        halves(b, second, start, f);
+    }
 }
 
 /// Calls `f(i)` for every `i` below `count`.

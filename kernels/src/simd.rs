@@ -10,7 +10,9 @@
 #![allow(unsafe_code)]
 
 mod loops;
+pub(crate) mod product;
 mod scratch;
+pub(crate) mod winograd;
 
 pub(crate) use loops::{PIECE, channel_sums, for_each_plane_mut, map, map2, sum_of, sums_of};
 pub(crate) use scratch::Scratch;
@@ -23,6 +25,8 @@ pub(crate) trait Simd: Copy {
     const LANES: usize;
     /// Rows of the tile of `ROWS` x 3 vectors that fits in the registers beside its operands.
     const ROWS: usize;
+    /// Rows of the tile of `TILE` x 2 vectors that fits in the registers beside its operands.
+    const TILE: usize;
     /// `[x; LANES]`.
     fn splat(self, x: f32) -> Self::Vector;
     /// The first `LANES` elements.
@@ -37,6 +41,26 @@ pub(crate) trait Simd: Copy {
     fn store(self, x: Self::Vector, to: &mut [f32]);
     /// `a * b + c`, fused where the machine does so at full speed.
     fn mul_add(self, a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
+    /// `a + b`
+    fn add(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    /// `a - b`
+    fn sub(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    /// `a * b`
+    fn mul(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    /// The larger of both; `b` where one is not a number.
+    fn max(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    /// `x` where `condition` is above zero, else 0.
+    fn where_positive(self, condition: Self::Vector, x: Self::Vector) -> Self::Vector;
+    /// Reads a vector.
+    ///
+    /// # Safety
+    /// `LANES` numbers lie there.
+    unsafe fn read(self, from: *const f32) -> Self::Vector;
+    /// Writes a vector.
+    ///
+    /// # Safety
+    /// There is room for `LANES` numbers.
+    unsafe fn write(self, x: Self::Vector, to: *mut f32);
 }
 
 /// An inner loop that is compiled for each set of instructions.
@@ -57,6 +81,7 @@ impl Simd for Baseline {
     const LANES: usize = 4;
     // SSE2 has 16 registers, NEON 32.
     const ROWS: usize = if cfg!(target_arch = "aarch64") { 8 } else { 4 };
+    const TILE: usize = if cfg!(target_arch = "aarch64") { 12 } else { 6 };
     #[inline(always)]
     fn splat(self, x: f32) -> [f32; 4] {
         [x; 4]
@@ -82,6 +107,36 @@ impl Simd for Baseline {
         }
         sum
     }
+    #[inline(always)]
+    fn add(self, a: [f32; 4], b: [f32; 4]) -> [f32; 4] {
+        core::array::from_fn(|i| a[i] + b[i])
+    }
+    #[inline(always)]
+    fn sub(self, a: [f32; 4], b: [f32; 4]) -> [f32; 4] {
+        core::array::from_fn(|i| a[i] - b[i])
+    }
+    #[inline(always)]
+    fn mul(self, a: [f32; 4], b: [f32; 4]) -> [f32; 4] {
+        core::array::from_fn(|i| a[i] * b[i])
+    }
+    #[inline(always)]
+    fn max(self, a: [f32; 4], b: [f32; 4]) -> [f32; 4] {
+        core::array::from_fn(|i| if a[i] > b[i] { a[i] } else { b[i] })
+    }
+    #[inline(always)]
+    fn where_positive(self, condition: [f32; 4], x: [f32; 4]) -> [f32; 4] {
+        core::array::from_fn(|i| if condition[i] > 0.0 { x[i] } else { 0.0 })
+    }
+    #[inline(always)]
+    unsafe fn read(self, from: *const f32) -> [f32; 4] {
+        // SAFETY: the caller promises four numbers.
+        unsafe { from.cast::<[f32; 4]>().read_unaligned() }
+    }
+    #[inline(always)]
+    unsafe fn write(self, x: [f32; 4], to: *mut f32) {
+        // SAFETY: the caller promises room for four numbers.
+        unsafe { to.cast::<[f32; 4]>().write_unaligned(x) }
+    }
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -98,12 +153,14 @@ mod x86 {
     pub(super) struct Avx512(());
 
     macro_rules! simd {
-        ($token:ident, $vector:ident, $lanes:literal, $rows:literal,
-         $set1:ident, $load:ident, $store:ident, $fmadd:ident) => {
+        ($token:ident, $vector:ident, $lanes:literal, $rows:literal, $tile:literal,
+         $set1:ident, $load:ident, $store:ident, $fmadd:ident,
+         $add:ident, $sub:ident, $mul:ident, $max:ident, $where_positive:item) => {
             impl Simd for $token {
                 type Vector = $vector;
                 const LANES: usize = $lanes;
                 const ROWS: usize = $rows;
+                const TILE: usize = $tile;
                 #[inline(always)]
                 fn splat(self, x: f32) -> $vector {
                     // SAFETY: `self` proves that the machine has the instruction.
@@ -126,20 +183,83 @@ mod x86 {
                     // SAFETY: `self` proves that the machine has the instruction.
                     unsafe { $fmadd(a, b, c) }
                 }
+                #[inline(always)]
+                fn add(self, a: $vector, b: $vector) -> $vector {
+                    // SAFETY: `self` proves that the machine has the instruction.
+                    unsafe { $add(a, b) }
+                }
+                #[inline(always)]
+                fn sub(self, a: $vector, b: $vector) -> $vector {
+                    // SAFETY: `self` proves that the machine has the instruction.
+                    unsafe { $sub(a, b) }
+                }
+                #[inline(always)]
+                fn mul(self, a: $vector, b: $vector) -> $vector {
+                    // SAFETY: `self` proves that the machine has the instruction.
+                    unsafe { $mul(a, b) }
+                }
+                #[inline(always)]
+                fn max(self, a: $vector, b: $vector) -> $vector {
+                    // SAFETY: `self` proves that the machine has the instruction.
+                    unsafe { $max(a, b) }
+                }
+                $where_positive
+                #[inline(always)]
+                unsafe fn read(self, from: *const f32) -> $vector {
+                    // SAFETY: `self` proves the instruction; the caller promises the numbers.
+                    unsafe { $load(from) }
+                }
+                #[inline(always)]
+                unsafe fn write(self, x: $vector, to: *mut f32) {
+                    // SAFETY: `self` proves the instruction; the caller promises the room.
+                    unsafe { $store(to, x) }
+                }
             }
         };
     }
 
-    simd!(Avx2, __m256, 8, 4, _mm256_set1_ps, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_fmadd_ps);
+    simd!(
+        Avx2,
+        __m256,
+        8,
+        4,
+        6,
+        _mm256_set1_ps,
+        _mm256_loadu_ps,
+        _mm256_storeu_ps,
+        _mm256_fmadd_ps,
+        _mm256_add_ps,
+        _mm256_sub_ps,
+        _mm256_mul_ps,
+        _mm256_max_ps,
+        #[inline(always)]
+        fn where_positive(self, condition: __m256, x: __m256) -> __m256 {
+            // SAFETY: `self` proves that the machine has the instructions.
+            unsafe { _mm256_and_ps(x, _mm256_cmp_ps::<_CMP_GT_OQ>(condition, _mm256_setzero_ps())) }
+        }
+    );
     simd!(
         Avx512,
         __m512,
         16,
         8,
+        12,
         _mm512_set1_ps,
         _mm512_loadu_ps,
         _mm512_storeu_ps,
-        _mm512_fmadd_ps
+        _mm512_fmadd_ps,
+        _mm512_add_ps,
+        _mm512_sub_ps,
+        _mm512_mul_ps,
+        _mm512_max_ps,
+        #[inline(always)]
+        fn where_positive(self, condition: __m512, x: __m512) -> __m512 {
+            // SAFETY: `self` proves that the machine has the instructions.
+            unsafe {
+                let positive = _mm512_cmp_ps_mask::<_CMP_GT_OQ>(condition, _mm512_setzero_ps());
+                _mm512_maskz_mov_ps(positive, x)
+            }
+        }
     );
 
     #[target_feature(enable = "avx2,fma")]

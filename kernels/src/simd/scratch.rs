@@ -33,6 +33,13 @@ impl Scratch {
         }
         Self { lines, len }
     }
+
+    /// `len` times the same number.
+    pub(crate) fn filled(len: usize, value: f32) -> Self {
+        let mut scratch = Self::take(len);
+        scratch.fill(value);
+        scratch
+    }
 }
 
 impl core::ops::Deref for Scratch {

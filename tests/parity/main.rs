@@ -8,10 +8,17 @@
 //!
 //! A failure prints the call, the style and the seed; `Trial::draw` with them gives the same data.
 
+#[path = "../shared/adapter.rs"]
+mod adapter;
 mod contract;
 mod harness;
 mod ops;
+#[path = "../shared/params.rs"]
 mod params;
+#[path = "../shared/passes.rs"]
+mod passes;
+#[path = "../shared/settings.rs"]
+mod settings;
 
 use std::collections::BTreeSet;
 

@@ -58,6 +58,11 @@ pub(crate) fn with_executors(mut act: impl FnMut(&mut dyn Executor)) {
     act(&mut executors.cpu);
 }
 
+/// Does it on the GPU alone.
+pub(crate) fn with_gpu(act: impl FnOnce(&mut dyn Executor)) {
+    act(&mut executors().lock().unwrap_or_else(PoisonError::into_inner).gpu);
+}
+
 /// Checks a pass on drawn parameters and data.
 pub(crate) fn parity<P: Debug>(
     pass: &str,
@@ -66,12 +71,8 @@ pub(crate) fn parity<P: Debug>(
 ) {
     let cases = number("ASKEM_CASES", 128);
     assert!(cases > 0, "ASKEM_CASES=0 tests nothing");
-    let config = Config {
-        cases,
-        failure_persistence: None,
-        max_shrink_iters: 200,
-        ..Config::default()
-    };
+    let config =
+        Config { cases, failure_persistence: None, max_shrink_iters: 200, ..Config::default() };
     let mut seed = [0; 32];
     seed[..4].copy_from_slice(&number("ASKEM_SEED", 0).to_le_bytes());
     // Every pass has its own sequence.

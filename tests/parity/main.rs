@@ -11,6 +11,7 @@
 #[path = "../shared/adapter.rs"]
 mod adapter;
 mod contract;
+mod guards;
 mod harness;
 mod ops;
 #[path = "../shared/params.rs"]

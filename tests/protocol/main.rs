@@ -6,6 +6,7 @@
 
 #[path = "../shared/adapter.rs"]
 mod adapter;
+mod distances;
 mod experiments;
 mod ignored;
 mod paper;

@@ -15,6 +15,7 @@ mod contract;
 mod folds;
 mod guards;
 mod harness;
+mod judge;
 mod ops;
 #[path = "../shared/params.rs"]
 mod params;

@@ -77,11 +77,19 @@ cargo test --release -p askem-kernels --no-default-features
 cargo test --release -p askem --no-default-features --lib
 
 say 'kernels under Miri'
-if cargo miri --version >/dev/null 2>&1; then
+# Miri comes with nightly toolchains.
+miri=()
+for toolchain in '' +nightly; do
+    if cargo ${toolchain:+"$toolchain"} miri --version >/dev/null 2>&1; then
+        miri=(cargo ${toolchain:+"$toolchain"} miri)
+        break
+    fi
+done
+if [ ${#miri[@]} -gt 0 ]; then
     # Property tests look for files and settings, and few cases suffice for what Miri sees. Left out are two tests that go
     # through millions of arguments of plain arithmetic.
     MIRIFLAGS=-Zmiri-disable-isolation PROPTEST_CASES=2 \
-        cargo miri test -p askem-kernels --features std --lib -- --skip is_as_accurate_as
+        "${miri[@]}" test -p askem-kernels --features std --lib -- --skip is_as_accurate_as
 else
     not_run+=("the kernels' unit tests under Miri (it is not installed)")
     echo 'not installed'

@@ -71,7 +71,7 @@ impl Browser {
         };
         match browser.answer() {
             Ok(hello) => browser.name = String::from_utf8_lossy(&hello).into_owned(),
-            Err(error) => panic!("{error}\n{}", browser.log()),
+            Err(error) => panic!("{error}"),
         }
         browser
     }

@@ -68,7 +68,7 @@ if has swiftshader; then
             ASKEM_TEST_ADAPTER=swiftshader "$@"
     }
     # How a shader unfolds its grid is no matter of the driver.
-    ASKEM_CASES=16 on_swiftshader cargo test --release --workspace --test parity --test masks -- --skip folds::
+    ASKEM_CASES=64 on_swiftshader cargo test --release --workspace --test parity --test masks -- --skip folds::
     ASKEM_CASES=4 on_swiftshader cargo test --release --workspace --test network -- training scoring
 fi
 

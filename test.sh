@@ -1,31 +1,55 @@
 #!/usr/bin/env bash
 # Runs every test: formatting, lints, docs, unit and integration tests, examples.
-# GPU tests need a Vulkan driver (Metal on macOS, DX12 on Windows); on Debian and Ubuntu this
-# script installs Mesa's software driver if there is none. Set ASKEM_TEST_DATA to a folder with
+#
+#   ./test.sh [--without TOOL,TOOL...]
+#
+# GPU tests need a Vulkan driver (Metal on macOS, DX12 on Windows). The checks for other platforms need tools: spirv-val,
+# dxc, browser, swiftshader (tests/tools.sh says what they are). On Debian and Ubuntu this script installs what is missing;
+# elsewhere it names it and fails, unless --without says to go without. Set ASKEM_TEST_DATA to a folder with
 # `vnc/raw` and `vnc/mitochondria` to run the tests on real data too.
 set -euo pipefail
 cd "$(dirname "$0")"
 
 say() { printf '\n== %s\n' "$*"; }
 
-vulkan_is_there() {
-    ldconfig -p 2>/dev/null | grep -q 'libvulkan\.so\.1' || return 1
-    if [ -n "${VK_DRIVER_FILES:-}${VK_ICD_FILENAMES:-}" ]; then return 0; fi
-    compgen -G '/usr/share/vulkan/icd.d/*.json' >/dev/null || compgen -G '/etc/vulkan/icd.d/*.json' >/dev/null
-}
-
-if [ "$(uname -s)" = Linux ] && ! vulkan_is_there; then
-    say 'installing a software Vulkan driver'
-    if ! command -v apt-get >/dev/null; then
-        echo 'No Vulkan driver was found. Install one (package mesa-vulkan-drivers or vulkan-swrast) and try again.' >&2
-        exit 1
-    fi
-    root=''
-    if [ "$(id -u)" != 0 ]; then root=sudo; fi
-    $root apt-get update -qq
-    DEBIAN_FRONTEND=noninteractive $root apt-get install -y -qq --no-install-recommends \
-        mesa-vulkan-drivers libvulkan1
+tools=()
+skips=()
+not_run=()
+without=','
+while [ $# -gt 0 ]; do
+    case $1 in
+    --without)
+        without+="${2:?--without takes names of tools}",
+        shift 2
+        ;;
+    *)
+        echo "usage: ./test.sh [--without spirv-val,dxc,browser,swiftshader]" >&2
+        exit 2
+        ;;
+    esac
+done
+# A tool, and what the names of its tests contain.
+for pair in spirv-val=spirv_val:: dxc=dxc:: browser=in_a_browser swiftshader=; do
+    tool=${pair%%=*}
+    case $without in
+    *",$tool,"*)
+        without=${without/"$tool,"/}
+        not_run+=("what needs $tool (--without)")
+        if [ -n "${pair#*=}" ]; then skips+=(--skip "${pair#*=}"); fi
+        ;;
+    *) tools+=("$tool") ;;
+    esac
+done
+if [ -n "${without//,/}" ]; then
+    names=${without%,}
+    echo "test.sh: there is no tool named ${names#,}" >&2
+    exit 2
 fi
+has() { [[ " ${tools[*]:-} " == *" $1 "* ]]; }
+
+say 'tools'
+kit=${CARGO_TARGET_DIR:-target}/tools
+tests/tools.sh "$kit" "${tools[@]:-}"
 
 say 'formatting'
 cargo fmt --all --check
@@ -34,11 +58,42 @@ say 'program'
 cargo build --release -p askem
 
 say 'tests'
-cargo test --release --workspace
+cargo test --release --workspace -- ${skips[@]+"${skips[@]}"}
+
+if has swiftshader; then
+    say 'tests of the shaders on a second driver'
+    # The second name is that of older loaders.
+    on_swiftshader() {
+        VK_DRIVER_FILES=$(realpath "$kit")/swiftshader.json VK_ICD_FILENAMES=$(realpath "$kit")/swiftshader.json \
+            ASKEM_TEST_ADAPTER=swiftshader "$@"
+    }
+    # How a shader unfolds its grid is no matter of the driver.
+    ASKEM_CASES=64 on_swiftshader cargo test --release --workspace --test parity --test masks -- --skip folds::
+    ASKEM_CASES=4 on_swiftshader cargo test --release --workspace --test network -- training scoring
+fi
 
 say 'without default features'
 cargo test --release -p askem-kernels --no-default-features
 cargo test --release -p askem --no-default-features --lib
+
+say 'kernels under Miri'
+# Miri comes with nightly toolchains.
+miri=()
+for toolchain in '' +nightly; do
+    if cargo ${toolchain:+"$toolchain"} miri --version >/dev/null 2>&1; then
+        miri=(cargo ${toolchain:+"$toolchain"} miri)
+        break
+    fi
+done
+if [ ${#miri[@]} -gt 0 ]; then
+    # Property tests look for files and settings, and few cases suffice for what Miri sees. Left out are two tests that go
+    # through millions of arguments of plain arithmetic.
+    MIRIFLAGS=-Zmiri-disable-isolation PROPTEST_CASES=2 \
+        "${miri[@]}" test -p askem-kernels --features std --lib -- --skip is_as_accurate_as
+else
+    not_run+=("the kernels' unit tests under Miri (it is not installed)")
+    echo 'not installed'
+fi
 
 say 'examples'
 for example in examples/*.rs; do
@@ -54,3 +109,6 @@ say 'docs'
 RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --document-private-items
 
 say 'all passed'
+for what in "${not_run[@]:-}"; do
+    if [ -n "$what" ]; then echo "NOT RUN: $what"; fi
+done

@@ -7,6 +7,18 @@ use crate::plan::{BufferId, Plan};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct PlanId(pub(crate) usize);
 
+impl PlanId {
+    /// A name for a plan. An executor gives each of its plans another number.
+    pub fn new(number: usize) -> Self {
+        Self(number)
+    }
+
+    /// The number.
+    pub fn number(self) -> usize {
+        self.0
+    }
+}
+
 /// Runs plans on one device.
 ///
 /// Shared buffers live in the executor by name; each prepared plan has its own slots.

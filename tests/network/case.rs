@@ -32,8 +32,8 @@ pub(crate) struct Case {
 }
 
 impl Case {
-    /// All pairs of batch, patch and kind of dropout; width and classes alternate.
-    pub(crate) fn all(norm: Norm) -> Vec<Self> {
+    /// So many of the pairs of batch, patch and kind of dropout; width and classes alternate.
+    pub(crate) fn some(norm: Norm, count: usize) -> Vec<Self> {
         let mut cases = Vec::new();
         for n in [1, 3] {
             for (h, w) in [(16, 16), (32, 48)] {
@@ -45,7 +45,8 @@ impl Case {
                 }
             }
         }
-        cases
+        // Those that differ most come first.
+        [0, 7, 3, 4, 6, 1, 5, 2].into_iter().take(count).map(|i| cases[i]).collect()
     }
 
     pub(crate) fn label(&self) -> String {

@@ -139,3 +139,32 @@ fn one_element() {
         }
     }
 }
+
+#[test]
+#[should_panic(expected = "number of elements")]
+fn another_length() {
+    let tensor = |len| vec![Tensor { name: "step 1/loss".into(), values: vec![1.0; len] }];
+    let _ = compare(&tensor(2), &tensor(3), &[1.0]);
+}
+
+#[test]
+#[should_panic(expected = "number of tensors")]
+fn a_missing_tensor() {
+    let tensor = Tensor { name: "step 1/loss".into(), values: vec![1.0] };
+    let _ = compare(&[], &[tensor], &[1.0]);
+}
+
+#[test]
+#[should_panic(expected = "nothing to compare")]
+fn nothing_at_all() {
+    let _ = compare(&[], &[], &[]);
+}
+
+#[test]
+fn a_zero_that_is_none() {
+    let tensor = |value| vec![Tensor { name: "step 1/loss".into(), values: vec![value] }];
+    compare(&tensor(0.0), &tensor(0.0), &[0.0]).expect("zero is zero");
+    for wrong in [1e-300, -1e-300, f64::NAN, f64::NEG_INFINITY] {
+        assert!(compare(&tensor(wrong), &tensor(0.0), &[0.0]).is_err(), "{wrong}");
+    }
+}

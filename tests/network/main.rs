@@ -2,7 +2,8 @@
 //!
 //! Forward, every gradient and three Adam steps with dropout, all outputs of the forward plan, and dropout
 //! passes: of both norms, both kinds of dropout, one and several samples, square and other patches.
-//! `ASKEM_TEST_ADAPTER` picks the adapter by a part of its name; without one the tests fail.
+//! `ASKEM_TEST_ADAPTER` picks the adapter by a part of its name; without one the tests fail. `ASKEM_CASES` below 8 takes
+//! fewer networks of each norm.
 
 #[path = "../shared/adapter.rs"]
 mod adapter;
@@ -14,6 +15,8 @@ mod faults;
 mod memory;
 #[path = "../shared/run_plan.rs"]
 mod run_plan;
+#[path = "../shared/settings.rs"]
+mod settings;
 
 use std::sync::{Mutex, OnceLock, PoisonError};
 
@@ -26,6 +29,7 @@ use askem::unet::{Norm, Output};
 use case::{Answers, Case, references, well_defined};
 use compare::{Tensor, compare};
 use run_plan::{OnDevice, RunPlan};
+use settings::number;
 
 /// One GPU device and one thread pool for all tests of the process.
 fn with_executors(mut act: impl FnMut(&mut dyn Executor)) {
@@ -64,8 +68,15 @@ fn agree(
     });
 }
 
+/// All networks, or fewer where that is asked for.
+fn cases(norm: Norm) -> Vec<Case> {
+    let count = number("ASKEM_CASES", 8);
+    assert!(count > 0, "ASKEM_CASES=0 tests nothing");
+    Case::some(norm, count as usize)
+}
+
 fn training(norm: Norm) {
-    for case in Case::all(norm) {
+    for case in cases(norm) {
         let (case, answers) = well_defined(case);
         let plan = case.training_plan();
         agree(&case, &plan.plan, &answers, |run| case.train(run, &plan));
@@ -74,7 +85,7 @@ fn training(norm: Norm) {
 
 fn scoring(norm: Norm) {
     use Output::{EmbeddingFlat, EmbeddingMean, Entropy, LeastConfidence, Probabilities};
-    for case in Case::all(norm) {
+    for case in cases(norm) {
         // Embeddings alone take a plan without a decoder.
         for outputs in [
             &[EmbeddingFlat, Entropy, Probabilities, LeastConfidence, EmbeddingMean][..],

@@ -78,6 +78,13 @@ fn a_program_without_std_gets_the_same_bits() {
     bits::hash().expect("the kernels take the inputs");
 }
 
+#[test]
+fn every_pass_is_in_the_program() {
+    let names: Vec<_> = bits::CALLS.iter().map(|call| call.signature().name).collect();
+    let all: Vec<_> = askem_kernels::SIGNATURES.iter().map(|signature| signature.name).collect();
+    assert_eq!(names, all);
+}
+
 /// That the program links is a proof only if it would not with std.
 #[test]
 fn with_std_the_program_clashes() {

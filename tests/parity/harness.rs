@@ -1,17 +1,19 @@
 //! Runs trials on the GPU and on the processor.
 
-use std::env;
 use std::fmt::Debug;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use askem::cpu::CpuExecutor;
 use askem::device::trial::{self, Style, Trial, Verdict};
 use askem::executor::Executor;
-use askem::gpu::{Adapter, GpuExecutor, adapters};
+use askem::gpu::GpuExecutor;
 use askem::plan::ALIGNMENT;
 use askem_kernels::Call;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
+
+use crate::adapter;
+use crate::settings::number;
 
 /// One GPU device and one thread pool for all tests of the process.
 struct Executors {
@@ -22,33 +24,11 @@ struct Executors {
 fn executors() -> &'static Mutex<Executors> {
     static EXECUTORS: OnceLock<Mutex<Executors>> = OnceLock::new();
     EXECUTORS.get_or_init(|| {
-        let adapter = adapter();
-        eprintln!("parity on {} ({}, {})", adapter.name(), adapter.backend(), adapter.kind());
-        let mut gpu = GpuExecutor::new(&adapter).expect("the adapter opens");
+        let mut gpu = adapter::open("parity");
         gpu.set_slack(ALIGNMENT);
         let cpu = CpuExecutor::new(Some(2)).expect("two threads start");
         Mutex::new(Executors { gpu, cpu })
     })
-}
-
-fn adapter() -> Adapter {
-    let wanted = env::var("ASKEM_TEST_ADAPTER").unwrap_or_default().to_lowercase();
-    let mut all = adapters();
-    let names: Vec<_> = all.iter().map(|adapter| adapter.name().to_owned()).collect();
-    match all.iter().position(|adapter| adapter.name().to_lowercase().contains(&wanted)) {
-        Some(i) => all.swap_remove(i),
-        None => panic!(
-            "no adapter like `{wanted}` among {names:?}: a GPU's Vulkan driver is needed, or the software \
-             driver (Debian: apt-get install mesa-vulkan-drivers libvulkan1)"
-        ),
-    }
-}
-
-fn number(name: &str, default: u32) -> u32 {
-    match env::var(name) {
-        Ok(text) => text.parse().unwrap_or_else(|_| panic!("{name}={text} is not a number")),
-        Err(_) => default,
-    }
 }
 
 /// Runs one trial on both executors. `Ok(false)` where the data prove nothing.
@@ -78,18 +58,21 @@ pub(crate) fn with_executors(mut act: impl FnMut(&mut dyn Executor)) {
     act(&mut executors.cpu);
 }
 
+/// Does it on the GPU alone.
+pub(crate) fn with_gpu(act: impl FnOnce(&mut dyn Executor)) {
+    act(&mut executors().lock().unwrap_or_else(PoisonError::into_inner).gpu);
+}
+
 /// Checks a pass on drawn parameters and data.
 pub(crate) fn parity<P: Debug>(
     pass: &str,
     params: impl Strategy<Value = P>,
     call: impl Fn(P) -> Call,
 ) {
-    let config = Config {
-        cases: number("ASKEM_CASES", 128),
-        failure_persistence: None,
-        max_shrink_iters: 200,
-        ..Config::default()
-    };
+    let cases = number("ASKEM_CASES", 128);
+    assert!(cases > 0, "ASKEM_CASES=0 tests nothing");
+    let config =
+        Config { cases, failure_persistence: None, max_shrink_iters: 200, ..Config::default() };
     let mut seed = [0; 32];
     seed[..4].copy_from_slice(&number("ASKEM_SEED", 0).to_le_bytes());
     // Every pass has its own sequence.

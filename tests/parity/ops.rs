@@ -4,6 +4,7 @@ use askem_kernels::Call;
 
 use crate::harness::parity;
 use crate::params;
+use crate::passes::for_each_pass;
 
 /// One test per pass, named `op::pass`, and the list of their names.
 macro_rules! parity_tests {
@@ -21,82 +22,4 @@ macro_rules! parity_tests {
     };
 }
 
-parity_tests! {
-    conv2d => {
-        forward: Conv2dForward,
-        backward_input: Conv2dBackwardInput,
-        backward_weight: Conv2dBackwardWeight,
-        backward_bias: Conv2dBackwardBias,
-    }
-    conv_transpose2d => {
-        forward: ConvTranspose2dForward,
-        backward_input: ConvTranspose2dBackwardInput,
-        backward_weight: ConvTranspose2dBackwardWeight,
-        backward_bias: ConvTranspose2dBackwardBias,
-    }
-    max_pool2d => {
-        forward: MaxPool2dForward,
-        backward_input: MaxPool2dBackwardInput,
-    }
-    batch_norm => {
-        statistics: BatchNormStatistics,
-        forward: BatchNormForward,
-        forward_eval: BatchNormForwardEval,
-        backward_weight: BatchNormBackwardWeight,
-        backward_input: BatchNormBackwardInput,
-    }
-    instance_norm => {
-        statistics: InstanceNormStatistics,
-        forward: InstanceNormForward,
-        backward_statistics: InstanceNormBackwardStatistics,
-        backward_input: InstanceNormBackwardInput,
-    }
-    relu => {
-        forward: ReluForward,
-        backward_input: ReluBackwardInput,
-    }
-    dropout => {
-        mask: DropoutMask,
-        forward: DropoutForward,
-        backward_input: DropoutBackwardInput,
-    }
-    concat_channels => {
-        forward: ConcatChannelsForward,
-        backward_input: ConcatChannelsBackwardInput,
-    }
-    softmax => {
-        forward: SoftmaxForward,
-        backward_input: SoftmaxBackwardInput,
-    }
-    cross_entropy => {
-        forward: CrossEntropyForward,
-        reduce: CrossEntropyReduce,
-        backward_input: CrossEntropyBackwardInput,
-    }
-    adam => { update: AdamUpdate }
-    entropy => {
-        forward: EntropyForward,
-    }
-    least_confidence => {
-        forward: LeastConfidenceForward,
-    }
-    bald => {
-        accumulate: BaldAccumulate,
-        entropy_of_mean: BaldEntropyOfMean,
-        mutual_information: BaldMutualInformation,
-    }
-    patch_sum => {
-        forward: PatchSumForward,
-    }
-    global_avg_pool2d => {
-        forward: GlobalAvgPool2dForward,
-    }
-    pairwise_sq_dist => { forward: PairwiseSqDistForward }
-    min_sq_dist => { forward: MinSqDistForward }
-    k_center_greedy => {
-        pick: KCenterGreedyPick,
-        update: KCenterGreedyUpdate,
-    }
-    k_means => { assign: KMeansAssign, update: KMeansUpdate }
-    confusion => { forward: ConfusionForward }
-}
+for_each_pass!(parity_tests);

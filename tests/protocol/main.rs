@@ -4,6 +4,9 @@
 //! `ASKEM_TEST_ADAPTER` is part of the adapter's name (default: the best GPU, else a software
 //! driver). A machine without any adapter fails.
 
+#[path = "../shared/adapter.rs"]
+mod adapter;
+mod distances;
 mod experiments;
 mod ignored;
 mod paper;

@@ -1,13 +1,10 @@
 //! A small phantom, networks trained on it, and the devices.
 
-use std::env;
-use std::io::Write;
 use std::sync::{Arc, OnceLock};
 
 use askem::annotator::SimulatedAnnotator;
 use askem::cpu::CpuExecutor;
 use askem::executor::Executor;
-use askem::gpu::{GpuExecutor, adapters};
 use askem::model::Model;
 use askem::phantom::Phantom;
 use askem::pool::{PatchReader, Region, Scaling};
@@ -134,19 +131,7 @@ pub(crate) fn cpu(threads: usize) -> Box<dyn Executor> {
 
 /// The GPU that tests run on; says for which test.
 pub(crate) fn gpu(test: &str) -> Box<dyn Executor> {
-    let wanted = env::var("ASKEM_TEST_ADAPTER").unwrap_or_default().to_lowercase();
-    let all = adapters();
-    let names: Vec<&str> = all.iter().map(|adapter| adapter.name()).collect();
-    let Some(adapter) = all.iter().find(|a| a.name().to_lowercase().contains(&wanted)) else {
-        panic!(
-            "no adapter like `{wanted}` among {names:?}: a GPU's Vulkan driver is needed, or the software \
-             driver (Debian: apt-get install mesa-vulkan-drivers libvulkan1)"
-        );
-    };
-    // Past the harness, which swallows what a passing test prints.
-    let (name, backend, kind) = (adapter.name(), adapter.backend(), adapter.kind());
-    let _ = writeln!(std::io::stderr(), "{test} runs on {name} ({backend}, {kind})");
-    Box::new(GpuExecutor::new(adapter).expect("the adapter opens"))
+    Box::new(crate::adapter::open(test))
 }
 
 /// How far two devices may differ in a number of this magnitude that a whole network computes:

@@ -1,6 +1,7 @@
 //! The adapter that GPU tests run on.
 
 use std::env;
+use std::io::{self, Write as _};
 
 use askem::gpu::{Adapter, GpuExecutor, adapters};
 
@@ -19,6 +20,8 @@ pub(crate) fn open(test: &str) -> GpuExecutor {
              driver (Debian: apt-get install mesa-vulkan-drivers libvulkan1)"
         );
     };
-    eprintln!("{test} on {} ({}, {})", adapter.name(), adapter.backend(), adapter.kind());
+    // Past the capture of output, so that a passing run says it too. A message that is not seen changes nothing.
+    let (name, backend, kind) = (adapter.name(), adapter.backend(), adapter.kind());
+    writeln!(io::stderr(), "{test} on {name} ({backend}, {kind})").ok();
     GpuExecutor::new(adapter).expect("the adapter opens")
 }

@@ -36,25 +36,6 @@ impl<T: Real> Memory<T> {
         }
     }
 
-    pub(crate) fn part(&self, offset: usize, len: usize) -> Self {
-        match self {
-            Self::Float(values) => Self::Float(values[offset..offset + len].to_vec()),
-            Self::Uint(values) => Self::Uint(values[offset..offset + len].to_vec()),
-        }
-    }
-
-    pub(crate) fn set_part(&mut self, offset: usize, part: &Self) {
-        match (self, part) {
-            (Self::Float(to), Self::Float(from)) => {
-                to[offset..offset + from.len()].copy_from_slice(from);
-            }
-            (Self::Uint(to), Self::Uint(from)) => {
-                to[offset..offset + from.len()].copy_from_slice(from);
-            }
-            _ => panic!("numbers and integers do not mix"),
-        }
-    }
-
     pub(crate) fn arg(&self) -> Arg<'_, T> {
         match self {
             Self::Float(values) => Arg::Float(values),

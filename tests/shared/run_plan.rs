@@ -59,6 +59,27 @@ impl Drop for OnDevice<'_> {
     }
 }
 
+impl<T: Real> Memory<T> {
+    fn part(&self, offset: usize, len: usize) -> Self {
+        match self {
+            Self::Float(values) => Self::Float(values[offset..offset + len].to_vec()),
+            Self::Uint(values) => Self::Uint(values[offset..offset + len].to_vec()),
+        }
+    }
+
+    fn set_part(&mut self, offset: usize, part: &Self) {
+        match (self, part) {
+            (Self::Float(to), Self::Float(from)) => {
+                to[offset..offset + from.len()].copy_from_slice(from);
+            }
+            (Self::Uint(to), Self::Uint(from)) => {
+                to[offset..offset + from.len()].copy_from_slice(from);
+            }
+            _ => panic!("numbers and integers do not mix"),
+        }
+    }
+}
+
 /// A plan that the references compute. Every buffer has memory of its own, which is garbage until a
 /// step writes it, so that errors in the plan's memory show as well.
 pub(crate) struct ByReference<T> {

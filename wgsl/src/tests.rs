@@ -110,31 +110,3 @@ fn shared_constants_agree() {
         assert_eq!(block, askem_kernels::cross_entropy::BLOCK);
     }
 }
-
-/// Each pass in the languages of the three kinds of drivers.
-#[test]
-fn every_pass_translates_to_spirv_msl_and_hlsl() {
-    use naga::back::{hlsl, msl, spv};
-    use naga::valid::{Capabilities, ValidationFlags, Validator};
-    for (op, entry) in passes() {
-        let name = format!("{op}::{}", entry.pass);
-        let module = naga::front::wgsl::parse_str(entry.source).expect(&name);
-        let mut validator = Validator::new(ValidationFlags::all(), Capabilities::empty());
-        let info = validator.validate(&module).expect(&name);
-
-        let words = spv::write_vec(&module, &info, &spv::Options::default(), None).expect(&name);
-        assert_eq!(words[0], 0x0723_0203, "{name}");
-
-        // Without a map of bindings, naga numbers them itself.
-        let options = msl::Options { fake_missing_bindings: true, ..Default::default() };
-        let (text, _) =
-            msl::write_string(&module, &info, &options, &Default::default()).expect(&name);
-        assert!(text.contains("kernel void"), "{name}");
-
-        let options = hlsl::Options { fake_missing_bindings: true, ..Default::default() };
-        let pipeline = hlsl::PipelineOptions::default();
-        let mut text = String::new();
-        hlsl::Writer::new(&mut text, &options, &pipeline).write(&module, &info, None).expect(&name);
-        assert!(text.contains("[numthreads("), "{name}");
-    }
-}

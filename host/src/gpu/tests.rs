@@ -1,5 +1,7 @@
 //! Faults of a device become errors of the next call.
 
+use std::io::{self, Write as _};
+
 use askem_kernels::{Call, relu};
 
 use super::*;
@@ -11,6 +13,8 @@ fn executor() -> GpuExecutor {
     let adapter = all
         .last()
         .expect("a Vulkan driver is needed, such as Debian's mesa-vulkan-drivers with libvulkan1");
+    // Past the capture of output, so that a passing run says it too.
+    let _ = writeln!(io::stderr(), "gpu::tests on {} ({})", adapter.name(), adapter.backend());
     GpuExecutor::new(adapter).expect("the adapter opens")
 }
 

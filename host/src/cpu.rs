@@ -155,6 +155,10 @@ impl Executor for CpuExecutor {
             section.steps.iter().try_for_each(|step| run_step(step, places, shared, slots))
         })
     }
+
+    fn threads(&self) -> Option<&rayon::ThreadPool> {
+        Some(&self.pool)
+    }
 }
 
 fn memory<'a>(

@@ -234,6 +234,10 @@ impl Executor for CpuExecutor {
         }
         result
     }
+
+    fn threads(&self) -> Option<&rayon::ThreadPool> {
+        Some(&self.pool)
+    }
 }
 
 impl Network {

@@ -48,4 +48,11 @@ pub trait Executor: Send {
 
     /// Runs the named section.
     fn run(&mut self, id: PlanId, section: &str) -> Result<()>;
+
+    /// The threads of an executor that computes on the host's processor and in its memory.
+    ///
+    /// Algorithms that suit a processor better than plans do run on them, on the data where it lies.
+    fn threads(&self) -> Option<&rayon::ThreadPool> {
+        None
+    }
 }

@@ -1,11 +1,13 @@
-//! Distances between embeddings on a device: k-center greedy and k-means as plans.
+//! Distances between embeddings: k-center greedy and k-means, on a processor or as plans on a device.
 
-use askem_kernels::rng::{Purpose, stream, uniform};
-use askem_kernels::{Call, k_center_greedy as k_center, k_means as means, min_sq_dist};
+mod plans;
+mod processor;
+mod seeding;
+#[cfg(test)]
+mod tests;
 
 use crate::error::Result;
 use crate::executor::Executor;
-use crate::plan::PlanBuilder;
 
 /// Points that lie one after another, `dim` numbers each.
 #[derive(Clone, Copy, Debug)]
@@ -41,8 +43,8 @@ pub trait Geometry {
         k: usize,
     ) -> Result<Vec<(usize, f32)>>;
 
-    /// Clusters the points by k-means (k-means++ start, then Lloyd until nothing changes or
-    /// [`K_MEANS_ROUNDS`] rounds are done).
+    /// Clusters the points by k-means: a greedy k-means++ start (among a sample of the points where they are many),
+    /// then Lloyd's rounds until no point changes its cluster, the centroids move by no more than [`K_MEANS_TOLERANCE`], or [`K_MEANS_ROUNDS`] are done.
     fn k_means(&mut self, points: Points<'_>, k: usize, seed: u64) -> Result<Clusters>;
 }
 
@@ -51,14 +53,22 @@ pub trait Geometry {
 pub struct Clusters {
     /// The cluster of each point.
     pub assignment: Vec<u32>,
-    /// The squared distance of each point to its centroid.
+    /// The squared distance of each point to its centroid. The sum is the inertia.
     pub sq_dist: Vec<f32>,
+    /// Lloyd's rounds that were done.
+    pub rounds: usize,
 }
 
 /// Lloyd's rounds at most; scikit-learn's default.
 pub const K_MEANS_ROUNDS: usize = 300;
 
-/// Geometry by plans on an executor.
+/// Movements of the centroids in a round, as the sum of squared distances over the variance of the points (the mean of their
+/// coordinates' variances), that end Lloyd's rounds; scikit-learn's default.
+pub const K_MEANS_TOLERANCE: f64 = 1e-4;
+
+/// Geometry on an executor: whole algorithms on a processor's threads, plans on other devices.
+///
+/// Both follow the same definitions, so that the same seed gives the same choice up to ties.
 pub struct DeviceGeometry<'a> {
     executor: &'a mut dyn Executor,
 }
@@ -67,30 +77,6 @@ impl<'a> DeviceGeometry<'a> {
     /// Computes on `executor`.
     pub fn new(executor: &'a mut dyn Executor) -> Self {
         Self { executor }
-    }
-
-    /// The squared distance of each point to the nearest of `centers`.
-    pub fn min_sq_dist(&mut self, points: Points<'_>, centers: Points<'_>) -> Result<Vec<f32>> {
-        let (rows, dim) = (points.rows(), points.dim);
-        let mut b = PlanBuilder::new("min_sq_dist", "run");
-        let x = b.kept("points", rows * dim);
-        let c = b.kept("centers", centers.values.len());
-        let sq_dist = b.kept("sq_dist", rows);
-        let index = b.transient_uint("index", rows);
-        let params = min_sq_dist::Params {
-            rows: rows as u32,
-            centers: centers.rows() as u32,
-            dim: dim as u32,
-        };
-        b.step(Call::MinSqDistForward(params), &[x, c], &[sq_dist, index]);
-        let id = self.executor.prepare(b.build())?;
-        self.executor.write(id, x.buffer, bytemuck::cast_slice(points.values))?;
-        self.executor.write(id, c.buffer, bytemuck::cast_slice(centers.values))?;
-        self.executor.run(id, "run")?;
-        let mut out = vec![0.0_f32; rows];
-        self.executor.read(id, sq_dist.buffer, bytemuck::cast_slice_mut(&mut out))?;
-        self.executor.release(id);
-        Ok(out)
     }
 }
 
@@ -101,116 +87,21 @@ impl Geometry for DeviceGeometry<'_> {
         chosen: Points<'_>,
         k: usize,
     ) -> Result<Vec<(usize, f32)>> {
-        let (rows, dim) = (points.rows(), points.dim);
-        let k = k.min(rows);
+        let k = k.min(points.rows());
         if k == 0 {
             return Ok(Vec::new());
         }
-        let start = match chosen.rows() {
-            0 => vec![f32::MAX; rows],
-            _ => self.min_sq_dist(points, chosen)?,
-        };
-        let params = k_center::Params { rows: rows as u32, dim: dim as u32, capacity: k as u32 };
-        let mut b = PlanBuilder::new("k_center_greedy", "pick");
-        let x = b.kept("points", rows * dim);
-        let sq_dist = b.kept("sq_dist", rows);
-        let picks = b.kept_uint("picks", k + 1);
-        b.step(Call::KCenterGreedyPick(params), &[sq_dist], &[picks]);
-        b.section("update");
-        b.step(Call::KCenterGreedyUpdate(params), &[x, picks], &[sq_dist]);
-        let id = self.executor.prepare(b.build())?;
-        let executor = &mut *self.executor;
-        executor.write(id, x.buffer, bytemuck::cast_slice(points.values))?;
-        executor.write(id, sq_dist.buffer, bytemuck::cast_slice(&start))?;
-        executor.write(id, picks.buffer, &vec![0; k + 1])?;
-        for _ in 0..k {
-            executor.run(id, "pick")?;
-            executor.run(id, "update")?;
+        match self.executor.threads() {
+            Some(threads) => threads.install(|| processor::k_center_greedy(points, chosen, k)),
+            None => plans::k_center_greedy(self.executor, points, chosen, k),
         }
-        let mut out = vec![0; k + 1];
-        executor.read(id, picks.buffer, &mut out)?;
-        executor.release(id);
-        let picks: Vec<usize> = out[1..].iter().map(|&i| i as usize).collect();
-        // The distance at the time of the pick: to the start set and the picks before.
-        let distance = |round: usize, index: usize| {
-            let point = points.row(index);
-            let before = picks[..round].iter().map(|&p| sq_dist_of(point, points.row(p)));
-            before.fold(start[index], f32::min)
-        };
-        Ok(picks.iter().enumerate().map(|(round, &i)| (i, distance(round, i))).collect())
     }
 
     fn k_means(&mut self, points: Points<'_>, k: usize, seed: u64) -> Result<Clusters> {
-        let (rows, dim) = (points.rows(), points.dim);
-        let k = k.min(rows).max(1);
-        let centroids = self.k_means_plus_plus(points, k, seed)?;
-        let params = means::Params { rows: rows as u32, k: k as u32, dim: dim as u32 };
-        let mut b = PlanBuilder::new("k_means", "assign");
-        let x = b.kept("points", rows * dim);
-        let c = b.kept("centroids", k * dim);
-        let assignment = b.kept_uint("assignment", rows);
-        let sq_dist = b.kept("sq_dist", rows);
-        b.step(Call::KMeansAssign(params), &[x, c], &[assignment, sq_dist]);
-        b.section("update");
-        b.step(Call::KMeansUpdate(params), &[x, assignment], &[c]);
-        let id = self.executor.prepare(b.build())?;
-        let executor = &mut *self.executor;
-        executor.write(id, x.buffer, bytemuck::cast_slice(points.values))?;
-        executor.write(id, c.buffer, bytemuck::cast_slice(&centroids))?;
-        executor.run(id, "assign")?;
-        let mut clusters = Clusters { assignment: vec![0; rows], sq_dist: vec![0.0; rows] };
-        executor.read(id, assignment.buffer, &mut clusters.assignment)?;
-        for _ in 0..K_MEANS_ROUNDS {
-            executor.run(id, "update")?;
-            executor.run(id, "assign")?;
-            let mut now = vec![0; rows];
-            executor.read(id, assignment.buffer, &mut now)?;
-            if std::mem::replace(&mut clusters.assignment, now) == clusters.assignment {
-                break;
-            }
+        let k = k.min(points.rows()).max(1);
+        match self.executor.threads() {
+            Some(threads) => threads.install(|| processor::k_means(points, k, seed)),
+            None => plans::k_means(self.executor, points, k, seed),
         }
-        executor.read(id, sq_dist.buffer, bytemuck::cast_slice_mut(&mut clusters.sq_dist))?;
-        executor.release(id);
-        Ok(clusters)
     }
-}
-
-impl DeviceGeometry<'_> {
-    /// First centroids: each point is drawn with a probability proportional to its squared
-    /// distance to the centroids before.
-    ///
-    /// Source: Arthur and Vassilvitskii 2007, "k-means++".
-    fn k_means_plus_plus(&mut self, points: Points<'_>, k: usize, seed: u64) -> Result<Vec<f32>> {
-        let rows = points.rows();
-        let mut rng = stream(seed, Purpose::KMeans, 0, 0);
-        let mut nearest = vec![f64::INFINITY; rows];
-        let mut pick = ((uniform(&mut rng) * rows as f64) as usize).min(rows - 1);
-        let mut centroids = points.row(pick).to_vec();
-        for _ in 1..k {
-            let centre = Points { values: points.row(pick), dim: points.dim };
-            let distances = self.min_sq_dist(points, centre)?;
-            for (nearest, &d) in nearest.iter_mut().zip(&distances) {
-                *nearest = nearest.min(f64::from(d));
-            }
-            let total: f64 = nearest.iter().sum();
-            let mut target = uniform(&mut rng) * total;
-            // With all points on centroids there is nothing to prefer: take the first.
-            pick = 0;
-            for (i, &d) in nearest.iter().enumerate() {
-                if d > 0.0 {
-                    pick = i;
-                    target -= d;
-                    if target < 0.0 {
-                        break;
-                    }
-                }
-            }
-            centroids.extend_from_slice(points.row(pick));
-        }
-        Ok(centroids)
-    }
-}
-
-fn sq_dist_of(a: &[f32], b: &[f32]) -> f32 {
-    a.iter().zip(b).map(|(a, b)| (a - b) * (a - b)).sum()
 }

@@ -10,6 +10,8 @@ use crate::pairwise_sq_dist::between;
 use crate::real::Real;
 use crate::shape::Shape;
 
+#[cfg(feature = "std")]
+pub mod fast;
 #[cfg(all(test, feature = "std"))]
 mod tests;
 
@@ -136,59 +138,4 @@ fn check_update(p: &Params, points: usize, picks: usize, sq_dist: usize) -> Resu
         "k_center_greedy::update",
         &[("points", points), ("picks", picks), ("sq_dist", sq_dist)],
     )
-}
-
-/// The f32 forms.
-#[cfg(feature = "std")]
-pub mod fast {
-    use super::Params;
-    use crate::min_sq_dist::fast::ROWS;
-    use crate::pairwise_sq_dist::fast::{distance, distances4};
-    use crate::{Error, par};
-
-    /// [`pick`](super::pick) for f32; the same bits. It takes no time beside [`update`].
-    pub fn pick(p: &Params, sq_dist: &[f32], picks: &mut [u32]) -> Result<(), Error> {
-        super::pick(p, sq_dist, picks)
-    }
-
-    /// [`update`](super::update) for f32.
-    pub fn update(
-        p: &Params,
-        points: &[f32],
-        picks: &[u32],
-        sq_dist: &mut [f32],
-    ) -> Result<(), Error> {
-        super::check_update(p, points.len(), picks.len(), sq_dist.len())?;
-        let Some(latest) = p.latest(picks)? else { return Ok(()) };
-        let dim = p.dim as usize;
-        let center = &points[latest * dim..][..dim];
-        par::for_each_chunk_mut(sq_dist, ROWS, |block, sq_dist| {
-            let points = &points[block * ROWS * dim..][..sq_dist.len() * dim];
-            update_block(points, center, sq_dist);
-        });
-        sq_dist[latest] = -1.0;
-        Ok(())
-    }
-
-    #[inline(always)]
-    fn update_block(points: &[f32], center: &[f32], sq_dist: &mut [f32]) {
-        let mut lower = |i: usize, distance: f32| {
-            if distance < sq_dist[i] {
-                sq_dist[i] = distance;
-            }
-        };
-        let dim = center.len();
-        let groups = points.chunks_exact(4 * dim);
-        let rest = groups.remainder();
-        let grouped = groups.len() * 4;
-        for (i, group) in groups.enumerate() {
-            let rows: [&[f32]; 4] = core::array::from_fn(|g| &group[g * dim..][..dim]);
-            for (g, distance) in distances4(center, rows).into_iter().enumerate() {
-                lower(4 * i + g, distance);
-            }
-        }
-        for (i, point) in rest.chunks_exact(dim).enumerate() {
-            lower(grouped + i, distance(center, point));
-        }
-    }
 }

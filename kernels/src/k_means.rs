@@ -7,6 +7,10 @@ use crate::min_sq_dist::nearest;
 use crate::real::Real;
 use crate::shape::Shape;
 
+#[cfg(feature = "std")]
+pub mod fast;
+#[cfg(feature = "std")]
+mod lloyd;
 #[cfg(all(test, feature = "std"))]
 mod tests;
 
@@ -158,53 +162,4 @@ fn check_update(
         "k_means::update",
         &[("points", points), ("assignment", assignment), ("centroids", centroids)],
     )
-}
-
-/// The f32 forms.
-#[cfg(feature = "std")]
-pub mod fast {
-    use super::Params;
-    use crate::min_sq_dist::fast::nearest_of_all;
-    use crate::{Error, par};
-
-    /// [`assign`](super::assign) for f32.
-    pub fn assign(
-        p: &Params,
-        points: &[f32],
-        centroids: &[f32],
-        assignment: &mut [u32],
-        sq_dist: &mut [f32],
-    ) -> Result<(), Error> {
-        super::check_assign(p, points.len(), centroids.len(), assignment.len(), sq_dist.len())?;
-        nearest_of_all(p.dim as usize, points, centroids, sq_dist, assignment);
-        Ok(())
-    }
-
-    /// [`update`](super::update) for f32; the same bits.
-    pub fn update(
-        p: &Params,
-        points: &[f32],
-        assignment: &[u32],
-        centroids: &mut [f32],
-    ) -> Result<(), Error> {
-        super::check_update(p, points.len(), assignment.len(), centroids.len())?;
-        let [_, k, dim] = p.sizes();
-        // The points of each cluster one after the other, in their order: a counting sort.
-        let mut starts = vec![0; k + 1];
-        for &j in assignment.iter().filter(|&&j| j < p.k) {
-            starts[j as usize + 1] += 1;
-        }
-        for j in 0..k {
-            starts[j + 1] += starts[j];
-        }
-        let (mut sorted, mut next) = (vec![0; starts[k]], starts.clone());
-        for (i, &j) in assignment.iter().enumerate().filter(|&(_, &j)| j < p.k) {
-            sorted[next[j as usize]] = i;
-            next[j as usize] += 1;
-        }
-        par::for_each_chunk_mut(centroids, dim, |j, centroid| {
-            super::mean(points, sorted[starts[j]..starts[j + 1]].iter().copied(), centroid);
-        });
-        Ok(())
-    }
 }

@@ -108,6 +108,7 @@ fn check(
 pub mod fast {
     use super::Params;
     use crate::pairwise_sq_dist::fast::for_each_distance;
+    use crate::simd::vectorize;
     use crate::{Error, par};
 
     /// Points that a thread takes at a time.
@@ -136,7 +137,10 @@ pub mod fast {
     ) {
         par::for_each_chunk2_mut(sq_dist, ROWS, index, ROWS, |block, sq_dist, index| {
             let points = &points[block * ROWS * dim..][..sq_dist.len() * dim];
-            nearest_of_block(dim, points, centers, sq_dist, index);
+            vectorize(
+                #[inline(always)]
+                move || nearest_of_block(dim, points, centers, sq_dist, index),
+            );
         });
     }
 

@@ -228,6 +228,33 @@ fn bench_reports_the_agreed_fields() {
 }
 
 #[test]
+fn bench_select_takes_embeddings_from_a_file() {
+    // Two clusters of ten points on a line; the first point is labelled, and the farthest from it is the last.
+    let folder = tempdir().unwrap();
+    let file = folder.path().join("points.f32");
+    let points = |last: f32| -> Vec<u8> {
+        let values = (0..20).map(|i| if i == 19 { last } else { (i / 10 * 100 + i) as f32 });
+        values.flat_map(f32::to_le_bytes).collect()
+    };
+    let select = |dim: &str| {
+        let select = ["bench", "select", "--query", "2", "--labelled", "1", "--dim", dim];
+        let rest = ["--repeats", "1", "--device", "cpu", "--json"];
+        askem(select).path("--points", &file).args(rest)
+    };
+    fs::write(&file, points(119.0)).unwrap();
+    let lines = select("1").succeed().json_lines();
+    assert_eq!(lines[0]["pool"], 20);
+    assert_eq!(lines[0]["picks"], serde_json::json!([19, 9]));
+    // Each cluster is ten numbers in a row: 82.5 around their mean.
+    assert_eq!(lines[1]["inertia"], 165.0);
+    assert!(lines[1]["rounds"].as_u64() >= Some(1));
+
+    select("3").run().refuses(1, &["points.f32", "80 bytes are not rows of 3", "--dim"]);
+    fs::write(&file, points(f32::NAN)).unwrap();
+    select("1").run().refuses(1, &["points.f32", "number 19 is NaN"]);
+}
+
+#[test]
 fn help_names_every_option_and_its_default() {
     let help = |words: &[&str]| {
         let outcome = askem(words).args(["--help"]).succeed();

@@ -1,5 +1,7 @@
 //! `askem bench`: throughput on this machine, on random data.
 
+mod select;
+
 use std::time::{Duration, Instant};
 
 use askem_kernels::rng::{Purpose, Rng, normal, stream};
@@ -9,7 +11,6 @@ use serde::Serialize;
 use super::table::Table;
 use super::{Common, say, say_json};
 use crate::error::{Error, Result};
-use crate::geometry::{DeviceGeometry, Geometry, Points};
 use crate::model::{Model, SCORE_BATCH};
 use crate::unet::{Norm, Output, UNet};
 
@@ -26,7 +27,7 @@ enum What {
     /// Scores of a pool of patches.
     Score(ScoreArgs),
     /// Selection from embeddings.
-    Select(SelectArgs),
+    Select(select::Args),
 }
 
 #[derive(Debug, ClapArgs)]
@@ -101,27 +102,11 @@ enum Scored {
     Embedding,
 }
 
-#[derive(Debug, ClapArgs)]
-struct SelectArgs {
-    /// Number of embeddings.
-    #[arg(long, value_name = "N", default_value_t = 65_536)]
-    pool: usize,
-    /// Numbers in each.
-    #[arg(long, value_name = "N", default_value_t = 256)]
-    dim: usize,
-    /// Patches to choose.
-    #[arg(long, value_name = "K", default_value_t = 20)]
-    query: usize,
-    /// Timings, of which the median is reported.
-    #[arg(long, value_name = "N", default_value_t = 3)]
-    repeats: usize,
-}
-
 pub(super) fn execute(args: &Args, common: &Common) -> Result<()> {
     match &args.what {
         What::Train(args) => train(args, common),
         What::Score(args) => score(args, common),
-        What::Select(args) => select(args, common),
+        What::Select(args) => select::execute(args, common),
     }
 }
 
@@ -256,55 +241,6 @@ fn score(args: &ScoreArgs, common: &Common) -> Result<()> {
             let name = name.as_str().unwrap_or_default().to_string();
             let rate = format!("{mvoxel_per_second:.3}");
             table.row(vec![name, args.patches.to_string(), rate]);
-        }
-    }
-    if common.json { Ok(()) } else { say(format_args!("{device}\n{table}")) }
-}
-
-#[derive(Serialize)]
-struct SelectResult<'a> {
-    device: &'a str,
-    algorithm: &'a str,
-    pool: usize,
-    dim: usize,
-    query: usize,
-    seconds: f64,
-}
-
-fn select(args: &SelectArgs, common: &Common) -> Result<()> {
-    at_least_one("--pool", args.pool)?;
-    at_least_one("--dim", args.dim)?;
-    at_least_one("--query", args.query)?;
-    let mut executor = common.open_device()?;
-    let device = executor.name();
-    let values = random(args.pool * args.dim);
-    let points = Points { values: &values, dim: args.dim };
-    let chosen = Points { values: &values[..args.dim.min(values.len())], dim: args.dim };
-    let mut table = Table::new(&["algorithm", "pool", "numbers", "chosen", "seconds"]);
-    for algorithm in ["k_center_greedy", "k_means"] {
-        let mut geometry = DeviceGeometry::new(&mut *executor);
-        let seconds = median(args.repeats, || match algorithm {
-            "k_center_greedy" => geometry.k_center_greedy(points, chosen, args.query).map(drop),
-            _ => geometry.k_means(points, args.query, 0).map(drop),
-        })?;
-        let result = SelectResult {
-            device: &device,
-            algorithm,
-            pool: args.pool,
-            dim: args.dim,
-            query: args.query,
-            seconds,
-        };
-        if common.json {
-            say_json(&result)?;
-        } else {
-            table.row(vec![
-                algorithm.into(),
-                args.pool.to_string(),
-                args.dim.to_string(),
-                args.query.to_string(),
-                format!("{seconds:.3}"),
-            ]);
         }
     }
     if common.json { Ok(()) } else { say(format_args!("{device}\n{table}")) }

@@ -1,6 +1,6 @@
 use super::*;
 use crate::Call;
-use crate::tolerance::testing::{Buffer, check_fast, draw};
+use crate::tolerance::testing::{Buffer, check_fast, draw, draw_below};
 use proptest::prelude::*;
 
 type Pick = fn(&Params, &[f32], &mut [u32]) -> Result<(), Error>;
@@ -84,5 +84,31 @@ proptest! {
         let largest = sq_dist.floats().iter().copied().fold(0.0, f32::max);
         prop_assert_eq!(sq_dist.floats()[picks.uints()[1] as usize], largest);
         check_fast(Call::KCenterGreedyUpdate(p), &[points, picks], &[sq_dist]);
+    }
+
+    /// Few distinct coordinates give many ties, and clusters make most distances shrink at once.
+    #[test]
+    fn greedy_picks_as_the_rounds_do(rows in 1u32..2000, dim in 1u32..20, chosen: bool, seed: u64) {
+        let p = Params { rows, dim, capacity: rows.min(25) };
+        let mut points = draw(seed, p.len("points"), -1.0..1.0);
+        for (x, at) in points.iter_mut().zip(draw_below(seed, p.len("points"), 3)) {
+            *x = (*x * 2.0).round() + 8.0 * at as f32;
+        }
+        let mut sq_dist = vec![f32::MAX; rows as usize];
+        if chosen {
+            let mut first = [1, 0];
+            first[1] = rows / 2;
+            update(&Params { capacity: 1, ..p }, &points, &first, &mut sq_dist).unwrap();
+            // Chosen before, but not picked: it may be picked when nothing lies farther.
+            sq_dist[first[1] as usize] = 0.0;
+        }
+        let got = fast::greedy(&p, &points, &sq_dist).unwrap();
+        let (mut picks, mut want) = (vec![0; p.len("picks")], Vec::new());
+        for t in 1..=p.capacity as usize {
+            fast::pick(&p, &sq_dist, &mut picks).unwrap();
+            want.push((picks[t], sq_dist[picks[t] as usize]));
+            fast::update(&p, &points, &picks, &mut sq_dist).unwrap();
+        }
+        prop_assert_eq!(got, want);
     }
 }

@@ -126,10 +126,10 @@ pub(super) struct UnitBackward {
 }
 
 /// Steps that run as one.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Fused {
-    Unit(Unit),
-    UnitBackward(UnitBackward),
+    Unit(Box<Unit>),
+    UnitBackward(Box<UnitBackward>),
     /// Lays out a mask that a plan's step has drawn.
     Mask(View, MaskRef),
     Pool(MapRef, MapRef),

@@ -19,7 +19,7 @@ pub(super) enum Op {
     /// A step of the plan, on the plan's buffers.
     Plain(Step),
     /// Several steps at once, on maps.
-    Fused(Fused),
+    Fused(Box<Fused>),
 }
 
 /// A plan as it is run.
@@ -72,6 +72,10 @@ struct Lowerer<'a> {
     image: Option<BufferId>,
     weights: Vec<BufferId>,
     time: usize,
+}
+
+fn fused(fused: Fused) -> Op {
+    Op::Fused(Box::new(fused))
 }
 
 fn pixels(n: u32, h: u32, w: u32) -> Pixels {
@@ -227,7 +231,7 @@ impl<'a> Lowerer<'a> {
                 return Some(1);
             }
         };
-        ops.push(Op::Fused(fused));
+        ops.push(self::fused(fused));
         Some(1)
     }
 
@@ -263,7 +267,7 @@ impl<'a> Lowerer<'a> {
             conv_transpose2d::channels_last::packed_len(p.c_in as usize, p.c_out as usize);
         let room = self.regions.add(filters, self.time);
         let gradients = [weight.writes[0], bias.writes[0]];
-        ops.push(Op::Fused(Fused::UpBackward(x, dy, input.reads[1], gradients, dx, room)));
+        ops.push(fused(Fused::UpBackward(x, dy, input.reads[1], gradients, dx, room)));
         Some(3)
     }
 
@@ -373,9 +377,9 @@ impl<'a> Lowerer<'a> {
             cached,
         };
         self.units.insert(relu.writes[0].buffer, unit);
-        ops.push(Op::Fused(Fused::Unit(unit)));
+        ops.push(fused(Fused::Unit(Box::new(unit))));
         if self.storage(relu.writes[0]) != Storage::Transient {
-            ops.push(Op::Fused(Fused::Planes(y, relu.writes[0])));
+            ops.push(fused(Fused::Planes(y, relu.writes[0])));
         }
         Some(at)
     }
@@ -394,7 +398,7 @@ impl<'a> Lowerer<'a> {
         let region = self.regions.add(len, self.time);
         let mask = MaskRef { region, element, pixels: size, channels };
         self.masks.insert(drawn.buffer, mask);
-        ops.push(Op::Fused(Fused::Mask(drawn, mask)));
+        ops.push(fused(Fused::Mask(drawn, mask)));
         mask
     }
 
@@ -470,7 +474,7 @@ impl<'a> Lowerer<'a> {
         let packed = self.room(turned.packed_len());
         let dweight = weight.writes[0];
         let backward = UnitBackward { unit, dy, dweight, daffine, sums, packed, dx };
-        ops.push(Op::Fused(Fused::UnitBackward(backward)));
+        ops.push(fused(Fused::UnitBackward(Box::new(backward))));
         Some(at)
     }
 }
@@ -491,7 +495,7 @@ pub(super) fn used_buffers(ops: &[Vec<Op>], count: usize) -> Vec<bool> {
                 mark(&step.reads);
                 mark(&step.writes);
             }
-            Op::Fused(fused) => match *fused {
+            Op::Fused(fused) => match **fused {
                 Fused::Mask(view, _) | Fused::Means(_, view) | Fused::Planes(_, view) => {
                     mark(&[view])
                 }

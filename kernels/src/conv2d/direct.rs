@@ -24,17 +24,21 @@ pub(crate) fn pack(filters: Filters<'_>, inner: usize, packed: &mut [f32]) {
     let wide = panel(Level::best().tile().0);
     let dense = inner == filters.sides().0.real();
     let packed = &mut packed[..packed_len(inner, columns)];
+    let (inner_side, column_side) = filters.sides();
     for i in 0..inner {
+        // A dense map has its channels where padding would otherwise be.
+        let from = if dense { Some(i) } else { inner_side.at(i) };
         for column in 0..columns {
-            // A dense map has its channels where padding would otherwise be.
-            let position = if dense { filters.sides().0.position(i) } else { i };
-            let (taps, scale) = filters.taps(position, column).unwrap_or(([0.0; 9], 0.0));
+            let taps = match (from, column_side.at(column)) {
+                (Some(from), Some(to)) => filters.taps(from, to),
+                _ => [0.0; 9],
+            };
             let first = column / wide * wide;
             let width = wide.min(columns - first);
             for (t, tap) in taps.into_iter().enumerate() {
                 let at = (t / 3 * 3 * columns + first * 3) * inner;
                 let at = at + ((t % 3) * inner + i) * width + column - first;
-                packed[at] = tap * scale;
+                packed[at] = tap;
             }
         }
     }

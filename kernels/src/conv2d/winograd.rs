@@ -39,18 +39,19 @@ impl Filters<'_> {
         if self.turned { (self.output, self.input) } else { (self.input, self.output) }
     }
 
-    /// The nine taps between the padded channels `inner` and `column`; `None` where one is padding.
+    /// The nine taps between channels of the two sides.
     #[inline(always)]
-    pub(crate) fn taps(&self, inner: usize, column: usize) -> Option<([f32; 9], f32)> {
-        let (inner_side, column_side) = self.sides();
-        let (i, c) = (inner_side.at(inner)?, column_side.at(column)?);
-        let (input, output) = if self.turned { (c, i) } else { (i, c) };
+    pub(crate) fn taps(&self, inner: usize, column: usize) -> [f32; 9] {
+        let (input, output) = if self.turned { (column, inner) } else { (inner, column) };
         let mut taps = [0.0; 9];
         taps.copy_from_slice(&self.weight[(output * self.input.real() + input) * 9..][..9]);
         if self.turned {
             taps.reverse();
         }
-        Some((taps, self.scale.map_or(1.0, |scale| scale[output])))
+        if let Some(scale) = self.scale {
+            taps.iter_mut().for_each(|tap| *tap *= scale[output]);
+        }
+        taps
     }
 }
 
@@ -78,13 +79,21 @@ impl Kernel for Pack<'_> {
     fn run<S: Simd>(self, simd: S) {
         let width = self.packed.len() / (POINTS * self.inner);
         let mut lanes = [0.0; 9 * 16];
+        let (inner_side, column_side) = self.filters.sides();
+        let mut columns = [None; 2 * 16];
+        for (c, column) in columns[..width].iter_mut().enumerate() {
+            *column = column_side.at(self.first + c);
+        }
         for i in 0..self.inner {
+            let inner = inner_side.at(i);
             for c in (0..width).step_by(S::LANES) {
                 for l in 0..S::LANES {
-                    let (taps, scale) =
-                        self.filters.taps(i, self.first + c + l).unwrap_or(([0.0; 9], 0.0));
+                    let taps = match (inner, columns[c + l]) {
+                        (Some(inner), Some(column)) => self.filters.taps(inner, column),
+                        _ => [0.0; 9],
+                    };
                     for t in 0..9 {
-                        lanes[t * S::LANES + l] = taps[t] * scale;
+                        lanes[t * S::LANES + l] = taps[t];
                     }
                 }
                 let tap = |a: usize, b: usize| simd.load(&lanes[(3 * a + b) * S::LANES..]);

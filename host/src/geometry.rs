@@ -43,8 +43,9 @@ pub trait Geometry {
         k: usize,
     ) -> Result<Vec<(usize, f32)>>;
 
-    /// Clusters the points by k-means: a greedy k-means++ start (among a sample of the points where they are many),
-    /// then Lloyd's rounds until no point changes its cluster, the centroids move by no more than [`K_MEANS_TOLERANCE`], or [`K_MEANS_ROUNDS`] are done.
+    /// Clusters the points by k-means: the best of three greedy k-means++ starts (on a sample where the points are
+    /// many), then Lloyd's rounds until no point changes its cluster, the centroids move by no more than
+    /// [`K_MEANS_TOLERANCE`], or [`K_MEANS_ROUNDS`] are done.
     fn k_means(&mut self, points: Points<'_>, k: usize, seed: u64) -> Result<Clusters>;
 }
 
@@ -55,7 +56,7 @@ pub struct Clusters {
     pub assignment: Vec<u32>,
     /// The squared distance of each point to its centroid. The sum is the inertia.
     pub sq_dist: Vec<f32>,
-    /// Lloyd's rounds that were done.
+    /// Lloyd's rounds that were done after the start.
     pub rounds: usize,
 }
 
@@ -100,8 +101,10 @@ impl Geometry for DeviceGeometry<'_> {
     fn k_means(&mut self, points: Points<'_>, k: usize, seed: u64) -> Result<Clusters> {
         let k = k.min(points.rows()).max(1);
         match self.executor.threads() {
-            Some(threads) => threads.install(|| processor::k_means(points, k, seed)),
-            None => plans::k_means(self.executor, points, k, seed),
+            Some(threads) => {
+                threads.install(|| seeding::k_means(&mut processor::Processor, points, k, seed))
+            }
+            None => seeding::k_means(&mut plans::Plans(self.executor), points, k, seed),
         }
     }
 }

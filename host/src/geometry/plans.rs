@@ -1,9 +1,11 @@
 //! The algorithms as plans, for devices with a memory of their own.
 
-use askem_kernels::{Call, k_center_greedy as k_center, k_means as means};
-use askem_kernels::{min_sq_dist, pairwise_sq_dist};
+use askem_kernels::k_means::fast::Stop;
+use askem_kernels::rng::Rng;
+use askem_kernels::{Call, k_center_greedy as k_center, k_means, min_sq_dist, pairwise_sq_dist};
 
-use super::{Clusters, K_MEANS_ROUNDS, K_MEANS_TOLERANCE, Points, seeding};
+use super::seeding::Device;
+use super::{Clusters, Points, seeding};
 use crate::error::Result;
 use crate::executor::Executor;
 use crate::plan::PlanBuilder;
@@ -73,80 +75,78 @@ pub(super) fn k_center_greedy(
     Ok(picks.iter().enumerate().map(|(round, &i)| (i, distance(round, i))).collect())
 }
 
-/// The first centroids of k-means.
-fn first_centroids(
-    executor: &mut dyn Executor,
-    points: Points<'_>,
-    k: usize,
-    seed: u64,
-) -> Result<Vec<f32>> {
-    let (dim, trials) = (points.dim, seeding::candidates(k));
-    let sample = seeding::sample(points, k, seed);
-    let sample = Points { values: &sample, dim };
-    let mut b = PlanBuilder::new("k_means_start", "measure");
-    let x = b.kept("points", sample.values.len());
-    let candidates = b.kept("candidates", trials * dim);
-    let sq_dist = b.kept("sq_dist", sample.rows() * trials);
-    let params = pairwise_sq_dist::Params {
-        rows_a: sample.rows() as u32,
-        rows_b: trials as u32,
-        dim: dim as u32,
-    };
-    b.step(Call::PairwiseSqDistForward(params), &[x, candidates], &[sq_dist]);
-    let id = executor.prepare(b.build())?;
-    executor.write(id, x.buffer, bytemuck::cast_slice(sample.values))?;
-    let centroids = seeding::centroids(sample, k, seed, |trials, out| {
-        executor.write(id, candidates.buffer, bytemuck::cast_slice(trials.values))?;
-        executor.run(id, "measure")?;
-        executor.read(id, sq_dist.buffer, bytemuck::cast_slice_mut(out))
-    })?;
-    executor.release(id);
-    Ok(centroids)
-}
+/// k-means by plans.
+pub(super) struct Plans<'a>(pub(super) &'a mut dyn Executor);
 
-pub(super) fn k_means(
-    executor: &mut dyn Executor,
-    points: Points<'_>,
-    k: usize,
-    seed: u64,
-) -> Result<Clusters> {
-    let (rows, dim) = (points.rows(), points.dim);
-    let mut centroids = first_centroids(executor, points, k, seed)?;
-    let params = means::Params { rows: rows as u32, k: k as u32, dim: dim as u32 };
-    let mut b = PlanBuilder::new("k_means", "assign");
-    let x = b.kept("points", rows * dim);
-    let c = b.kept("centroids", k * dim);
-    let assignment = b.kept_uint("assignment", rows);
-    let sq_dist = b.kept("sq_dist", rows);
-    b.step(Call::KMeansAssign(params), &[x, c], &[assignment, sq_dist]);
-    b.section("update");
-    b.step(Call::KMeansUpdate(params), &[x, assignment], &[c]);
-    let id = executor.prepare(b.build())?;
-    executor.write(id, x.buffer, bytemuck::cast_slice(points.values))?;
-    executor.write(id, c.buffer, bytemuck::cast_slice(&centroids))?;
-    executor.run(id, "assign")?;
-    let mut clusters = Clusters { assignment: vec![0; rows], sq_dist: vec![0.0; rows], rounds: 0 };
-    executor.read(id, assignment.buffer, &mut clusters.assignment)?;
-    let limit = K_MEANS_TOLERANCE * means::fast::variance(dim, points.values);
-    let mut moved = vec![0.0_f32; k * dim];
-    while clusters.rounds < K_MEANS_ROUNDS {
-        executor.run(id, "update")?;
-        executor.run(id, "assign")?;
-        clusters.rounds += 1;
-        executor.read(id, c.buffer, bytemuck::cast_slice_mut(&mut moved))?;
-        let steps = centroids.iter().zip(&moved).map(|(&a, &b)| f64::from(a) - f64::from(b));
-        let movement: f64 = steps.map(|step| step * step).sum();
-        std::mem::swap(&mut centroids, &mut moved);
-        let mut now = vec![0; rows];
-        executor.read(id, assignment.buffer, &mut now)?;
-        let before = std::mem::replace(&mut clusters.assignment, now);
-        if before == clusters.assignment || movement <= limit {
-            break;
-        }
+impl Device for Plans<'_> {
+    fn plus_plus(&mut self, points: Points<'_>, k: usize, rng: &mut dyn Rng) -> Result<Vec<f32>> {
+        let (dim, trials) = (points.dim, seeding::candidates(k));
+        let mut b = PlanBuilder::new("k_means_start", "measure");
+        let x = b.kept("points", points.values.len());
+        let candidates = b.kept("candidates", trials * dim);
+        let sq_dist = b.kept("sq_dist", points.rows() * trials);
+        let params = pairwise_sq_dist::Params {
+            rows_a: points.rows() as u32,
+            rows_b: trials as u32,
+            dim: dim as u32,
+        };
+        b.step(Call::PairwiseSqDistForward(params), &[x, candidates], &[sq_dist]);
+        let executor = &mut *self.0;
+        let id = executor.prepare(b.build())?;
+        executor.write(id, x.buffer, bytemuck::cast_slice(points.values))?;
+        let centroids = seeding::plus_plus(points, k, rng, |trials, out| {
+            executor.write(id, candidates.buffer, bytemuck::cast_slice(trials.values))?;
+            executor.run(id, "measure")?;
+            executor.read(id, sq_dist.buffer, bytemuck::cast_slice_mut(out))
+        })?;
+        executor.release(id);
+        Ok(centroids)
     }
-    executor.read(id, sq_dist.buffer, bytemuck::cast_slice_mut(&mut clusters.sq_dist))?;
-    executor.release(id);
-    Ok(clusters)
+
+    fn lloyd(
+        &mut self,
+        points: Points<'_>,
+        centroids: &mut Vec<f32>,
+        stop: Stop,
+    ) -> Result<Clusters> {
+        let (rows, dim) = (points.rows(), points.dim);
+        let k = centroids.len() / dim;
+        let params = k_means::Params { rows: rows as u32, k: k as u32, dim: dim as u32 };
+        let mut b = PlanBuilder::new("k_means", "assign");
+        let x = b.kept("points", rows * dim);
+        let c = b.kept("centroids", k * dim);
+        let assignment = b.kept_uint("assignment", rows);
+        let sq_dist = b.kept("sq_dist", rows);
+        b.step(Call::KMeansAssign(params), &[x, c], &[assignment, sq_dist]);
+        b.section("update");
+        b.step(Call::KMeansUpdate(params), &[x, assignment], &[c]);
+        let executor = &mut *self.0;
+        let id = executor.prepare(b.build())?;
+        executor.write(id, x.buffer, bytemuck::cast_slice(points.values))?;
+        executor.write(id, c.buffer, bytemuck::cast_slice(centroids))?;
+        executor.run(id, "assign")?;
+        let mut clusters =
+            Clusters { assignment: vec![0; rows], sq_dist: vec![0.0; rows], rounds: 0 };
+        executor.read(id, assignment.buffer, &mut clusters.assignment)?;
+        let (mut now, mut moved) = (vec![0; rows], vec![0.0_f32; k * dim]);
+        while clusters.rounds < stop.rounds {
+            executor.run(id, "update")?;
+            executor.run(id, "assign")?;
+            clusters.rounds += 1;
+            executor.read(id, c.buffer, bytemuck::cast_slice_mut(&mut moved))?;
+            let steps = centroids.iter().zip(&moved).map(|(&a, &b)| f64::from(a) - f64::from(b));
+            let movement: f64 = steps.map(|step| step * step).sum();
+            std::mem::swap(centroids, &mut moved);
+            executor.read(id, assignment.buffer, &mut now)?;
+            std::mem::swap(&mut clusters.assignment, &mut now);
+            if now == clusters.assignment || movement <= stop.movement {
+                break;
+            }
+        }
+        executor.read(id, sq_dist.buffer, bytemuck::cast_slice_mut(&mut clusters.sq_dist))?;
+        executor.release(id);
+        Ok(clusters)
+    }
 }
 
 fn sq_dist_of(a: &[f32], b: &[f32]) -> f32 {

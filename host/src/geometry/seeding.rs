@@ -1,17 +1,62 @@
-//! The first centroids of k-means.
+//! k-means whatever the device, and its first centroids.
 
 use std::borrow::Cow;
 
+use askem_kernels::k_means::fast::{Stop, variance};
 use askem_kernels::rng::{Purpose, Rng, below, sample_without_replacement, stream, uniform};
 
-use super::Points;
+use super::{Clusters, K_MEANS_ROUNDS, K_MEANS_TOLERANCE, Points};
 use crate::error::Result;
 
 /// Points among which the first centroids are looked for, at most.
 ///
-/// The choice needs `k` passes over them, and a centroid that is right for so many is right for all: Lloyd's
+/// The choice needs many passes over them, and a centroid that is right for so many is right for all: Lloyd's
 /// rounds, which see every point, begin from a start as good.
 const SAMPLE: usize = 16_384;
+
+/// Starts that are tried, each with other random numbers.
+const STARTS: u64 = 3;
+
+/// Lloyd's rounds of each start. The first few take away most of what there is to gain.
+const START_ROUNDS: usize = 10;
+
+/// What a device does for k-means.
+pub(super) trait Device {
+    /// Gives `measure` to [`plus_plus`] for these points.
+    fn plus_plus(&mut self, points: Points<'_>, k: usize, rng: &mut dyn Rng) -> Result<Vec<f32>>;
+    /// Lloyd's rounds on these points, which move the centroids.
+    fn lloyd(
+        &mut self,
+        points: Points<'_>,
+        centroids: &mut Vec<f32>,
+        stop: Stop,
+    ) -> Result<Clusters>;
+}
+
+/// Clusters the points: the best of several starts on a sample, then Lloyd's rounds on all of them.
+pub(super) fn k_means(
+    device: &mut dyn Device,
+    points: Points<'_>,
+    k: usize,
+    seed: u64,
+) -> Result<Clusters> {
+    let sample = sample(points, k, seed);
+    let sample = Points { values: &sample, dim: points.dim };
+    let movement = K_MEANS_TOLERANCE * variance(points.dim, points.values);
+    let mut best: Option<(f64, Vec<f32>)> = None;
+    for start in 0..STARTS {
+        let mut rng = stream(seed, Purpose::KMeans, 0, start);
+        let mut centroids = device.plus_plus(sample, k, &mut rng)?;
+        let stop = Stop { rounds: START_ROUNDS, movement };
+        let clusters = device.lloyd(sample, &mut centroids, stop)?;
+        let inertia = clusters.sq_dist.iter().map(|&d| f64::from(d)).sum();
+        if best.as_ref().is_none_or(|(least, _)| inertia < *least) {
+            best = Some((inertia, centroids));
+        }
+    }
+    let (_, mut centroids) = best.expect("there are several starts");
+    device.lloyd(points, &mut centroids, Stop { rounds: K_MEANS_ROUNDS, movement })
+}
 
 /// Candidates for each centroid, `2 + ln k` as in scikit-learn.
 pub(super) fn candidates(k: usize) -> usize {
@@ -19,7 +64,7 @@ pub(super) fn candidates(k: usize) -> usize {
 }
 
 /// The points to choose the first centroids from: all, or a random sample of them, in their order.
-pub(super) fn sample(points: Points<'_>, k: usize, seed: u64) -> Cow<'_, [f32]> {
+fn sample(points: Points<'_>, k: usize, seed: u64) -> Cow<'_, [f32]> {
     let (rows, most) = (points.rows(), SAMPLE.max(k.saturating_mul(64)));
     if rows <= most {
         return Cow::Borrowed(points.values);
@@ -39,14 +84,13 @@ pub(super) fn sample(points: Points<'_>, k: usize, seed: u64) -> Cow<'_, [f32]> 
 ///
 /// Source: Arthur and Vassilvitskii 2007, "k-means++: the advantages of careful seeding", with the several draws of
 /// its section 7.
-pub(super) fn centroids(
+pub(super) fn plus_plus(
     points: Points<'_>,
     k: usize,
-    seed: u64,
+    mut rng: &mut dyn Rng,
     mut measure: impl FnMut(Points<'_>, &mut [f32]) -> Result<()>,
 ) -> Result<Vec<f32>> {
     let (rows, trials) = (points.rows(), candidates(k));
-    let mut rng = stream(seed, Purpose::KMeans, 0, 0);
     let mut nearest = vec![f32::MAX; rows];
     let mut sq_dist = vec![0.0; rows * trials];
     let mut sums = vec![0.0; rows];
@@ -119,13 +163,14 @@ mod tests {
         let values: Vec<f32> = (0..60).map(|i| (i % 3) as f32 * 100.0 + i as f32 / 60.0).collect();
         let points = Points { values: &values, dim: 1 };
         for seed in 0..20 {
-            let start = centroids(points, 3, seed, |c, sq_dist| {
-                let all =
-                    values.iter().flat_map(|x| c.values.iter().map(move |c| (x - c) * (x - c)));
-                sq_dist.iter_mut().zip(all).for_each(|(to, d)| *to = d);
-                Ok(())
-            })
-            .unwrap();
+            let start =
+                plus_plus(points, 3, &mut stream(seed, Purpose::Test, 0, 0), |c, sq_dist| {
+                    let all =
+                        values.iter().flat_map(|x| c.values.iter().map(move |c| (x - c) * (x - c)));
+                    sq_dist.iter_mut().zip(all).for_each(|(to, d)| *to = d);
+                    Ok(())
+                })
+                .unwrap();
             let mut clusters: Vec<i32> = start.iter().map(|&x| (x / 100.0) as i32).collect();
             clusters.sort_unstable();
             assert_eq!(clusters, [0, 1, 2]);

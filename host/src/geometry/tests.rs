@@ -33,7 +33,8 @@ fn plans_and_the_processor_choose_the_same() {
             }
         }
         let got = DeviceGeometry::new(&mut executor).k_means(points, k, 7).unwrap();
-        let want = plans::k_means(&mut executor, points, k.min(rows), 7).unwrap();
+        let want =
+            seeding::k_means(&mut plans::Plans(&mut executor), points, k.min(rows), 7).unwrap();
         assert_eq!((got.assignment, got.rounds), (want.assignment, want.rounds));
         // The means differ by the roundings of a sum in f32.
         let largest = (0..rows).map(|i| points.row(i).iter().map(|x| x * x).sum::<f32>());

@@ -133,7 +133,7 @@ fn convolutions(c: &mut Criterion) {
         };
         for turned in [false, true] {
             let [input, output] = [c_in, c_out].map(Channels::single);
-            let sides = Sides { input, output, turned };
+            let sides = Sides { pixels, input, output, turned };
             let (from, stride, to, name) = if turned {
                 (&dy_map, dy_stride, c_in, "backward_input")
             } else {
@@ -162,8 +162,8 @@ fn convolutions(c: &mut Criterion) {
                 conv::forward(sides, black_box(input), &packed, Finish::default(), &mut y, out);
             });
         }
-        let sides =
-            Sides { input: Channels::single(c_in), output: Channels::single(c_out), turned: false };
+        let [input, output] = [c_in, c_out].map(Channels::single);
+        let sides = Sides { pixels, input, output, turned: false };
         let input =
             Input { pixels, x: &x_map, stride: x_stride, inner: sides.inner(), scale: None };
         let (mut dweight, mut want) = (vec![0.0; weight.len()], vec![0.0; weight.len()]);

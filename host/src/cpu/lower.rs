@@ -338,7 +338,7 @@ impl<'a> Lowerer<'a> {
         }
         at += 1;
 
-        let sides = Sides { input, output, turned: false };
+        let sides = Sides { pixels: size, input, output, turned: false };
         let input_mask = self.left_mask(conv.reads[0]);
         let folded = matches!(norm, NormKind::Folded(..));
         let separate = !folded || mask.is_some_and(|mask| mask.element);

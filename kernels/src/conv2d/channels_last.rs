@@ -1,7 +1,7 @@
 //! 3x3 convolutions of maps whose channels lie together, with what follows them in one pass.
 //!
 //! Filters are laid out anew whenever they change ([`pack`]). Which form computes depends on the
-//! numbers of channels alone, so that results do not depend on batch or threads.
+//! sizes alone, so that results do not depend on threads.
 
 use super::direct;
 use super::winograd::{self, Filters};
@@ -9,10 +9,13 @@ use crate::channels_last::{Channels, Pixels};
 
 pub use super::winograd::Input;
 pub use crate::simd::winograd::Finish;
+use crate::simd::winograd::OUT;
 
 /// Which maps a convolution takes and gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sides {
+    /// The sizes of both maps.
+    pub pixels: Pixels,
     /// Input channels of the filters.
     pub input: Channels,
     /// Output channels of the filters.
@@ -23,7 +26,7 @@ pub struct Sides {
 
 /// Sums over fewer channels than this are computed by the definition: the rounding errors that transforms magnify would
 /// be large beside those of so short a sum.
-const WINOGRAD_INNER: usize = 12;
+const WINOGRAD_INNER: usize = 16;
 /// With fewer channels than this on a side the transforms would not pay.
 const WINOGRAD_SIDE: usize = 8;
 /// Filter gradients that sum over fewer pixels than this are computed by the definition, for the first reason.
@@ -32,13 +35,16 @@ const WINOGRAD_PIXELS: usize = 48;
 impl Sides {
     fn winograd(self) -> bool {
         let (inner, columns) = self.inner_and_columns();
-        inner.real() >= WINOGRAD_INNER && columns.real() >= WINOGRAD_SIDE
+        // In maps smaller than a tile most taps meet padding: sums are as short as with few channels.
+        let tile = self.pixels.h.min(self.pixels.w) >= OUT;
+        tile && inner.real() >= WINOGRAD_INNER && columns.real() >= WINOGRAD_SIDE
     }
 
     /// The same for the gradient of the filters.
-    fn winograd_weight(self, pixels: Pixels) -> bool {
+    fn winograd_weight(self) -> bool {
         // A tap in the corner meets so many pixels.
-        let terms = pixels.n * (pixels.h - 1) * (pixels.w - 1);
+        let Pixels { n, h, w } = self.pixels;
+        let terms = n * (h - 1) * (w - 1);
         self.input.real().min(self.output.real()) >= WINOGRAD_SIDE && terms >= WINOGRAD_PIXELS
     }
 
@@ -73,7 +79,7 @@ impl Sides {
 /// # Panics
 /// If an array is too short.
 pub fn pack(sides: Sides, weight: &[f32], scale: Option<&[f32]>, packed: &mut [f32]) {
-    let Sides { input, output, turned } = sides;
+    let Sides { input, output, turned, .. } = sides;
     let filters = Filters { weight, input, output, scale, turned };
     if sides.winograd() {
         winograd::pack(filters, packed);
@@ -105,6 +111,7 @@ pub fn forward(
     stride: usize,
 ) {
     assert_eq!(input.inner, sides.inner(), "channels of the map that is read");
+    assert_eq!(input.pixels, sides.pixels, "sizes of the map that is read");
     if sides.winograd() {
         winograd::forward(input, packed, sides.columns(), finish, y, stride);
     } else {
@@ -133,7 +140,7 @@ pub fn backward_weight(
     dweight: &mut [f32],
 ) {
     let Sides { input: c_in, output: c_out, .. } = sides;
-    if sides.winograd_weight(input.pixels) {
+    if sides.winograd_weight() {
         winograd::backward_weight(input, dy, dy_stride, [c_in, c_out], dweight);
     } else {
         direct::backward_weight(input, dy, dy_stride, [c_in, c_out], dweight);

@@ -13,6 +13,8 @@ from pathlib import Path
 
 # Some machines preset these for other processors, which slows NumPy down: the peers get OpenBLAS's own choice.
 ENVIRONMENT = {k: v for k, v in os.environ.items() if k not in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")}
+# A virtual environment that is named but not activated has its tools (ncnn's converter, pnnx) beside its Python.
+ENVIRONMENT["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), ENVIRONMENT.get("PATH", os.defpath)])
 
 
 def rows(command: list[str]) -> list[dict]:
@@ -22,6 +24,9 @@ def rows(command: list[str]) -> list[dict]:
     if done.returncode != 0 or not found:
         print(f"left out: {' '.join(command)}\n{done.stderr[-500:]}", file=sys.stderr)
         return []
+    for line in done.stderr.splitlines():
+        if ": left out" in line:
+            print(line, file=sys.stderr)
     return found
 
 

@@ -1,6 +1,6 @@
-//! Volumes: stacks of equally large sections, read one section at a time.
+//! Volumes: stacks of equally large sections, read by section or by block.
 //!
-//! A [`Volume`] knows its shape before any pixel is read, and hands out sections as `f32` in the
+//! A [`Volume`] knows its shape before any pixel is read, and hands out pixels as `f32` in the
 //! file's own units (8-bit files 0 to 255, 16-bit files 0 to 65535). Nothing here holds a whole
 //! volume in memory except [`ArrayVolume`], which exists for arrays that are there already.
 //!
@@ -19,6 +19,7 @@ mod cache;
 mod inspect;
 mod labels;
 mod pair;
+mod region;
 
 #[cfg(feature = "files")]
 mod folder;
@@ -39,6 +40,7 @@ pub use cache::{CachedLabels, CachedVolume, SectionCache};
 pub use inspect::{Inspection, inspect};
 pub use labels::{BACKGROUND, FOREGROUND, IGNORED, LabelOptions, LabelVolume};
 pub use pair::{Pair, pair};
+pub use region::Region;
 
 #[cfg(feature = "files")]
 pub use open::{open_labels, open_raw};
@@ -116,6 +118,28 @@ pub trait Volume: Send + Sync {
     /// Reads one section. Errors name the file; `z` beyond the shape is an error too.
     fn read_section(&self, z: usize) -> Result<Section>;
 
+    /// The block in which pixels are stored: `[sections, rows, columns]`, never 0. To read any of it costs as much as to
+    /// read it all, so readers of large volumes go along these blocks.
+    fn chunk(&self) -> [usize; 3] {
+        let [_, height, width] = self.shape();
+        [1, height, width]
+    }
+
+    /// Reads a block: its pixels, section by section and row by row.
+    ///
+    /// Errors: as [`Volume::read_section`]; a block beyond the shape is one too.
+    fn read_block(&self, block: &Region) -> Result<Vec<f32>> {
+        check_block(block, self.shape())?;
+        let mut pixels = Vec::with_capacity(block.z.len() * block.y.len() * block.x.len());
+        for z in block.z.clone() {
+            let section = self.read_section(z)?;
+            for y in block.y.clone() {
+                pixels.extend(&section.pixels[y * section.width..][block.x.clone()]);
+            }
+        }
+        Ok(pixels)
+    }
+
     /// What to call the section in a message: its file, or its place in the stack.
     fn section_name(&self, z: usize) -> String {
         format!("section {z}")
@@ -142,6 +166,12 @@ impl<V: Volume + ?Sized> Volume for Box<V> {
     fn read_section(&self, z: usize) -> Result<Section> {
         (**self).read_section(z)
     }
+    fn chunk(&self) -> [usize; 3] {
+        (**self).chunk()
+    }
+    fn read_block(&self, block: &Region) -> Result<Vec<f32>> {
+        (**self).read_block(block)
+    }
     fn section_name(&self, z: usize) -> String {
         (**self).section_name(z)
     }
@@ -162,6 +192,12 @@ impl<V: Volume + ?Sized> Volume for Arc<V> {
     }
     fn read_section(&self, z: usize) -> Result<Section> {
         (**self).read_section(z)
+    }
+    fn chunk(&self) -> [usize; 3] {
+        (**self).chunk()
+    }
+    fn read_block(&self, block: &Region) -> Result<Vec<f32>> {
+        (**self).read_block(block)
     }
     fn section_name(&self, z: usize) -> String {
         (**self).section_name(z)
@@ -247,6 +283,19 @@ pub(crate) fn check_section(z: usize, depth: usize, what: &str) -> Result<()> {
         return Ok(());
     }
     Err(Error::Input(format!("section {z} was asked of {what}, which has {depth}, counted from 0")))
+}
+
+/// An error where a block reaches beyond a volume's shape.
+pub(crate) fn check_block(block: &Region, shape: [usize; 3]) -> Result<()> {
+    let ends = [&block.z, &block.y, &block.x].map(|side| side.end);
+    if ends.iter().zip(shape).all(|(&end, side)| end <= side) {
+        return Ok(());
+    }
+    Err(Error::Input(format!(
+        "a block up to {} was asked of a volume of {}",
+        show_shape(ends),
+        show_shape(shape)
+    )))
 }
 
 /// A shape as people write it: `20 x 1024 x 1024`.

@@ -4,7 +4,7 @@
 //! decompressing a file. The cache holds a fixed number of sections and forgets the one
 //! that was used longest ago.
 
-use super::{Dtype, LabelVolume, Section, Volume};
+use super::{Dtype, LabelVolume, Region, Section, Volume};
 use crate::Result;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -110,6 +110,12 @@ impl<V: Volume> Volume for CachedVolume<V> {
     }
     fn read_section(&self, z: usize) -> Result<Section> {
         Ok(self.section(z)?.as_ref().clone())
+    }
+    fn chunk(&self) -> [usize; 3] {
+        self.volume.chunk()
+    }
+    fn read_block(&self, block: &Region) -> Result<Vec<f32>> {
+        self.volume.read_block(block)
     }
     fn section_name(&self, z: usize) -> String {
         self.volume.section_name(z)

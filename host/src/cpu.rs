@@ -15,7 +15,7 @@ use askem_kernels::{Arg, ArgMut, Element, SIGNATURES};
 use crate::device::checks;
 use crate::error::{Error, Result};
 use crate::executor::{Executor, PlanId};
-use crate::plan::{BufferId, Plan, Step, Storage, View};
+use crate::plan::{self, BufferId, Plan, Step, Storage, View};
 use arena::carve;
 use fused::Context;
 use lower::{Lowered, Op};
@@ -132,8 +132,13 @@ impl Executor for CpuExecutor {
         }
     }
 
+    fn memory(&self, plan: &Plan) -> plan::Memory {
+        needed(plan, lower::lower(plan).as_ref())
+    }
+
     fn prepare(&mut self, plan: Plan) -> Result<PlanId> {
-        let memory = plan.memory();
+        let lowered = lower::lower(&plan);
+        let memory = needed(&plan, lowered.as_ref());
         let refuse = || {
             Error::Device(format!(
                 "{}: {} MiB of memory are not available; a smaller batch or patch needs less",
@@ -161,7 +166,6 @@ impl Executor for CpuExecutor {
                 Storage::Kept | Storage::Transient => buffer.slot.map(Place::Slot),
             });
         }
-        let lowered = lower::lower(&plan);
         let slots = slot_sizes(&plan, lowered.as_ref()).into_iter().map(|len| vec![0.0; len]);
         let slots = slots.collect();
         let network = lowered.map(|plan| Network {
@@ -298,6 +302,13 @@ impl Memory<'_> {
         act(self, carve(&mut taken, views.map(|view| view.offset..view.offset + view.len)));
         *memory(place, self.shared, self.slots) = taken;
     }
+}
+
+/// Bytes of a plan that runs like this.
+fn needed(plan: &Plan, lowered: Option<&Lowered>) -> plan::Memory {
+    let arena = lowered.map_or(0, |lowered| lowered.places.len);
+    let own = slot_sizes(plan, lowered).iter().sum::<usize>() + arena;
+    plan::Memory { own: own * 4, ..plan.memory() }
 }
 
 /// Elements of each slot: none where only fused steps would have used it.

@@ -1,7 +1,7 @@
 //! Who computes plans.
 
 use crate::error::Result;
-use crate::plan::{BufferId, Plan};
+use crate::plan::{BufferId, Memory, Plan};
 
 /// A plan that an executor has prepared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -26,6 +26,12 @@ impl PlanId {
 pub trait Executor: Send {
     /// What it computes on, such as `cpu (2 threads)` or an adapter's name.
     fn name(&self) -> String;
+
+    /// Bytes that a plan would need here, known before anything is allocated. An executor that fuses steps needs other room than
+    /// the plan as it is written.
+    fn memory(&self, plan: &Plan) -> Memory {
+        plan.memory()
+    }
 
     /// Allocates a plan's memory and makes its steps ready.
     ///

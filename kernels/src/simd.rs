@@ -383,6 +383,20 @@ pub(crate) fn vectorize<R>(f: impl FnOnce() -> R) -> R {
     }
 }
 
+/// Asks for numbers that are read soon, where a processor can't guess the place. Changes no result.
+#[inline(always)]
+pub(crate) fn prefetch(numbers: &[f32]) {
+    // Every x86-64 has lines of 64 bytes and the instruction. Elsewhere the processor's own guesses have to do.
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    for line in numbers.chunks(16) {
+        use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: SSE is part of every x86-64, and a prefetch never faults.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) };
+    }
+    #[cfg(not(all(target_arch = "x86_64", not(miri))))]
+    let _ = numbers;
+}
+
 /// Lower sets of instructions than the machine's best, for tests.
 #[cfg(test)]
 pub(crate) mod testing {

@@ -8,6 +8,7 @@ use super::progress::{Bar, catch_interrupt, human_bytes, human_time, interrupted
 use super::{Common, say, say_json};
 use crate::annotator::SimulatedAnnotator;
 use crate::error::{Error, Result};
+use crate::executor::Executor;
 use crate::model::{Model, SCORE_BATCH};
 use crate::pool::{PatchReader, Scaling, draw_pool};
 use crate::predict::windows_per_section;
@@ -150,7 +151,7 @@ impl Run<'_> {
             eprintln!("askem: note: {warning}");
         }
         let done = progress.records.len();
-        self.announce(&train, &test, done)?;
+        self.announce(model.executor(), &train, &test, done)?;
         let last = if config.strategy == "full" { 0 } else { config.iterations };
         if done <= last {
             let seconds = estimate(&mut model, config, &test, &progress.records)?;
@@ -202,7 +203,13 @@ impl Run<'_> {
     }
 
     /// Says what will be done, with which memory, on standard error.
-    fn announce(&self, train: &PatchReader, test: &PatchReader, done: usize) -> Result<()> {
+    fn announce(
+        &self,
+        executor: &dyn Executor,
+        train: &PatchReader,
+        test: &PatchReader,
+        done: usize,
+    ) -> Result<()> {
         let config = &self.config;
         let name = match &self.source.raw {
             Some(path) => path.display().to_string(),
@@ -224,7 +231,7 @@ impl Run<'_> {
             config.patch
         );
         eprintln!("Device:   {}", self.device);
-        let memory = Memory::of(config, train, test)?;
+        let memory = Memory::of(config, executor, train, test)?;
         eprintln!(
             "Memory:   network {}, labelled patches {}, sections {}",
             human_bytes(memory.network),
@@ -258,22 +265,29 @@ struct Memory {
 }
 
 impl Memory {
-    fn of(config: &Config, train: &PatchReader, test: &PatchReader) -> Result<Self> {
+    fn of(
+        config: &Config,
+        executor: &dyn Executor,
+        train: &PatchReader,
+        test: &PatchReader,
+    ) -> Result<Self> {
         let (net, patch) = (&config.net, config.patch);
         let full = config.strategy == "full";
         let labelled =
             if full { config.pool } else { config.initial + config.iterations * config.query };
         let steps = training_plan(net, config.batch_size, patch, patch, AdamOptions::default());
-        let training = steps.plan.memory();
+        let training = executor.memory(&steps.plan);
         // The last batch of an epoch may be smaller and has a plan of its own.
         let partial = if labelled.is_multiple_of(config.batch_size) { 0 } else { training.own };
         let probabilities = [Output::Probabilities];
-        let evaluation = forward_plan(net, SCORE_BATCH, patch, patch, &probabilities).plan.memory();
+        let evaluation = forward_plan(net, SCORE_BATCH, patch, patch, &probabilities);
+        let evaluation = executor.memory(&evaluation.plan);
         let criterion = config.bald.criterion();
         let scoring = match strategy::by_name(&config.strategy, criterion)?.needs() {
             Needs::Nothing => 0,
             Needs::Scores(Criterion::BaldEntropy | Criterion::MutualInformation) => {
-                mc_plan(net, SCORE_BATCH, patch, patch, config.mc_passes).plan.memory().own
+                let passes = mc_plan(net, SCORE_BATCH, patch, patch, config.mc_passes);
+                executor.memory(&passes.plan).own
             }
             _ => evaluation.own,
         };

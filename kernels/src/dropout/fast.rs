@@ -14,27 +14,24 @@ const LANES: usize = 16;
 pub fn mask(p: &Params, keys: &[u32], mask: &mut [f32]) -> Result<(), Error> {
     p.check("dropout::mask", &[("keys", keys.len()), ("mask", mask.len())])?;
     let [_, values, _] = p.sizes();
-    let mut pieces = Vec::with_capacity(mask.len() / (LANES * MASK_BLOCK) + keys.len());
     for (s, sample) in mask.chunks_mut(values).enumerate() {
-        let pieces_of_sample = sample.chunks_mut(LANES * MASK_BLOCK).enumerate();
-        pieces.extend(pieces_of_sample.map(|(i, piece)| (s, i * LANES, piece)));
-    }
-    for_each_chunk_mut(&mut pieces, 1, |_, piece| {
-        let (s, first, piece) = &mut piece[0];
-        if piece.len() == LANES * MASK_BLOCK {
-            let key = key_of(keys, *s);
-            let seeds = core::array::from_fn(|l| mask_seed(key, p.layer, (*first + l) as u32));
-            let (threshold, scale) = (p.threshold, p.scale);
-            vectorize(
-                #[inline(always)]
-                move || Streams::new(seeds).draw(threshold, scale, piece),
-            );
-        } else {
-            for (b, block) in piece.chunks_mut(MASK_BLOCK).enumerate() {
-                draw_block(p, keys, *s, *first + b, p.scale, block);
+        for_each_chunk_mut(sample, LANES * MASK_BLOCK, |i, piece| {
+            let first = i * LANES;
+            if piece.len() == LANES * MASK_BLOCK {
+                let key = key_of(keys, s);
+                let seeds = core::array::from_fn(|l| mask_seed(key, p.layer, (first + l) as u32));
+                let (threshold, scale) = (p.threshold, p.scale);
+                vectorize(
+                    #[inline(always)]
+                    move || Streams::new(seeds).draw(threshold, scale, piece),
+                );
+            } else {
+                for (b, block) in piece.chunks_mut(MASK_BLOCK).enumerate() {
+                    draw_block(p, keys, s, first + b, p.scale, block);
+                }
             }
-        }
-    });
+        });
+    }
     Ok(())
 }
 

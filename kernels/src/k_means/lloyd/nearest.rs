@@ -3,11 +3,13 @@
 use super::bounds::{Bound, History};
 use super::{BLOCK, Change, NONE};
 use crate::pairwise_sq_dist::fast::distance;
-use crate::simd::{Kernel, Level, Scratch, Simd};
+use crate::simd::{Kernel, Level, Scratch, Simd, prefetch};
 use crate::tolerance::gamma;
 
 /// Vectors in a row of a tile, at most.
 const WIDTH: usize = 3;
+/// Points between the one that is looked at and the one that is asked for.
+const AHEAD: usize = 3;
 /// Lanes of the loops that look for the least score.
 const LANES: usize = 8;
 
@@ -111,14 +113,17 @@ impl Pass<'_> {
         // Rows that no point has filled yet are computed too, and not used.
         let mut memory = Scratch::take(R * (dim + padded));
         let (shifted, scores) = memory.split_at_mut(R * dim);
-        // All bounds first: without surprises in between the processor reads several points ahead.
+        // All bounds first, so that it is known which points are read, and they can be asked for ahead.
         let (mut open, mut opened) = ([0; BLOCK], 0);
         for (i, bound) in self.bounds.iter().enumerate() {
             open[opened] = i;
             opened += usize::from(!self.history.keeps(bound));
         }
         let (mut waiting, mut norms, mut count) = ([0; R], [0.0; R], 0);
-        for &i in &open[..opened] {
+        for (at, &i) in open[..opened].iter().enumerate() {
+            if at + AHEAD < opened {
+                prefetch(&self.points[open[at + AHEAD] * dim..][..dim]);
+            }
             let bound = &mut self.bounds[i];
             let point = &self.points[i * dim..][..dim];
             if bound.own != NONE {

@@ -1,0 +1,75 @@
+//! Does the training loop allocate? Counted at the global allocator, on every thread.
+
+// The trait of allocators is unsafe; this one asks the system's and counts.
+#![allow(unsafe_code)]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use askem::cpu::CpuExecutor;
+use askem::model::Model;
+use askem::unet::{DropoutKind, Norm, UNet};
+
+static BYTES: AtomicUsize = AtomicUsize::new(0);
+
+struct Counting;
+
+// SAFETY: all calls go to the system's allocator as they came.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        BYTES.fetch_add(layout.size(), Ordering::Relaxed);
+        // SAFETY: the caller's promise.
+        unsafe { System.alloc(layout) }
+    }
+    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+        // SAFETY: the caller's promise.
+        unsafe { System.dealloc(memory, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// Bytes that the steps after the first few allocate, each.
+fn bytes_per_step(net: UNet, batch: usize) -> usize {
+    const STEPS: usize = 10;
+    let patch = 64;
+    let weights = net.init(1);
+    let executor = CpuExecutor::new(Some(2)).unwrap();
+    let mut model = Model::new(Box::new(executor), net, patch).unwrap();
+    model.set_weights(&weights).unwrap();
+    let x: Vec<f32> = (0..batch * patch * patch).map(|i| (i % 17) as f32 / 17.0).collect();
+    let labels: Vec<u32> = (0..x.len() as u32).map(|i| i / 5 % 2).collect();
+    let keys: Vec<u64> = (0..batch as u64).collect();
+    let mut steps = |count: usize| {
+        let before = BYTES.load(Ordering::Relaxed);
+        for _ in 0..count {
+            model.train_step(&x, &labels, &keys, &[1.0, 1.0], [1e-3, 1.0]).unwrap();
+        }
+        BYTES.load(Ordering::Relaxed) - before
+    };
+    // Plans are prepared, and every thread's buffers grow to the largest piece of work it has had.
+    let first = steps(20);
+    assert!(first > 1 << 20, "the counter does not count: {first} bytes");
+    steps(STEPS) / STEPS
+}
+
+/// Bytes that a step may allocate: queues of the thread pool, and the keys as a device reads them. The smallest map of these
+/// networks has 16 times as many.
+const ALLOWED: usize = 2048;
+
+#[test]
+fn a_training_step_allocates_next_to_nothing() {
+    let net = |norm, dropout_kind| UNet { width: 8, norm, dropout_kind, ..UNet::paper() };
+    for (norm, kind) in [
+        (Norm::Batch, DropoutKind::Channel),
+        (Norm::Instance, DropoutKind::Channel),
+        (Norm::Batch, DropoutKind::Element),
+    ] {
+        for batch in [1, 4] {
+            let bytes = bytes_per_step(net(norm, kind), batch);
+            println!("{norm:?}, {kind:?} dropout, batch {batch}: {bytes} bytes per step");
+            assert!(bytes <= ALLOWED, "{norm:?}, {kind:?}, batch {batch}: {bytes} bytes per step");
+        }
+    }
+}

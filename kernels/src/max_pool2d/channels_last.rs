@@ -3,7 +3,7 @@
 use crate::channels_last::Pixels;
 use crate::channels_last::unit::Map;
 use crate::par::for_each_group_mut;
-use crate::simd::vectorize;
+use crate::simd::{Kernel, Simd, dispatch, vectorize};
 
 /// Rows of windows to a piece of work.
 const ROWS: usize = 4;
@@ -68,7 +68,7 @@ pub fn forward(x: Map<'_>, pixels: Pixels, channels: usize, y: &mut [f32], strid
 /// `dx +=`
 ///
 /// # Numerics
-/// Tolerance class ulp: one addition.
+/// Tolerance class ulp: one addition. Channels are a multiple of the vector, as everywhere in this layout; `dy` is finite.
 ///
 /// # Panics
 /// If an array is too short.
@@ -90,37 +90,52 @@ pub fn backward_input(
         ROWS,
         |i| first_row(i) * w * stride,
         |rows, dx| {
-            let begin = first_row(rows.start) * w;
-            vectorize(
-                #[inline(always)]
-                move || {
-                    for i in rows {
-                        for j in 0..half.w {
-                            let at = first_row(i) * w + 2 * j;
-                            let [x0, x1, x2, x3] = window(x, w, channels, at);
-                            let dy = &dy.data[(i * half.w + j) * dy.stride..][..channels];
-                            let (top, bottom) =
-                                dx[(at - begin) * stride..].split_at_mut(w * stride);
-                            let (dx0, dx1) = top.split_at_mut(stride);
-                            let (dx2, dx3) = bottom.split_at_mut(stride);
-                            let [dx0, dx1, dx2, dx3] =
-                                [dx0, dx1, dx2, dx3].map(|dx| &mut dx[..channels]);
-                            for c in 0..channels {
-                                let right = x1[c] > x0[c];
-                                let top = if right { x1[c] } else { x0[c] };
-                                let bottom_right = x3[c] > x2[c];
-                                let bottom = if bottom_right { x3[c] } else { x2[c] };
-                                let below = bottom > top;
-                                let to = |here: bool| if here { dy[c] } else { 0.0 };
-                                dx0[c] += to(!below & !right);
-                                dx1[c] += to(!below & right);
-                                dx2[c] += to(below & !bottom_right);
-                                dx3[c] += to(below & bottom_right);
-                            }
-                        }
-                    }
-                },
-            );
+            let (begin, width) = (first_row(rows.start) * w, half.w);
+            for i in rows {
+                let at = first_row(i) * w;
+                let x = Map { data: &x.data[at * x.stride..], ..x };
+                let dy = Map { data: &dy.data[i * half.w * dy.stride..], ..dy };
+                let dx = &mut dx[(at - begin) * stride..];
+                dispatch(BackwardRow { x, dy, w, width, channels, dx, stride });
+            }
         },
     );
+}
+
+/// A row of `width` windows, and the two rows of `w` pixels that they cover.
+struct BackwardRow<'a> {
+    x: Map<'a>,
+    dy: Map<'a>,
+    w: usize,
+    width: usize,
+    channels: usize,
+    dx: &'a mut [f32],
+    stride: usize,
+}
+
+impl Kernel for BackwardRow<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let Self { x, dy, w, width, channels, dx, stride } = self;
+        for j in 0..width {
+            let pixels = [0, 1, w, w + 1].map(|p| 2 * j + p);
+            for c in (0..channels).step_by(S::LANES) {
+                let [x0, x1, x2, x3] = pixels.map(|p| simd.load(&x.data[p * x.stride + c..]));
+                let (right, right_below) = (simd.sub(x1, x0), simd.sub(x3, x2));
+                let below = simd.sub(simd.max(x3, x2), simd.max(x1, x0));
+                // What does not go one way goes the other.
+                let dy = simd.load(&dy.data[j * dy.stride + c..]);
+                let bottom = simd.where_positive(below, dy);
+                let top = simd.sub(dy, bottom);
+                let (g1, g3) =
+                    (simd.where_positive(right, top), simd.where_positive(right_below, bottom));
+                let gradients = [simd.sub(top, g1), g1, simd.sub(bottom, g3), g3];
+                for (p, g) in pixels.into_iter().zip(gradients) {
+                    let dx = &mut dx[p * stride + c..];
+                    simd.store(simd.add(simd.load(dx), g), dx);
+                }
+            }
+        }
+    }
 }

@@ -21,6 +21,8 @@ mod labels;
 mod pair;
 mod region;
 
+#[cfg(feature = "zarr")]
+mod block_cache;
 #[cfg(feature = "files")]
 mod folder;
 #[cfg(feature = "files")]
@@ -35,6 +37,8 @@ mod png;
 mod tiff;
 #[cfg(feature = "files")]
 mod write;
+#[cfg(feature = "zarr")]
+mod zarr;
 
 pub use cache::{CachedLabels, CachedVolume, SectionCache};
 pub use inspect::{Inspection, inspect};

@@ -39,6 +39,10 @@ pub fn open_labels(path: &Path, options: LabelOptions) -> Result<LabelVolume> {
 }
 
 fn open(path: &Path, palette: Palette, option: &str) -> Result<Box<dyn Volume>> {
+    #[cfg(feature = "zarr")]
+    if super::zarr::is_zarr(path) {
+        return Ok(Box::new(super::zarr::ZarrVolume::open(path)?));
+    }
     if let Some(name) = unsupported_by_name(path) {
         return Err(unsupported(path, name));
     }

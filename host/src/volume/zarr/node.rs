@@ -1,0 +1,104 @@
+//! Which array of a hierarchy a path means.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::{Error, Result};
+
+/// Metadata files are small; what is larger is not one.
+const MAX_METADATA: u64 = 64 << 20;
+
+/// Whether a folder holds a Zarr array or group.
+pub(in super::super) fn is_zarr(path: &Path) -> bool {
+    ["zarr.json", ".zarray", ".zgroup"].iter().any(|name| path.join(name).is_file())
+}
+
+/// The array at `path`, the full resolution of an OME-Zarr image there, or the only array of a group.
+pub(super) fn find_array(path: &Path) -> Result<PathBuf> {
+    if path.join(".zarray").is_file() {
+        return Ok(path.to_path_buf());
+    }
+    let wrong = |what: String| Error::Input(format!("{}: {what}", path.display()));
+    let metadata = read_json(&path.join("zarr.json"))?;
+    if let Some(metadata) = &metadata {
+        match metadata["node_type"].as_str() {
+            Some("array") => return Ok(path.to_path_buf()),
+            Some("group") => {}
+            _ => {
+                return Err(wrong(
+                    "its zarr.json describes neither an array nor a group; it may be damaged"
+                        .into(),
+                ));
+            }
+        }
+    }
+    let attributes = match metadata {
+        Some(mut metadata) => Some(metadata["attributes"].take()),
+        None => read_json(&path.join(".zattrs"))?,
+    };
+    if let Some(first) = attributes.as_ref().and_then(full_resolution) {
+        let array = path.join(first);
+        let inside = Path::new(first).components().all(|part| {
+            matches!(part, std::path::Component::Normal(_) | std::path::Component::CurDir)
+        });
+        if !inside || !is_array(&array) {
+            return Err(wrong(format!(
+                "its multiscales metadata names {first} as the full resolution, where no array is"
+            )));
+        }
+        return Ok(array);
+    }
+    let mut arrays: Vec<PathBuf> = std::fs::read_dir(path)
+        .map_err(|e| Error::io(path, "reading the folder", e))?
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| is_array(path))
+        .collect();
+    arrays.sort();
+    match arrays.len() {
+        0 => Err(wrong("a Zarr group without arrays; name an array inside it".into())),
+        1 => Ok(arrays.remove(0)),
+        _ => {
+            let names = arrays.iter().filter_map(|p| Some(p.file_name()?.to_string_lossy()));
+            Err(wrong(format!(
+                "a Zarr group with several arrays ({}); name one, as in {}",
+                names.collect::<Vec<_>>().join(", "),
+                arrays[0].display()
+            )))
+        }
+    }
+}
+
+fn is_array(path: &Path) -> bool {
+    let is_v3 = || {
+        let metadata = read_json(&path.join("zarr.json")).ok().flatten();
+        metadata.is_some_and(|metadata| metadata["node_type"] == "array")
+    };
+    path.join(".zarray").is_file() || is_v3()
+}
+
+/// The first dataset of OME-Zarr's multiscales: 0.5 keeps them below `ome`, older ones beside it.
+fn full_resolution(attributes: &Value) -> Option<&str> {
+    let multiscales =
+        attributes.pointer("/ome/multiscales/0").or(attributes.pointer("/multiscales/0"))?;
+    multiscales.pointer("/datasets/0/path")?.as_str()
+}
+
+/// A file of metadata, if it is there.
+fn read_json(path: &Path) -> Result<Option<Value>> {
+    match std::fs::metadata(path) {
+        Ok(metadata) if metadata.len() > MAX_METADATA => {
+            return Err(Error::Input(format!(
+                "{}: {} bytes are too many for metadata",
+                path.display(),
+                metadata.len()
+            )));
+        }
+        Ok(_) => {}
+        Err(_) => return Ok(None),
+    }
+    let text = std::fs::read(path).map_err(|e| Error::io(path, "reading it", e))?;
+    let value = serde_json::from_slice(&text)
+        .map_err(|e| Error::Input(format!("{}: not JSON: {e}", path.display())))?;
+    Ok(Some(value))
+}

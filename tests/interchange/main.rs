@@ -1,0 +1,88 @@
+//! Do volumes of other programs read as they were written, and ours in theirs?
+//!
+//! `make_volumes.py` writes them with zarr-python, ome-zarr, tensorstore and tifffile, and says what a reader has to get.
+
+#[path = "../shared/tools.rs"]
+mod tools;
+
+use std::path::Path;
+use std::process::Command;
+
+use askem::volume::{Region, Volume, open_raw};
+use serde_json::Value;
+
+use crate::tools::tool;
+
+fn run(script: &str, arguments: &[&Path]) -> String {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interchange").join(script);
+    let output =
+        Command::new(tool("formats/bin/python")).arg(script).args(arguments).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn floats(path: &str) -> Vec<f32> {
+    let bytes = std::fs::read(path).unwrap();
+    bytes.as_chunks::<4>().0.iter().map(|&b| f32::from_le_bytes(b)).collect()
+}
+
+fn sides(value: &Value) -> [usize; 3] {
+    let sides: Vec<usize> = serde_json::from_value(value.clone()).unwrap();
+    sides.try_into().unwrap()
+}
+
+/// Compares a volume with its pixels, by section and by a block that begins and ends inside chunks.
+fn compare(
+    volume: &dyn Volume,
+    shape: [usize; 3],
+    dtype: &str,
+    pixels: &[f32],
+) -> Result<(), String> {
+    if volume.shape() != shape || volume.dtype().name() != dtype {
+        return Err(format!(
+            "{:?} {} in place of {shape:?} {dtype}",
+            volume.shape(),
+            volume.dtype()
+        ));
+    }
+    let area = shape[1] * shape[2];
+    for (z, want) in pixels.chunks(area).enumerate() {
+        let got = volume.read_section(z).map_err(|e| e.to_string())?.pixels;
+        if let Some(i) = (0..area).find(|&i| got[i] != want[i]) {
+            return Err(format!("section {z}, pixel {i}: {} in place of {}", got[i], want[i]));
+        }
+    }
+    let block = Region { z: shape[0] / 2..shape[0], y: 13..35, x: 20..49 };
+    let got = volume.read_block(&block).map_err(|e| e.to_string())?;
+    let mut want: Vec<f32> = Vec::new();
+    for z in block.z.clone() {
+        for y in block.y.clone() {
+            want.extend(&pixels[z * area + y * shape[2]..][block.x.clone()]);
+        }
+    }
+    if got == want { Ok(()) } else { Err("a block differs".into()) }
+}
+
+#[test]
+fn volumes_of_other_programs_read_as_they_were_written() {
+    let folder = tempfile::tempdir().unwrap();
+    run("make_volumes.py", &[folder.path()]);
+    let cases = std::fs::read(folder.path().join("cases.json")).unwrap();
+    let cases: Vec<Value> = serde_json::from_slice(&cases).unwrap();
+    assert!(cases.len() > 50, "{} cases", cases.len());
+    let mut wrong = Vec::new();
+    for case in &cases {
+        let name = case["name"].as_str().unwrap();
+        let outcome = open_raw(Path::new(case["path"].as_str().unwrap()))
+            .map_err(|e| e.to_string())
+            .and_then(|volume| {
+                let pixels = floats(case["pixels"].as_str().unwrap());
+                compare(&*volume, sides(&case["shape"]), case["dtype"].as_str().unwrap(), &pixels)
+            });
+        if let Err(error) = outcome {
+            wrong.push(format!("{name}: {error}"));
+        }
+    }
+    println!("{} of {} volumes read alike", cases.len() - wrong.len(), cases.len());
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}

@@ -11,6 +11,7 @@ mod options;
 mod predict;
 mod progress;
 mod run;
+mod score;
 mod table;
 mod train;
 
@@ -38,7 +39,8 @@ const EXAMPLES: &str = "Examples:
   askem run --preset quick --out runs/first
   askem run --raw raw/ --labels masks/ --strategy entropy --out runs/entropy
   askem run --out runs/entropy --resume
-  askem inspect --raw raw/ --labels masks/";
+  askem inspect --raw raw/ --labels masks/
+  askem score --weights runs/entropy/weights.safetensors --raw brain.zarr --stride 128 --out scores.zarr";
 
 /// Options of every command.
 #[derive(Clone, Debug, clap::Args)]
@@ -77,6 +79,8 @@ enum Command {
     Train(Box<train::Args>),
     /// Segment a volume of any size.
     Predict(predict::Args),
+    /// Score every patch of a volume of any size into a Zarr store.
+    Score(Box<score::Args>),
     /// Compare a segmentation with labels.
     Eval(eval::Args),
     /// Say what a volume is, and what is wrong with it.
@@ -94,6 +98,7 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::execute(&args, &cli.common),
         Command::Train(args) => train::execute(&args, &cli.common),
         Command::Predict(args) => predict::execute(&args, &cli.common),
+        Command::Score(args) => score::execute(&args, &cli.common),
         Command::Eval(args) => eval::execute(&args, &cli.common),
         Command::Inspect(args) => inspect::execute(&args, &cli.common),
         Command::Devices => devices::execute(&cli.common),

@@ -28,6 +28,12 @@ pub mod cli;
 pub mod report;
 #[cfg(feature = "files")]
 pub mod run_dir;
+#[cfg(feature = "zarr")]
+pub mod score;
+#[cfg(feature = "zarr")]
+pub mod score_store;
+#[cfg(feature = "files")]
+pub mod shard;
 #[cfg(feature = "files")]
 pub mod weights;
 

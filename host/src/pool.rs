@@ -8,7 +8,10 @@ use askem_kernels::rng::{Purpose, below, stream};
 use crate::error::{Error, Result};
 use crate::volume::{CachedLabels, CachedVolume, Section, Volume};
 
+mod sites;
+
 pub use crate::volume::Region;
+pub use sites::{Sampling, Sites};
 
 /// The upper left corner of a patch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -56,6 +59,7 @@ pub fn draw_pool(region: &Region, patch: usize, count: usize, seed: u64) -> Resu
 
 /// Grey values as the network takes them: `(value - mean) / deviation`.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "files", derive(serde::Serialize, serde::Deserialize))]
 pub struct Scaling {
     /// Mean of the training region.
     pub mean: f64,
@@ -117,6 +121,11 @@ impl PatchReader {
         Self { raw: CachedVolume::new(raw, CACHED_SECTIONS), region, scaling }
     }
 
+    /// Bytes that reading keeps at most.
+    pub fn memory_bytes(&self) -> usize {
+        self.raw.memory_bytes()
+    }
+
     /// The section, unscaled.
     pub fn section(&self, z: usize) -> Result<Arc<Section>> {
         self.raw.section(z)
@@ -124,11 +133,8 @@ impl PatchReader {
 
     /// Appends the scaled pixels of a patch.
     pub fn read(&self, at: Position, patch: usize, out: &mut Vec<f32>) -> Result<()> {
-        let section = self.raw.section(at.z)?;
-        for y in at.y..at.y + patch {
-            let row = &section.pixels[y * section.width + at.x..][..patch];
-            out.extend(row.iter().map(|&v| self.scaling.apply(v)));
-        }
+        let block = Region { z: at.z..at.z + 1, y: at.y..at.y + patch, x: at.x..at.x + patch };
+        out.extend(self.raw.read_block(&block)?.into_iter().map(|v| self.scaling.apply(v)));
         Ok(())
     }
 }

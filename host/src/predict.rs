@@ -24,7 +24,8 @@ pub enum Embedding {
 }
 
 impl Embedding {
-    fn output(self) -> Output {
+    /// The output of a forward pass that is this.
+    pub(crate) fn output(self) -> Output {
         match self {
             Self::Mean => Output::EmbeddingMean,
             Self::Flat => Output::EmbeddingFlat,
@@ -74,31 +75,41 @@ pub fn scores(
     advance: &mut Advance<'_>,
 ) -> Result<Vec<f32>> {
     let mut out = Vec::with_capacity(positions.len());
-    let patch_pixels = model.patch() * model.patch();
     batches(model, reader, positions, advance, |model, first, x| {
-        let scores = match criterion {
-            Criterion::Entropy => model.forward(x, &[Output::Entropy])?.remove(0),
-            Criterion::LeastConfidence => model.forward(x, &[Output::LeastConfidence])?.remove(0),
-            Criterion::BaldEntropy | Criterion::MutualInformation => {
-                let count = x.len() / patch_pixels;
-                let keys: Vec<Vec<u64>> = (0..mc.passes)
-                    .map(|pass| {
-                        let pass = (1 << 63) | (mc.iteration << 32) | pass as u64;
-                        let sample_key = |i| key(mc.seed, Purpose::Dropout, pass, i as u64);
-                        (first..first + count).map(sample_key).collect()
-                    })
-                    .collect();
-                let scores = model.mc_dropout(x, &keys)?;
-                match criterion {
-                    Criterion::BaldEntropy => scores.entropy,
-                    _ => scores.mutual_information,
-                }
-            }
-        };
-        out.extend(scores);
+        out.extend(batch_scores(model, x, first as u64, criterion, mc)?);
         Ok(())
     })?;
     Ok(out)
+}
+
+/// The scores of one batch of at most [`SCORE_BATCH`] patches, the first of which has the number `first` in its pool: the
+/// number, with the seed and the iteration, keys a patch's dropout masks.
+pub fn batch_scores(
+    model: &mut Model,
+    x: &[f32],
+    first: u64,
+    criterion: Criterion,
+    mc: McOptions,
+) -> Result<Vec<f32>> {
+    let count = (x.len() / (model.patch() * model.patch())) as u64;
+    match criterion {
+        Criterion::Entropy => Ok(model.forward(x, &[Output::Entropy])?.remove(0)),
+        Criterion::LeastConfidence => Ok(model.forward(x, &[Output::LeastConfidence])?.remove(0)),
+        Criterion::BaldEntropy | Criterion::MutualInformation => {
+            let keys: Vec<Vec<u64>> = (0..mc.passes)
+                .map(|pass| {
+                    let pass = (1 << 63) | (mc.iteration << 32) | pass as u64;
+                    let sample_key = |i| key(mc.seed, Purpose::Dropout, pass, i);
+                    (first..first + count).map(sample_key).collect()
+                })
+                .collect();
+            let scores = model.mc_dropout(x, &keys)?;
+            Ok(match criterion {
+                Criterion::BaldEntropy => scores.entropy,
+                _ => scores.mutual_information,
+            })
+        }
+    }
 }
 
 /// The embeddings of patches, one after another, and the numbers in each.

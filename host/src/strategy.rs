@@ -36,6 +36,13 @@ pub enum Criterion {
     MutualInformation,
 }
 
+impl Criterion {
+    /// Whether it takes passes under dropout.
+    pub fn is_under_dropout(self) -> bool {
+        matches!(self, Self::BaldEntropy | Self::MutualInformation)
+    }
+}
+
 /// What a strategy must be given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Needs {

@@ -89,6 +89,16 @@ impl Dtype {
             Self::F64 => "f64",
         }
     }
+
+    /// Bytes of a pixel as it is stored.
+    pub fn bytes(self) -> u8 {
+        match self {
+            Self::U8 | Self::I8 => 1,
+            Self::U16 | Self::I16 | Self::F16 => 2,
+            Self::U32 | Self::I32 | Self::F32 => 4,
+            Self::F64 => 8,
+        }
+    }
 }
 
 impl std::fmt::Display for Dtype {
@@ -127,6 +137,11 @@ pub trait Volume: Send + Sync {
     fn chunk(&self) -> [usize; 3] {
         let [_, height, width] = self.shape();
         [1, height, width]
+    }
+
+    /// Bytes that the volume keeps in memory at most, beside what it hands out.
+    fn memory_bytes(&self) -> usize {
+        0
     }
 
     /// Reads a block: its pixels, section by section and row by row.
@@ -173,6 +188,9 @@ impl<V: Volume + ?Sized> Volume for Box<V> {
     fn chunk(&self) -> [usize; 3] {
         (**self).chunk()
     }
+    fn memory_bytes(&self) -> usize {
+        (**self).memory_bytes()
+    }
     fn read_block(&self, block: &Region) -> Result<Vec<f32>> {
         (**self).read_block(block)
     }
@@ -199,6 +217,9 @@ impl<V: Volume + ?Sized> Volume for Arc<V> {
     }
     fn chunk(&self) -> [usize; 3] {
         (**self).chunk()
+    }
+    fn memory_bytes(&self) -> usize {
+        (**self).memory_bytes()
     }
     fn read_block(&self, block: &Region) -> Result<Vec<f32>> {
         (**self).read_block(block)

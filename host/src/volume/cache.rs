@@ -4,7 +4,7 @@
 //! decompressing a file. The cache holds a fixed number of sections and forgets the one
 //! that was used longest ago.
 
-use super::{Dtype, LabelVolume, Region, Section, Volume};
+use super::{Dtype, LabelVolume, Region, Section, Volume, check_block};
 use crate::Result;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -67,9 +67,10 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A volume that keeps its last few sections in memory.
+/// A volume that keeps its last few sections in memory. Volumes stored in other blocks keep those themselves, and their
+/// blocks are read past this cache.
 ///
-/// Memory: `capacity * height * width * 4` bytes ([`CachedVolume::memory_bytes`]), plus
+/// Memory: `capacity * height * width * 4` bytes ([`Volume::memory_bytes`]), plus
 /// sections that callers still hold or that are being read.
 #[derive(Debug)]
 pub struct CachedVolume<V> {
@@ -87,12 +88,6 @@ impl<V: Volume> CachedVolume<V> {
     /// Section `z`, shared instead of copied.
     pub fn section(&self, z: usize) -> Result<Arc<Section>> {
         self.cache.get(z, || self.volume.read_section(z))
-    }
-
-    /// Bytes of pixels that the cache holds at most.
-    pub fn memory_bytes(&self) -> usize {
-        let [_, height, width] = self.volume.shape();
-        self.cache.capacity() * height * width * size_of::<f32>()
     }
 
     /// The volume behind the cache.
@@ -114,8 +109,25 @@ impl<V: Volume> Volume for CachedVolume<V> {
     fn chunk(&self) -> [usize; 3] {
         self.volume.chunk()
     }
+    fn memory_bytes(&self) -> usize {
+        let [_, height, width] = self.shape();
+        let sections = if self.chunk() == [1, height, width] { self.cache.capacity() } else { 0 };
+        sections * height * width * size_of::<f32>() + self.volume.memory_bytes()
+    }
     fn read_block(&self, block: &Region) -> Result<Vec<f32>> {
-        self.volume.read_block(block)
+        let [_, height, width] = self.shape();
+        if self.chunk() != [1, height, width] {
+            return self.volume.read_block(block);
+        }
+        check_block(block, self.shape())?;
+        let mut pixels = Vec::with_capacity(block.z.len() * block.y.len() * block.x.len());
+        for z in block.z.clone() {
+            let section = self.section(z)?;
+            for y in block.y.clone() {
+                pixels.extend(&section.pixels[y * width..][block.x.clone()]);
+            }
+        }
+        Ok(pixels)
     }
     fn section_name(&self, z: usize) -> String {
         self.volume.section_name(z)

@@ -77,7 +77,7 @@ impl ZarrVolume {
             )));
         };
         let dtype = dtype(&array).map_err(wrong)?;
-        let bytes = product(&chunk).and_then(|n| n.checked_mul(bytes_of(dtype)));
+        let bytes = product(&chunk).and_then(|n| n.checked_mul(u64::from(dtype.bytes())));
         if bytes.is_none_or(|bytes| bytes > MAX_CHUNK_BYTES) {
             return Err(wrong(format!(
                 "its chunks of {} are larger than 1 GiB; write it in smaller ones",
@@ -115,7 +115,7 @@ impl ZarrVolume {
             .collect();
         let subset = ArraySubset::new_with_ranges(&ranges);
         let expected =
-            block.z.len() * block.y.len() * block.x.len() * bytes_of(self.dtype) as usize;
+            block.z.len() * block.y.len() * block.x.len() * usize::from(self.dtype.bytes());
         let file = self.file_of(&ranges);
         let wrong = |what: String| {
             Error::Input(format!(
@@ -124,7 +124,7 @@ impl ZarrVolume {
             ))
         };
         let chunk: u64 = self.array.chunk_shape(&vec![0; axes]).map_or(u64::MAX, |shape| {
-            shape.iter().map(|side| side.get()).product::<u64>() * bytes_of(self.dtype)
+            shape.iter().map(|side| side.get()).product::<u64>() * u64::from(self.dtype.bytes())
         });
         self.compressor.check(&file, chunk).map_err(wrong)?;
         let bytes =
@@ -157,7 +157,7 @@ impl ZarrVolume {
         };
         let (zs, ys) = (common(&chunk.z, &block.z), common(&chunk.y, &block.y));
         let xs = common(&chunk.x, &block.x);
-        let size = bytes_of(self.dtype) as usize;
+        let size = usize::from(self.dtype.bytes());
         let place = |region: &Region, z: usize, y: usize| {
             let row = (z - region.z.start) * region.y.len() + y - region.y.start;
             row * region.x.len() + xs.start - region.x.start
@@ -190,6 +190,10 @@ impl Volume for ZarrVolume {
 
     fn chunk(&self) -> [usize; 3] {
         self.chunk
+    }
+
+    fn memory_bytes(&self) -> usize {
+        CACHE_BYTES
     }
 
     fn read_block(&self, block: &Region) -> Result<Vec<f32>> {
@@ -274,15 +278,6 @@ fn dtype(array: &Array<FilesystemStore>) -> std::result::Result<Dtype, String> {
             ));
         }
     })
-}
-
-fn bytes_of(dtype: Dtype) -> u64 {
-    match dtype {
-        Dtype::U8 | Dtype::I8 => 1,
-        Dtype::U16 | Dtype::I16 | Dtype::F16 => 2,
-        Dtype::U32 | Dtype::I32 | Dtype::F32 => 4,
-        Dtype::F64 => 8,
-    }
 }
 
 /// Numbers in the machine's order of bytes as floats.

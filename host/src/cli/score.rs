@@ -1,0 +1,320 @@
+//! `askem score`: every patch of a volume into a store of scores.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use clap::ValueEnum;
+use serde::Serialize;
+
+use super::progress::{Bar, catch_interrupt, human_bytes, human_time, interrupted};
+use super::{Common, say, say_json};
+use crate::error::{Error, Result};
+use crate::model::{Model, SCORE_BATCH};
+use crate::pool::{PatchReader, Region, Sampling, Sites};
+use crate::predict::{self, Embedding, McOptions};
+use crate::score::{embedding_dim, hash, hash_of_pixels, score_chunks};
+use crate::score_store::{About, ScoreStore};
+use crate::shard::{Shard, ShardChoice};
+use crate::strategy::Criterion;
+use crate::volume::{Dtype, Volume, open_raw};
+use crate::weights;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// weights.safetensors of a run.
+    #[arg(long, value_name = "FILE")]
+    weights: PathBuf,
+    /// Images: a Zarr or OME-Zarr array, a multi-page TIFF, or a folder of TIFF or PNG sections.
+    #[arg(long, value_name = "PATH")]
+    raw: PathBuf,
+    /// What is computed: entropy, least_confidence, bald (entropy of the mean over dropout passes), mutual_information.
+    #[arg(long, value_name = "NAME", default_value = "entropy")]
+    criterion: Named,
+    /// A grid of patches, so many pixels apart in rows and columns [default: the patch's side]
+    #[arg(long, value_name = "PIXELS", conflicts_with = "random")]
+    stride: Option<usize>,
+    /// Of a grid, every so many sections.
+    #[arg(long, value_name = "SECTIONS", default_value_t = 1, conflicts_with = "random")]
+    stride_z: usize,
+    /// So many patches at random places instead of a grid.
+    #[arg(long, value_name = "N")]
+    random: Option<usize>,
+    /// The store, a Zarr 3 group with the arrays scores, positions and embeddings. A store of the same weights and settings
+    /// is gone on with.
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Compute part I of N, from 0: parts write to one store without locks. `auto` takes both from SLURM_ARRAY_TASK_ID and
+    /// _COUNT, or from HQ_TASK_ID or JOB_COMPLETION_INDEX with the number of parts in ASKEM_SHARDS.
+    #[arg(long, value_name = "I/N|auto")]
+    shard: Option<ShardChoice>,
+    /// Dropout passes of bald and mutual_information.
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    mc_passes: usize,
+    /// Decides everything random.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seed: u64,
+    /// Embeddings that are stored beside the scores, for core_set and k_means.
+    #[arg(long, value_name = "FORM", default_value = "mean")]
+    embedding: Stored,
+    /// Patches in a chunk of the store: what one process owns, and what is lost at most by a kill.
+    #[arg(long, value_name = "PATCHES", default_value_t = 1024)]
+    chunk_patches: u64,
+    /// Say what it would cost and stop: patches, bytes to read, time from a probe of a second, memory.
+    #[arg(long)]
+    dry_run: bool,
+    /// Start over where --out holds a store of something else.
+    #[arg(long, conflicts_with = "shard")]
+    force: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "snake_case")]
+enum Named {
+    Entropy,
+    LeastConfidence,
+    Bald,
+    MutualInformation,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Stored {
+    Mean,
+    Flat,
+    None,
+}
+
+impl Args {
+    fn criterion(&self) -> Criterion {
+        match self.criterion {
+            Named::Entropy => Criterion::Entropy,
+            Named::LeastConfidence => Criterion::LeastConfidence,
+            Named::Bald => Criterion::BaldEntropy,
+            Named::MutualInformation => Criterion::MutualInformation,
+        }
+    }
+
+    fn embedding(&self) -> Option<Embedding> {
+        match self.embedding {
+            Stored::Mean => Some(Embedding::Mean),
+            Stored::Flat => Some(Embedding::Flat),
+            Stored::None => None,
+        }
+    }
+
+    fn sampling(&self, patch: usize) -> Sampling {
+        match self.random {
+            Some(count) => Sampling::Random { count, seed: self.seed },
+            None => {
+                Sampling::Grid { stride: self.stride.unwrap_or(patch), stride_z: self.stride_z }
+            }
+        }
+    }
+
+    fn shard(&self) -> Result<Shard> {
+        match self.shard {
+            None => Ok(Shard::WHOLE),
+            Some(ShardChoice::Given(shard)) => Ok(shard),
+            Some(ShardChoice::Auto) => Shard::from_environment(|name| std::env::var(name).ok()),
+        }
+    }
+}
+
+pub(super) fn execute(args: &Args, common: &Common) -> Result<()> {
+    for (option, value) in
+        [("--mc-passes", args.mc_passes as u64), ("--chunk-patches", args.chunk_patches)]
+    {
+        if value == 0 {
+            return Err(Error::Usage(format!("{option} 0: give at least 1")));
+        }
+    }
+    let shard = args.shard()?;
+    common.validate()?;
+    let file =
+        std::fs::read(&args.weights).map_err(|e| Error::io(&args.weights, "reading it", e))?;
+    let trained = weights::load(&args.weights)?;
+    let raw: Arc<dyn Volume> = Arc::from(open_raw(&args.raw)?);
+    let (shape, chunk, dtype) = (raw.shape(), raw.chunk(), raw.dtype());
+    let region = Region::whole(shape);
+    let patch = trained.patch;
+    let sampling = args.sampling(patch);
+    let sites = Sites::new(sampling, &region, patch, chunk)?;
+    let reader = PatchReader::new(raw, region, trained.scaling);
+    let mut model = Model::new(common.open_device()?, trained.net, patch)?;
+    model.set_weights(&trained.weights)?;
+    let criterion = args.criterion();
+    let about = About {
+        askem: env!("CARGO_PKG_VERSION").into(),
+        weights: hash(&file),
+        criterion,
+        mc_passes: criterion.is_under_dropout().then_some(args.mc_passes),
+        seed: args.seed,
+        patch,
+        sampling,
+        scaling: trained.scaling,
+        shape,
+        chunk,
+        pixels: hash_of_pixels(&reader, &sites, patch)?,
+        embedding: args.embedding(),
+        dim: embedding_dim(&mut model, args.embedding())?,
+        patches: sites.len(),
+        rows: args.chunk_patches.min(sites.len()),
+    };
+    if args.dry_run {
+        return dry_run(&about, &mut model, &reader, &sites, shard, dtype, common);
+    }
+    if args.force {
+        ScoreStore::remove(&args.out)?;
+    }
+    let store = ScoreStore::create(&args.out, about)?;
+    score(args, common, &mut model, &reader, &sites, &store, shard)
+}
+
+#[derive(Serialize)]
+struct Done<'a> {
+    device: &'a str,
+    criterion: Criterion,
+    patches: u64,
+    seconds: f64,
+    mvoxel_per_second: f64,
+    computed_chunks: u64,
+    skipped_chunks: u64,
+    /// Of the whole store.
+    missing_chunks: usize,
+}
+
+fn score(
+    args: &Args,
+    common: &Common,
+    model: &mut Model,
+    reader: &PatchReader,
+    sites: &Sites,
+    store: &ScoreStore,
+    shard: Shard,
+) -> Result<()> {
+    let device = model.device_name();
+    let about = store.about();
+    let chunks = shard.of(about.chunks());
+    let total =
+        about.patches.min(chunks.end * about.rows) - (chunks.start * about.rows).min(about.patches);
+    catch_interrupt();
+    let bar = Bar::new("scoring".into(), 0, total);
+    let clock = Instant::now();
+    let outcome = score_chunks(model, reader, sites, store, chunks, &mut |done| {
+        bar.advance(done as u64);
+        if !interrupted() {
+            return Ok(());
+        }
+        Err(Error::Interrupted(format!(
+            "interrupted; the complete chunks are in {}. Go on with the same command",
+            args.out.display()
+        )))
+    })?;
+    drop(bar);
+    let seconds = clock.elapsed().as_secs_f64();
+    let voxels = outcome.patches as f64 * (about.patch * about.patch) as f64;
+    let done = Done {
+        device: &device,
+        criterion: about.criterion,
+        patches: outcome.patches,
+        seconds,
+        mvoxel_per_second: voxels / seconds / 1e6,
+        computed_chunks: outcome.computed,
+        skipped_chunks: outcome.skipped,
+        missing_chunks: store.missing().len(),
+    };
+    if common.json {
+        return say_json(&done);
+    }
+    let rest = match done.missing_chunks {
+        0 => "the store is complete".into(),
+        n => format!("{n} of {} chunks are missing", about.chunks()),
+    };
+    say(format_args!(
+        "{}: {} patches scored in {} ({:.2} Mvoxel/s on {device}), {} chunks were there; {rest}",
+        args.out.display(),
+        done.patches,
+        human_time(seconds),
+        done.mvoxel_per_second,
+        done.skipped_chunks
+    ))
+}
+
+#[derive(Serialize)]
+struct Cost<'a> {
+    device: &'a str,
+    patches: u64,
+    chunks: u64,
+    /// Decoded bytes of the volume that the patches touch, at least.
+    bytes_to_read: u64,
+    bytes_to_write: u64,
+    mvoxel_per_second: f64,
+    seconds: f64,
+    memory_bytes: u64,
+}
+
+/// Says what the shard would cost, from a probe of a second.
+fn dry_run(
+    about: &About,
+    model: &mut Model,
+    reader: &PatchReader,
+    sites: &Sites,
+    shard: Shard,
+    dtype: Dtype,
+    common: &Common,
+) -> Result<()> {
+    let device = model.device_name();
+    let chunks = shard.of(about.chunks());
+    let patches: u64 = chunks.clone().map(|chunk| about.patches_of(chunk).count() as u64).sum();
+    let mc = McOptions { passes: about.mc_passes.unwrap_or(1), seed: about.seed, iteration: 0 };
+    let batch = about.patches.min(SCORE_BATCH as u64);
+    let (mut read, mut computed, mut rounds) = (0.0, 0.0, 0_u32);
+    // The first round prepares the plan and is not counted.
+    for round in 0_u64.. {
+        let first = (round * batch) % (about.patches - batch + 1);
+        let clock = Instant::now();
+        let mut x = Vec::new();
+        for i in first..first + batch {
+            reader.read(sites.position(i), about.patch, &mut x)?;
+        }
+        let reading = clock.elapsed().as_secs_f64();
+        predict::batch_scores(model, &x, first, about.criterion, mc)?;
+        if round > 0 {
+            (read, computed) = (read + reading, computed + clock.elapsed().as_secs_f64() - reading);
+            rounds += 1;
+        }
+        if round > 0 && read + computed > 1.0 {
+            break;
+        }
+    }
+    // Reading hides behind computing, or the other way round.
+    let per_patch = f64::max(read, computed) / f64::from(rounds) / batch as f64;
+    let pixels = (about.patch * about.patch) as u64;
+    let volume = about.shape.iter().map(|&side| side as u64).product::<u64>();
+    let size = u64::from(dtype.bytes());
+    let batch_bytes = (SCORE_BATCH as u64) * pixels * 4;
+    let row = 16 + 2 * about.dim as u64;
+    let cost = Cost {
+        device: &device,
+        patches,
+        chunks: chunks.end - chunks.start,
+        bytes_to_read: (patches * pixels).min(volume / shard.count) * size,
+        bytes_to_write: patches * row,
+        mvoxel_per_second: pixels as f64 / per_patch / 1e6,
+        seconds: per_patch * patches as f64,
+        memory_bytes: reader.memory_bytes() as u64 + 6 * batch_bytes + 4 * about.rows * row,
+    };
+    if common.json {
+        return say_json(&cost);
+    }
+    say(format_args!(
+        "{} patches in {} chunks; reads {} (decoded), writes {}\nabout {} on {device} ({:.2} Mvoxel/s in a probe), {} of memory beside the network's",
+        cost.patches,
+        cost.chunks,
+        human_bytes(cost.bytes_to_read as usize),
+        human_bytes(cost.bytes_to_write as usize),
+        human_time(cost.seconds),
+        cost.mvoxel_per_second,
+        human_bytes(cost.memory_bytes as usize)
+    ))
+}

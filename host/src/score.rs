@@ -1,0 +1,212 @@
+//! Scoring a pool of any size into a store: reading, computing and writing at the same time.
+
+use std::ops::Range;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
+
+use half::f16;
+use sha2::{Digest, Sha256};
+
+use crate::error::{Error, Result};
+use crate::model::{Model, SCORE_BATCH};
+use crate::pool::{PatchReader, Position, Sites};
+use crate::predict::{self, McOptions};
+use crate::score_store::{Rows, ScoreStore};
+use crate::unet::Output;
+
+/// Batches that are read ahead.
+const AHEAD: usize = 4;
+/// Chunks that wait to be written.
+const BEHIND: usize = 2;
+
+/// What was done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// Chunks that were computed.
+    pub computed: u64,
+    /// Chunks that were there already.
+    pub skipped: u64,
+    /// Patches in the computed chunks.
+    pub patches: u64,
+}
+
+/// A batch that was read.
+struct Batch {
+    chunk: u64,
+    /// The number in the pool of the first patch.
+    first: u64,
+    positions: Vec<Position>,
+    x: Vec<f32>,
+}
+
+/// Scores those of the `chunks` that the store lacks. `advance` hears of the patches that are done, and of those that were there
+/// already; an error from it stops the work after the chunks that are complete are written.
+///
+/// The numbers of a chunk do not depend on which others are computed. Memory: a few batches and chunks, and what the reader keeps.
+///
+/// # Errors
+/// If a patch can't be read, a score is not a number, a chunk can't be written, or `advance` wants to stop.
+pub fn score_chunks(
+    model: &mut Model,
+    reader: &PatchReader,
+    sites: &Sites,
+    store: &ScoreStore,
+    chunks: Range<u64>,
+    advance: &mut predict::Advance<'_>,
+) -> Result<Outcome> {
+    let about = store.about();
+    let mut outcome = Outcome::default();
+    let mut todo = Vec::new();
+    for chunk in chunks {
+        if store.is_done(chunk) {
+            outcome.skipped += 1;
+            advance(about.patches_of(chunk).count())?;
+        } else {
+            todo.push(chunk);
+        }
+    }
+    let patch = model.patch();
+    thread::scope(|scope| {
+        let (read, batches) = sync_channel(AHEAD);
+        let (write, done) = sync_channel::<(u64, Rows)>(BEHIND);
+        let todo = &todo;
+        scope.spawn(move || read_batches(reader, sites, store, todo, patch, &read));
+        let writer = scope.spawn(move || write_chunks(store, &done));
+        let computed = compute(model, store, &batches, &write, &mut outcome, advance);
+        // The reader ends when nobody takes its batches, the writer when nothing more comes.
+        drop((batches, write));
+        let written = writer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        // A full disk is why the computing stopped, where it stopped for that.
+        written.and(computed)
+    })?;
+    Ok(outcome)
+}
+
+fn read_batches(
+    reader: &PatchReader,
+    sites: &Sites,
+    store: &ScoreStore,
+    todo: &[u64],
+    patch: usize,
+    to: &SyncSender<Result<Batch>>,
+) {
+    for &chunk in todo {
+        let patches = store.about().patches_of(chunk);
+        for first in patches.clone().step_by(SCORE_BATCH) {
+            let numbers = first..(first + SCORE_BATCH as u64).min(patches.end);
+            let positions: Vec<Position> = numbers.map(|i| sites.position(i)).collect();
+            let mut x = Vec::with_capacity(positions.len() * patch * patch);
+            let read = positions.iter().try_for_each(|&at| reader.read(at, patch, &mut x));
+            let batch = read.map(|()| Batch { chunk, first, positions, x });
+            let failed = batch.is_err();
+            if to.send(batch).is_err() || failed {
+                return;
+            }
+        }
+    }
+}
+
+fn write_chunks(store: &ScoreStore, from: &Receiver<(u64, Rows)>) -> Result<()> {
+    from.iter().try_for_each(|(chunk, rows)| store.write(chunk, &rows))
+}
+
+fn compute(
+    model: &mut Model,
+    store: &ScoreStore,
+    batches: &Receiver<Result<Batch>>,
+    write: &SyncSender<(u64, Rows)>,
+    outcome: &mut Outcome,
+    advance: &mut predict::Advance<'_>,
+) -> Result<()> {
+    let about = store.about();
+    let mut rows = Rows::default();
+    for batch in batches {
+        let Batch { chunk, first, positions, x } = batch?;
+        let count = positions.len();
+        let (scores, embeddings) = score_batch(model, store, first, &x)?;
+        if let Some(i) = scores.iter().position(|score| !score.is_finite()) {
+            return Err(Error::Input(format!(
+                "the score of the patch at {:?} is not a number: the network has diverged, or the volume has pixels that are not numbers there",
+                positions[i]
+            )));
+        }
+        rows.scores.extend(scores);
+        rows.positions.extend(positions);
+        rows.embeddings.extend(embeddings.into_iter().map(f16::from_f32));
+        if rows.scores.len() == about.patches_of(chunk).count() {
+            outcome.computed += 1;
+            outcome.patches += rows.scores.len() as u64;
+            if write.send((chunk, std::mem::take(&mut rows))).is_err() {
+                return Ok(()); // The writer says why.
+            }
+        }
+        advance(count)?;
+    }
+    Ok(())
+}
+
+/// Scores and embeddings of a batch.
+fn score_batch(
+    model: &mut Model,
+    store: &ScoreStore,
+    first: u64,
+    x: &[f32],
+) -> Result<(Vec<f32>, Vec<f32>)> {
+    let about = store.about();
+    let embedding = about.embedding.map(predict::Embedding::output);
+    let single = about.criterion.output();
+    if let (Some(score), Some(embedding)) = (single, embedding) {
+        let mut both = model.forward(x, &[score, embedding])?;
+        let embeddings = both.pop().unwrap_or_default();
+        return Ok((both.pop().unwrap_or_default(), embeddings));
+    }
+    let mc = McOptions { passes: about.mc_passes.unwrap_or(1), seed: about.seed, iteration: 0 };
+    let scores = predict::batch_scores(model, x, first, about.criterion, mc)?;
+    let embeddings = match embedding {
+        Some(embedding) => model.forward(x, &[embedding])?.remove(0),
+        None => Vec::new(),
+    };
+    Ok((scores, embeddings))
+}
+
+/// Numbers in an embedding of this network.
+pub fn embedding_dim(model: &mut Model, embedding: Option<predict::Embedding>) -> Result<usize> {
+    let Some(embedding) = embedding else { return Ok(0) };
+    let zeros = vec![0.0; model.patch() * model.patch()];
+    Ok(model.forward(&zeros, &[embedding.output()])?[0].len())
+}
+
+/// SHA-256 of bytes, in hexadecimal.
+pub fn hash(bytes: &[u8]) -> String {
+    hexadecimal(Sha256::new_with_prefix(bytes))
+}
+
+/// SHA-256 of the first, the middle and the last patch of a pool, by which another volume of the same shape is told.
+///
+/// # Errors
+/// If one can't be read.
+pub fn hash_of_pixels(reader: &PatchReader, sites: &Sites, patch: usize) -> Result<String> {
+    let mut hasher = Sha256::new();
+    let last = sites.len() - 1;
+    for index in [0, last / 2, last] {
+        let mut x = Vec::new();
+        reader.read(sites.position(index), patch, &mut x)?;
+        x.iter().for_each(|v| hasher.update(v.to_le_bytes()));
+    }
+    Ok(hexadecimal(hasher))
+}
+
+fn hexadecimal(hasher: Sha256) -> String {
+    hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The output of a forward pass without dropout that is a score.
+impl crate::strategy::Criterion {
+    fn output(self) -> Option<Output> {
+        match self {
+            Self::Entropy => Some(Output::Entropy),
+            Self::LeastConfidence => Some(Output::LeastConfidence),
+            Self::BaldEntropy | Self::MutualInformation => None,
+        }
+    }
+}

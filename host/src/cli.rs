@@ -12,6 +12,7 @@ mod predict;
 mod progress;
 mod run;
 mod score;
+mod select;
 mod table;
 mod train;
 
@@ -81,6 +82,8 @@ enum Command {
     Predict(predict::Args),
     /// Score every patch of a volume of any size into a Zarr store.
     Score(Box<score::Args>),
+    /// Choose the next patches from stores of scores.
+    Select(select::Args),
     /// Compare a segmentation with labels.
     Eval(eval::Args),
     /// Say what a volume is, and what is wrong with it.
@@ -99,6 +102,7 @@ pub fn main() -> ExitCode {
         Command::Train(args) => train::execute(&args, &cli.common),
         Command::Predict(args) => predict::execute(&args, &cli.common),
         Command::Score(args) => score::execute(&args, &cli.common),
+        Command::Select(args) => select::execute(&args, &cli.common),
         Command::Eval(args) => eval::execute(&args, &cli.common),
         Command::Inspect(args) => inspect::execute(&args, &cli.common),
         Command::Devices => devices::execute(&cli.common),

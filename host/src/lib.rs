@@ -32,6 +32,8 @@ pub mod run_dir;
 pub mod score;
 #[cfg(feature = "zarr")]
 pub mod score_store;
+#[cfg(feature = "zarr")]
+pub mod select;
 #[cfg(feature = "files")]
 pub mod shard;
 #[cfg(feature = "files")]

@@ -2,11 +2,14 @@
 
 use std::collections::BinaryHeap;
 
+use half::f16;
+use half::slice::HalfFloatSliceExt;
+
 use super::Params;
 use crate::min_sq_dist::fast::ROWS;
 use crate::pairwise_sq_dist::fast::{distance, distances4};
 use crate::shape::Shape;
-use crate::simd::vectorize;
+use crate::simd::{Scratch, vectorize};
 use crate::{Error, par};
 
 /// [`pick`](super::pick) for f32; the same bits. It takes no time beside [`update`].
@@ -84,6 +87,67 @@ fn update_block(points: &[f32], center: &[f32], sq_dist: &mut [f32]) {
 pub fn greedy(p: &Params, points: &[f32], sq_dist: &[f32]) -> Result<Vec<(u32, f32)>, Error> {
     let pass = "k_center_greedy::greedy";
     p.check(pass, &[("points", points.len()), ("sq_dist", sq_dist.len())])?;
+    Ok(lazy(p, points, sq_dist, |_, _| {}))
+}
+
+/// [`greedy`] of points in half precision, whose distances are taken in f32, with a say in what may be picked.
+///
+/// After each pick `forbid` is called with its row and a function that takes rows which must not be picked any more. Fewer than
+/// `capacity` rows come back where too many are forbidden.
+///
+/// # Shapes
+/// `points [rows, dim]`, `sq_dist [rows]`.
+///
+/// # Numerics
+/// The bits of [`greedy`] on the same numbers as f32.
+///
+/// # Example
+/// ```
+/// use askem_kernels::k_center_greedy::{Params, fast};
+/// let points = [0.0, 1.0, -4.0, 4.0, 2.0].map(half::f16::from_f32);
+/// let p = Params { rows: 5, dim: 1, capacity: 2 };
+/// let start = [0.0, 1.0, 16.0, 16.0, 4.0];
+/// let picks = fast::greedy_f16(&p, &points, &start, |_, forbid| forbid(3)).unwrap();
+/// assert_eq!(picks, [(2, 16.0), (4, 4.0)]);
+/// ```
+pub fn greedy_f16(
+    p: &Params,
+    points: &[f16],
+    sq_dist: &[f32],
+    forbid: impl FnMut(u32, &mut dyn FnMut(u32)),
+) -> Result<Vec<(u32, f32)>, Error> {
+    let pass = "k_center_greedy::greedy_f16";
+    p.check(pass, &[("points", points.len()), ("sq_dist", sq_dist.len())])?;
+    Ok(lazy(p, points, sq_dist, forbid))
+}
+
+/// Points of which a row can be had as f32.
+trait Rows: Sync {
+    /// A row, in place or in `room`.
+    fn row<'a>(&'a self, row: usize, room: &'a mut [f32]) -> &'a [f32];
+}
+
+impl Rows for [f32] {
+    #[inline(always)]
+    fn row<'a>(&'a self, row: usize, room: &'a mut [f32]) -> &'a [f32] {
+        &self[row * room.len()..][..room.len()]
+    }
+}
+
+impl Rows for [f16] {
+    #[inline(always)]
+    fn row<'a>(&'a self, row: usize, room: &'a mut [f32]) -> &'a [f32] {
+        self[row * room.len()..][..room.len()].convert_to_f32_slice(room);
+        room
+    }
+}
+
+fn lazy<P: Rows + ?Sized>(
+    p: &Params,
+    points: &P,
+    sq_dist: &[f32],
+    mut forbid: impl FnMut(u32, &mut dyn FnMut(u32)),
+) -> Vec<(u32, f32)> {
     let (dim, capacity) = (p.dim as usize, p.capacity as usize);
     // Adding zero makes -0 the same as 0, which `total_cmp` tells apart.
     let standing = |(row, &sq_dist): (usize, &f32)| Standing {
@@ -94,25 +158,31 @@ pub fn greedy(p: &Params, points: &[f32], sq_dist: &[f32]) -> Result<Vec<(u32, f
     let mut standings: Vec<Standing> = sq_dist.iter().enumerate().map(standing).collect();
     let mut heap: BinaryHeap<Standing> = standings.iter().copied().collect();
     let mut picks: Vec<(u32, f32)> = Vec::with_capacity(capacity);
-    while picks.len() < capacity {
+    let mut centers: Vec<f32> = Vec::with_capacity(capacity * dim);
+    'picks: while picks.len() < capacity {
         let now = picks.len() as u32;
         let mut batch = FIRST_BATCH;
         let pick = loop {
-            let top = *heap.peek().expect("there are at most as many picks as points");
+            let Some(&top) = heap.peek() else { break 'picks };
+            if standings[top.row as usize].seen == PICKED {
+                heap.pop();
+                continue;
+            }
             if top.seen == now {
                 break top;
             }
             if batch * 8 > standings.len() {
                 // Most bounds are in the way: a pass over all points in their order is faster.
-                measure(&mut standings, ROWS, points, dim, &picks);
+                measure(&mut standings, ROWS, points, dim, &centers);
                 heap = standings.iter().copied().filter(|s| s.seen == now).collect();
                 continue;
             }
             let mut stale = Vec::with_capacity(batch);
             while stale.len() < batch && heap.peek().is_some_and(|s| s.seen < now) {
-                stale.extend(heap.pop());
+                let open = |s: &Standing| standings[s.row as usize].seen != PICKED;
+                stale.extend(heap.pop().filter(open));
             }
-            measure(&mut stale, STALE, points, dim, &picks);
+            measure(&mut stale, STALE, points, dim, &centers);
             for &standing in &stale {
                 standings[standing.row as usize] = standing;
             }
@@ -122,8 +192,11 @@ pub fn greedy(p: &Params, points: &[f32], sq_dist: &[f32]) -> Result<Vec<(u32, f
         heap.pop();
         standings[pick.row as usize].seen = PICKED;
         picks.push((pick.row, pick.sq_dist));
+        let mut room = vec![0.0; dim];
+        centers.extend_from_slice(points.row(pick.row as usize, &mut room));
+        forbid(pick.row, &mut |row| standings[row as usize].seen = PICKED);
     }
-    Ok(picks)
+    picks
 }
 
 /// Points that are measured again at first in a round; each further attempt takes eight times as many.
@@ -162,28 +235,30 @@ impl PartialEq for Standing {
 
 impl Eq for Standing {}
 
-/// Lets the standings know of all picks.
-fn measure(
+/// Lets the standings know of all centres `[picks, dim]`.
+fn measure<P: Rows + ?Sized>(
     standings: &mut [Standing],
     chunk: usize,
-    points: &[f32],
+    points: &P,
     dim: usize,
-    picks: &[(u32, f32)],
+    centers: &[f32],
 ) {
+    let picks = (centers.len() / dim) as u32;
     par::for_each_chunk_mut(standings, chunk, |_, standings| {
+        let mut room = Scratch::take(dim);
+        let room = &mut *room;
         vectorize(
             #[inline(always)]
             move || {
                 for standing in standings.iter_mut().filter(|s| s.seen != PICKED) {
-                    let point = &points[standing.row as usize * dim..][..dim];
-                    for &(pick, _) in &picks[standing.seen as usize..] {
-                        let center = &points[pick as usize * dim..][..dim];
+                    let point = points.row(standing.row as usize, room);
+                    for center in centers[standing.seen as usize * dim..].chunks_exact(dim) {
                         let distance = distance(center, point);
                         if distance < standing.sq_dist {
                             standing.sq_dist = distance;
                         }
                     }
-                    standing.seen = picks.len() as u32;
+                    standing.seen = picks;
                 }
             },
         );

@@ -102,6 +102,7 @@ proptest! {
             // Chosen before, but not picked: it may be picked when nothing lies farther.
             sq_dist[first[1] as usize] = 0.0;
         }
+        let start = sq_dist.clone();
         let got = fast::greedy(&p, &points, &sq_dist).unwrap();
         let (mut picks, mut want) = (vec![0; p.len("picks")], Vec::new());
         for t in 1..=p.capacity as usize {
@@ -109,6 +110,30 @@ proptest! {
             want.push((picks[t], sq_dist[picks[t] as usize]));
             fast::update(&p, &points, &picks, &mut sq_dist).unwrap();
         }
-        prop_assert_eq!(got, want);
+        prop_assert_eq!(&got, &want);
+
+        // The coordinates are numbers of half precision.
+        let halves: Vec<half::f16> = points.iter().copied().map(half::f16::from_f32).collect();
+        let from_halves = fast::greedy_f16(&p, &halves, &start, |_, _| {}).unwrap();
+        prop_assert_eq!(from_halves, want);
+        // Of what is forbidden nothing is picked, and all else as if it were not there.
+        let forbidden = |row: u32| row % 3 == 1;
+        let allowed: Vec<u32> = (0..rows).filter(|&row| !forbidden(row)).collect();
+        let gather = |row: &u32| &points[(row * dim) as usize..][..dim as usize];
+        let few: Vec<f32> = allowed.iter().flat_map(gather).copied().collect();
+        let few_start: Vec<f32> = allowed.iter().map(|&row| start[row as usize]).collect();
+        let capacity = p.capacity.min(allowed.len() as u32);
+        let smaller = Params { rows: allowed.len() as u32, capacity, ..p };
+        let mut want = fast::greedy(&smaller, &few, &few_start).unwrap();
+        want.iter_mut().for_each(|(row, _)| *row = allowed[*row as usize]);
+        // Forbidding begins after the first pick, so the first must be an allowed one.
+        let open: Vec<f32> =
+            (0..rows).map(|row| if forbidden(row) { 0.0 } else { start[row as usize] }).collect();
+        let got = fast::greedy_f16(&p, &halves, &open, |_, forbid| {
+            (0..rows).filter(|&row| forbidden(row)).for_each(forbid)
+        }).unwrap();
+        if want.first().is_some_and(|&(_, sq_dist)| sq_dist > 0.0) {
+            prop_assert_eq!(got, want);
+        }
     }
 }

@@ -8,6 +8,7 @@
 //! |---|---|
 //! | an array | [`ArrayVolume::new`] |
 //! | a multi-page TIFF, a folder of TIFF or PNG sections | `open_raw`, `open_labels` (feature `files`) |
+//! | a Zarr or OME-Zarr array | the same (feature `zarr`) |
 //!
 //! [`pair()`] puts raw sections and labels side by side or says why it can't, [`inspect()`] says what
 //! a volume is and what looks wrong with it, and [`CachedVolume`] keeps the last few sections.

@@ -11,6 +11,8 @@ mod directories;
 mod formats;
 mod images;
 mod interruption;
+#[path = "../shared/program.rs"]
+#[allow(dead_code)]
 mod program;
 mod real_data;
 mod results;

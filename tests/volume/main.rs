@@ -6,3 +6,4 @@ mod formats;
 mod labels;
 mod real_data;
 mod write;
+mod zarr;

@@ -19,7 +19,7 @@ pub(super) struct Args {
     /// weights.safetensors of a run.
     #[arg(long, value_name = "FILE")]
     weights: PathBuf,
-    /// Images: a multi-page TIFF, or a folder of TIFF or PNG sections.
+    /// Images: a Zarr or OME-Zarr array, a multi-page TIFF, or a folder of TIFF or PNG sections.
     #[arg(long, value_name = "PATH")]
     raw: PathBuf,
     /// Where the segmentation goes, a multi-page TIFF ending in .tif

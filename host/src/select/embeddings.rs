@@ -53,9 +53,11 @@ impl Pool {
         Ok(Self { dim, names, positions, embeddings })
     }
 
+    /// Its score is a squared distance; `f32::MAX` is that of the first of all, which is far from nothing.
     fn choice(&self, row: usize, score: f32) -> Choice {
         let (store, index) = self.names[row];
-        Choice { store: store as usize, index, position: self.positions[row], score: Some(score) }
+        let score = (score < f32::MAX).then_some(score);
+        Choice { store: store as usize, index, position: self.positions[row], score }
     }
 
     fn store(&self, row: usize) -> usize {

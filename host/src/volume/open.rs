@@ -16,7 +16,8 @@ pub(super) enum Format {
     Png,
 }
 
-/// Opens a multi-page TIFF, a folder of TIFF or PNG sections, or a single image, as a grey volume.
+/// Opens a Zarr or OME-Zarr array (feature `zarr`), a multi-page TIFF, a folder of TIFF or PNG sections, or a single image, as a grey
+/// volume.
 ///
 /// Headers of all sections are read and compared; no pixels are. In a folder the order is that of the
 /// number in the file names that differs from file to file; 9 comes before 10.
@@ -112,13 +113,13 @@ pub(super) fn sniff(path: &Path) -> Result<Format> {
     Err(unsupported(path, name))
 }
 
-/// Formats that are told by their names, since `file.h5:/path` and Zarr folders have no first bytes.
+/// Formats that are told by their names, since `file.h5:/path` and folders have no first bytes.
 fn unsupported_by_name(path: &Path) -> Option<&'static str> {
     let text = path.to_string_lossy().to_lowercase();
     if path.is_dir() {
         let holds = |name: &str| path.join(name).exists();
         return if holds(".zarray") || holds(".zgroup") || holds("zarr.json") {
-            Some("Zarr")
+            Some("Zarr (in a build without the feature `zarr`)")
         } else if holds("attributes.json") {
             Some("N5")
         } else {
@@ -130,8 +131,6 @@ fn unsupported_by_name(path: &Path) -> Option<&'static str> {
         Some("HDF5")
     } else if [".mrc", ".rec", ".st", ".map"].iter().any(|e| text.ends_with(e)) {
         Some("MRC")
-    } else if text.ends_with(".zarr") || text.contains(".zarr/") {
-        Some("Zarr")
     } else {
         None
     }
@@ -140,7 +139,7 @@ fn unsupported_by_name(path: &Path) -> Option<&'static str> {
 /// The refusal of a known format.
 fn unsupported(path: &Path, name: &str) -> Error {
     Error::Input(format!(
-        "{}: {name} is not supported yet; convert it to a multi-page TIFF or a folder of TIFF or PNG \
+        "{}: {name} is not supported yet; convert it to Zarr, a multi-page TIFF or a folder of TIFF or PNG \
          sections",
         path.display()
     ))

@@ -106,11 +106,11 @@ impl ZarrVolume {
         let axes = self.array.shape().len();
         // An image of two axes has one section; axes before the sections have one plane.
         let ranges: Vec<_> = (0..axes)
-            .map(|axis| match axis + 3 - axes {
-                i if axis + 3 < axes => i as u64 * 0..1,
-                0 => range(&block.z),
-                1 => range(&block.y),
-                _ => range(&block.x),
+            .map(|axis| match (axis + 3).checked_sub(axes) {
+                None => 0..1,
+                Some(0) => range(&block.z),
+                Some(1) => range(&block.y),
+                Some(_) => range(&block.x),
             })
             .collect();
         let subset = ArraySubset::new_with_ranges(&ranges);

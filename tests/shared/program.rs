@@ -54,6 +54,12 @@ impl Call {
         self
     }
 
+    /// Sets a variable of the environment.
+    pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
+        self.0.env(name, value);
+        self
+    }
+
     /// Hides all Vulkan drivers from the program.
     pub(crate) fn without_drivers(mut self) -> Self {
         for name in ["VK_DRIVER_FILES", "VK_ICD_FILENAMES"] {

@@ -4,13 +4,13 @@
 #   ./test.sh [--without TOOL,TOOL...]
 #
 # GPU tests need a Vulkan driver (Metal on macOS, DX12 on Windows). The checks for other platforms need tools: spirv-val,
-# dxc, browser, swiftshader (tests/tools.sh says what they are). On Debian and Ubuntu this script installs what is missing;
+# dxc, browser, swiftshader, formats (tests/tools.sh says what they are). On Debian and Ubuntu this script installs what is missing;
 # elsewhere it names it and fails, unless --without says to go without. Set ASKEM_TEST_DATA to a folder with
 # `vnc/raw` and `vnc/mitochondria` to run the tests on real data too.
 set -euo pipefail
 cd "$(dirname "$0")"
 
-say() { printf '\n== %s\n' "$*"; }
+say() { printf '\n== %s (after %s s)\n' "$*" "$SECONDS"; }
 
 tools=()
 skips=()
@@ -23,13 +23,13 @@ while [ $# -gt 0 ]; do
         shift 2
         ;;
     *)
-        echo "usage: ./test.sh [--without spirv-val,dxc,browser,swiftshader]" >&2
+        echo "usage: ./test.sh [--without spirv-val,dxc,browser,swiftshader,formats]" >&2
         exit 2
         ;;
     esac
 done
 # A tool, and what the names of its tests contain.
-for pair in spirv-val=spirv_val:: dxc=dxc:: browser=in_a_browser swiftshader=; do
+for pair in spirv-val=spirv_val:: dxc=dxc:: browser=in_a_browser swiftshader= formats=of_other_programs; do
     tool=${pair%%=*}
     case $without in
     *",$tool,"*)
@@ -54,9 +54,6 @@ tests/tools.sh "$kit" "${tools[@]:-}"
 say 'formatting'
 cargo fmt --all --check
 
-say 'program'
-cargo build --release -p askem
-
 say 'tests'
 cargo test --release --workspace -- ${skips[@]+"${skips[@]}"}
 
@@ -74,7 +71,8 @@ fi
 
 say 'without default features'
 cargo test --release -p askem-kernels --no-default-features
-cargo test --release -p askem --no-default-features --lib
+# Compiled, tests included, and not run: the same code runs above.
+cargo clippy --release -p askem --no-default-features --lib --tests -- -D warnings
 
 say 'kernels under Miri'
 # Miri comes with nightly toolchains.
@@ -99,7 +97,8 @@ say 'examples'
 for example in examples/*.rs; do
     name=$(basename "$example" .rs)
     echo "-- $name"
-    cargo run --release -q -p askem-checks --example "$name"
+    # Built with the tests.
+    "${CARGO_TARGET_DIR:-target}/release/examples/$name"
 done
 
 say 'lints'

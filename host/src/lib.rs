@@ -38,5 +38,7 @@ pub mod select;
 pub mod shard;
 #[cfg(feature = "files")]
 pub mod weights;
+#[cfg(feature = "zarr")]
+mod zarr_files;
 
 pub use error::{Error, Result};

@@ -4,7 +4,7 @@ use askem_kernels::rng::{Purpose, key};
 
 use crate::error::{Error, Result};
 use crate::model::{Model, SCORE_BATCH};
-use crate::pool::{PatchReader, Position};
+use crate::pool::{PatchReader, Position, Region};
 use crate::strategy::Criterion;
 use crate::unet::Output;
 
@@ -157,6 +157,23 @@ pub fn windows_per_section(reader: &PatchReader, patch: usize) -> usize {
     window_starts(region.height(), patch).len() * window_starts(region.width(), patch).len()
 }
 
+/// The windows of a section that reach into an area, in the order of rows and columns.
+fn windows(reader: &PatchReader, z: usize, patch: usize, area: &Region) -> Vec<Position> {
+    let region = &reader.region;
+    let reach = |starts: Vec<usize>, first: usize, side: &std::ops::Range<usize>| -> Vec<usize> {
+        let starts = starts.into_iter().map(|start| first + start);
+        starts.filter(|&start| start < side.end && side.start < start + patch).collect()
+    };
+    let rows = reach(window_starts(region.height(), patch), region.y.start, &area.y);
+    let columns = reach(window_starts(region.width(), patch), region.x.start, &area.x);
+    rows.into_iter().flat_map(|y| columns.iter().map(move |&x| Position { z, y, x })).collect()
+}
+
+/// Number of windows that [`area_foreground`] evaluates for an area.
+pub fn windows_of_area(reader: &PatchReader, patch: usize, area: &Region) -> usize {
+    area.z.clone().map(|z| windows(reader, z, patch, area).len()).sum()
+}
+
 /// The probability of foreground (of not being class 0) of each pixel of the reader's region
 /// in section `z`, row by row: half-overlapping windows, blended by a Gaussian.
 ///
@@ -168,16 +185,28 @@ pub fn section_foreground(
     z: usize,
     advance: &mut Advance<'_>,
 ) -> Result<Vec<f32>> {
+    area_foreground(model, reader, z, &reader.region.clone(), advance)
+}
+
+/// [`section_foreground`] of a part of the section: the rows and columns of `area`. The bits are those of the whole section, since the
+/// windows lie where they lie in the whole and are added in the same order.
+///
+/// # Errors
+/// As [`section_foreground`].
+///
+/// # Panics
+/// If the area is not inside the reader's region.
+pub fn area_foreground(
+    model: &mut Model,
+    reader: &PatchReader,
+    z: usize,
+    area: &Region,
+    advance: &mut Advance<'_>,
+) -> Result<Vec<f32>> {
     let (patch, classes) = (model.patch(), model.net().classes);
-    let region = reader.region.clone();
-    region.require_patch(patch, "test")?;
-    let (height, width) = (region.height(), region.width());
-    let columns = window_starts(width, patch);
-    let positions: Vec<Position> = window_starts(height, patch)
-        .into_iter()
-        .flat_map(|y| columns.iter().map(move |&x| (y, x)))
-        .map(|(y, x)| Position { z, y: region.y.start + y, x: region.x.start + x })
-        .collect();
+    reader.region.require_patch(patch, "test")?;
+    let (height, width) = (area.height(), area.width());
+    let positions = windows(reader, z, patch, area);
     let weights = window_weights(patch);
     let mut sum = vec![0.0_f32; height * width];
     let mut total = vec![0.0_f32; height * width];
@@ -185,12 +214,15 @@ pub fn section_foreground(
     batches(model, reader, &positions, advance, |model, first, x| {
         let p = model.forward(x, &[Output::Probabilities])?.remove(0);
         for (background, at) in p.chunks(classes * pixels).zip(&positions[first..]) {
-            for row in 0..patch {
-                let place = (at.y - region.y.start + row) * width + at.x - region.x.start;
-                for column in 0..patch {
-                    let i = row * patch + column;
-                    sum[place + column] += weights[i] * (1.0 - background[i]);
-                    total[place + column] += weights[i];
+            let rows = at.y.max(area.y.start)..(at.y + patch).min(area.y.end);
+            let columns = at.x.max(area.x.start)..(at.x + patch).min(area.x.end);
+            for y in rows {
+                let from = (y - at.y) * patch + columns.start - at.x;
+                let to = (y - area.y.start) * width + columns.start - area.x.start;
+                for column in 0..columns.len() {
+                    let weight = weights[from + column];
+                    sum[to + column] += weight * (1.0 - background[from + column]);
+                    total[to + column] += weight;
                 }
             }
         }

@@ -186,11 +186,30 @@ pub fn hash(bytes: &[u8]) -> String {
 /// # Errors
 /// If one can't be read.
 pub fn hash_of_pixels(reader: &PatchReader, sites: &Sites, patch: usize) -> Result<String> {
-    let mut hasher = Sha256::new();
     let last = sites.len() - 1;
-    for index in [0, last / 2, last] {
+    hash_of_patches(reader, [0, last / 2, last].map(|index| sites.position(index)), patch)
+}
+
+/// [`hash_of_pixels`] of the first and the last patch that fit a region.
+///
+/// # Errors
+/// If one can't be read.
+pub fn hash_of_corners(reader: &PatchReader, patch: usize) -> Result<String> {
+    let region = &reader.region;
+    let first = Position { z: region.z.start, y: region.y.start, x: region.x.start };
+    let last = Position { z: region.z.end - 1, y: region.y.end - patch, x: region.x.end - patch };
+    hash_of_patches(reader, [first, last], patch)
+}
+
+fn hash_of_patches<const N: usize>(
+    reader: &PatchReader,
+    positions: [Position; N],
+    patch: usize,
+) -> Result<String> {
+    let mut hasher = Sha256::new();
+    for position in positions {
         let mut x = Vec::new();
-        reader.read(sites.position(index), patch, &mut x)?;
+        reader.read(position, patch, &mut x)?;
         x.iter().for_each(|v| hasher.update(v.to_le_bytes()));
     }
     Ok(hexadecimal(hasher))

@@ -20,7 +20,8 @@ use crate::error::{Error, Result};
 use crate::pool::{Position, Sampling, Scaling};
 use crate::predict::Embedding;
 use crate::strategy::Criterion;
-use files::{ArrayFiles, Element};
+use crate::zarr_files::Element;
+use files::ArrayFiles;
 
 /// What the numbers of a store are: two stores with the same have the same bytes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -28,6 +28,8 @@ mod block_cache;
 mod folder;
 #[cfg(feature = "files")]
 mod numbering;
+#[cfg(feature = "zarr")]
+mod ome_zarr;
 #[cfg(feature = "files")]
 mod open;
 #[cfg(feature = "files")]
@@ -47,6 +49,8 @@ pub use labels::{BACKGROUND, FOREGROUND, IGNORED, LabelOptions, LabelVolume};
 pub use pair::{Pair, pair};
 pub use region::Region;
 
+#[cfg(feature = "zarr")]
+pub use ome_zarr::{OmeKind, OmeZarrWriter};
 #[cfg(feature = "files")]
 pub use open::{open_labels, open_raw};
 #[cfg(feature = "files")]

@@ -6,4 +6,5 @@ mod parts;
 #[path = "../shared/program.rs"]
 #[allow(dead_code)]
 mod program;
+mod segmentations;
 mod world;

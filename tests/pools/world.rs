@@ -31,7 +31,7 @@ impl World {
     fn new() -> Self {
         let world = Self { folder: TempDir::new().unwrap() };
         let pixels = pixels();
-        write_tiff(&world.tiff(), &pixels);
+        write_tiff(&world.tiff(), SHAPE, &pixels);
         write_zarr(&world.zarr(), &pixels);
         for (name, seed) in [("a", "1"), ("b", "2")] {
             askem([
@@ -103,10 +103,10 @@ fn pixels() -> Vec<u8> {
     sections.flatten().map(|v| v as u8).collect()
 }
 
-fn write_tiff(path: &Path, pixels: &[u8]) {
+pub(crate) fn write_tiff(path: &Path, shape: [usize; 3], pixels: &[u8]) {
     let mut encoder = tiff::encoder::TiffEncoder::new(fs::File::create(path).unwrap()).unwrap();
-    for section in pixels.chunks(SHAPE[1] * SHAPE[2]) {
-        encoder.write_image::<Gray8>(SHAPE[2] as u32, SHAPE[1] as u32, section).unwrap();
+    for section in pixels.chunks(shape[1] * shape[2]) {
+        encoder.write_image::<Gray8>(shape[2] as u32, shape[1] as u32, section).unwrap();
     }
 }
 

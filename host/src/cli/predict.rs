@@ -4,14 +4,17 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::ValueEnum;
+use serde_json::json;
 
 use super::progress::{Bar, catch_interrupt, interrupted};
 use super::{Common, say};
 use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::pool::{PatchReader, Region};
-use crate::predict::{section_foreground, windows_per_section};
-use crate::volume::{TiffStackWriter, Volume, open_raw};
+use crate::predict::{area_foreground, section_foreground, windows_of_area, windows_per_section};
+use crate::score::{hash, hash_of_corners};
+use crate::shard::{Shard, ShardChoice};
+use crate::volume::{OmeKind, OmeZarrWriter, TiffStackWriter, Volume, open_raw};
 use crate::weights;
 
 #[derive(Debug, clap::Args)]
@@ -22,14 +25,19 @@ pub(super) struct Args {
     /// Images: a Zarr or OME-Zarr array, a multi-page TIFF, or a folder of TIFF or PNG sections.
     #[arg(long, value_name = "PATH")]
     raw: PathBuf,
-    /// Where the segmentation goes, a multi-page TIFF ending in .tif
-    #[arg(long, value_name = "FILE")]
+    /// Where the segmentation goes: an OME-Zarr ending in .zarr, which goes on where it was interrupted, or a multi-page TIFF
+    /// ending in .tif, for which a section has to fit the memory.
+    #[arg(long, value_name = "PATH")]
     out: PathBuf,
     /// What is written: 32-bit float probabilities of foreground, or labels 0 and 255.
     #[arg(long = "as", value_name = "KIND", default_value = "labels")]
     kind: Kind,
+    /// Of a .zarr, compute part I of N, from 0: parts write to one image without locks, and the last one to end makes its pyramid.
+    /// `auto` takes both from the environment, as in askem score.
+    #[arg(long, value_name = "I/N|auto")]
+    shard: Option<ShardChoice>,
     /// Overwrite --out.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "shard")]
     force: bool,
 }
 
@@ -41,18 +49,29 @@ enum Kind {
 
 pub(super) fn execute(args: &Args, common: &Common) -> Result<()> {
     let extension = args.out.extension().and_then(|e| e.to_str()).unwrap_or_default();
-    if !matches!(extension, "tif" | "tiff") {
+    let to_zarr = extension == "zarr";
+    if !to_zarr && !matches!(extension, "tif" | "tiff") {
         return Err(Error::Usage(format!(
-            "--out {}: this version writes multi-page TIFF; give a name that ends in .tif",
+            "--out {}: give a name that ends in .zarr or in .tif",
             args.out.display()
         )));
     }
-    if args.out.exists() && !args.force {
+    let shard = match args.shard {
+        None => Shard::WHOLE,
+        Some(_) if !to_zarr => {
+            return Err(Error::Usage("--shard: only a .zarr is written in parts".into()));
+        }
+        Some(ShardChoice::Given(shard)) => shard,
+        Some(ShardChoice::Auto) => Shard::from_environment(|name| std::env::var(name).ok())?,
+    };
+    if args.out.exists() && !args.force && !to_zarr {
         return Err(Error::Usage(format!(
             "--out {} exists; overwrite it with --force or choose another name",
             args.out.display()
         )));
     }
+    let file =
+        std::fs::read(&args.weights).map_err(|e| Error::io(&args.weights, "reading it", e))?;
     let trained = weights::load(&args.weights)?;
     let raw: Arc<dyn Volume> = Arc::from(open_raw(&args.raw)?);
     let region = Region::whole(raw.shape());
@@ -67,14 +86,24 @@ pub(super) fn execute(args: &Args, common: &Common) -> Result<()> {
     })?;
     let mut model = Model::new(common.open_device()?, trained.net, trained.patch)?;
     model.set_weights(&trained.weights)?;
-    let shape = raw.shape();
     let reader = PatchReader::new(raw, region, trained.scaling);
-    let mut writer = TiffStackWriter::create(&args.out, shape)?;
     catch_interrupt();
-    let windows = windows_per_section(&reader, trained.patch) * shape[0];
+    if to_zarr {
+        write_zarr(args, &hash(&file), &mut model, &reader, shard)
+    } else {
+        write_tiff(args, &mut model, &reader)
+    }
+}
+
+fn write_tiff(args: &Args, model: &mut Model, reader: &PatchReader) -> Result<()> {
+    let patch = model.patch();
+    let depth = reader.region.z.len();
+    let shape = [depth, reader.region.height(), reader.region.width()];
+    let mut writer = TiffStackWriter::create(&args.out, shape)?;
+    let windows = windows_per_section(reader, patch) * depth;
     let bar = Bar::new("predicting".into(), 0, windows as u64);
-    for z in 0..shape[0] {
-        let p = section_foreground(&mut model, &reader, z, &mut |done| {
+    for z in 0..depth {
+        let p = section_foreground(model, reader, z, &mut |done| {
             bar.advance(done as u64);
             match interrupted() {
                 true => Err(Error::Interrupted("interrupted; nothing was written".into())),
@@ -92,4 +121,103 @@ pub(super) fn execute(args: &Args, common: &Common) -> Result<()> {
     writer.finish()?;
     drop(bar);
     say(format_args!("wrote {}", args.out.display()))
+}
+
+/// Chunks that are predicted at once: more would need more memory, fewer would evaluate more windows twice.
+const STRIP: usize = 8;
+
+/// Neighbours along the rows, up to [`STRIP`] of them, with what they cover together.
+fn strips(writer: &OmeZarrWriter, todo: &[u64]) -> Vec<(Region, Vec<u64>)> {
+    let mut strips: Vec<(Region, Vec<u64>)> = Vec::new();
+    for &chunk in todo {
+        let region = writer.region(chunk);
+        match strips.last_mut() {
+            Some((area, chunks))
+                if chunks.len() < STRIP
+                    && (&area.z, &area.y) == (&region.z, &region.y)
+                    && area.x.end == region.x.start =>
+            {
+                area.x.end = region.x.end;
+                chunks.push(chunk);
+            }
+            _ => strips.push((region, vec![chunk])),
+        }
+    }
+    strips
+}
+
+/// Strip by strip; windows that reach into several strips are evaluated for each.
+fn write_zarr(
+    args: &Args,
+    weights: &str,
+    model: &mut Model,
+    reader: &PatchReader,
+    shard: Shard,
+) -> Result<()> {
+    let patch = model.patch();
+    let region = &reader.region;
+    let shape = [region.z.len(), region.height(), region.width()];
+    let kind = match args.kind {
+        Kind::Probabilities => OmeKind::Probabilities,
+        Kind::Labels => OmeKind::Labels,
+    };
+    let about = json!({
+        "askem": env!("CARGO_PKG_VERSION"),
+        "weights": weights,
+        "patch": patch,
+        "pixels": hash_of_corners(reader, patch)?,
+        "foreground": if args.kind == Kind::Labels { "probability above 0.5 is 255" } else { "probability" },
+    });
+    if args.force {
+        OmeZarrWriter::remove(&args.out)?;
+    }
+    let writer = OmeZarrWriter::create(&args.out, shape, kind, about)?;
+    let chunks = shard.of(writer.chunks());
+    let todo: Vec<u64> = chunks.clone().filter(|&chunk| !writer.is_done(chunk)).collect();
+    let strips = strips(&writer, &todo);
+    let windows: usize = strips.iter().map(|(area, _)| windows_of_area(reader, patch, area)).sum();
+    let bar = Bar::new("predicting".into(), 0, windows as u64);
+    for (area, chunks) in &strips {
+        let mut values: Vec<Vec<f32>> = vec![Vec::new(); chunks.len()];
+        for z in area.z.clone() {
+            let p = area_foreground(model, reader, z, area, &mut |done| {
+                bar.advance(done as u64);
+                match interrupted() {
+                    true => Err(Error::Interrupted(format!(
+                        "interrupted; the complete chunks are in {}. Go on with the same command",
+                        args.out.display()
+                    ))),
+                    false => Ok(()),
+                }
+            })?;
+            for row in p.chunks(area.width()) {
+                for (&chunk, values) in chunks.iter().zip(&mut values) {
+                    let columns = writer.region(chunk).x;
+                    let row = &row[columns.start - area.x.start..columns.end - area.x.start];
+                    match args.kind {
+                        Kind::Probabilities => values.extend(row),
+                        Kind::Labels => {
+                            values.extend(row.iter().map(|&p| if p > 0.5 { 255.0 } else { 0.0 }))
+                        }
+                    }
+                }
+            }
+        }
+        for (&chunk, values) in chunks.iter().zip(&values) {
+            writer.write(chunk, values)?;
+        }
+    }
+    drop(bar);
+    let skipped = chunks.end - chunks.start - todo.len() as u64;
+    let rest = if writer.is_complete() {
+        writer.finish()?;
+        "the image is complete"
+    } else {
+        "other parts are missing"
+    };
+    say(format_args!(
+        "wrote {} chunks of {}, {skipped} were there; {rest}",
+        todo.len(),
+        args.out.display()
+    ))
 }

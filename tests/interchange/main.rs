@@ -2,6 +2,9 @@
 //!
 //! `make_volumes.py` writes them with zarr-python, tensorstore and tifffile, and says what a reader has to get.
 
+#[path = "../shared/program.rs"]
+#[allow(dead_code)]
+mod program;
 #[path = "../shared/tools.rs"]
 mod tools;
 
@@ -11,6 +14,7 @@ use std::process::Command;
 use askem::volume::{Region, Volume, open_raw};
 use serde_json::Value;
 
+use crate::program::askem;
 use crate::tools::tool;
 
 fn run(script: &str, arguments: &[&Path]) -> String {
@@ -85,4 +89,43 @@ fn volumes_of_other_programs_read_as_they_were_written() {
     }
     println!("{} of {} volumes read alike", cases.len() - wrong.len(), cases.len());
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn what_askem_writes_opens_in_tools_of_other_programs() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    askem([
+        "run",
+        "--phantom-shape",
+        "4x256x256",
+        "--patch",
+        "32",
+        "--width",
+        "2",
+        "--epochs",
+        "2",
+    ])
+    .args(["--initial", "4", "--pool", "4", "--iterations", "0", "--device", "cpu"])
+    .path("--out", &at("run"))
+    .succeed();
+    // A volume that one of them wrote.
+    run("make_volumes.py", &[&at("volumes")]);
+    let raw = at("volumes/wide.zarr");
+    let weights = at("run/weights.safetensors");
+    let call = |words: &[&str], out: &Path| {
+        askem(words).path("--raw", &raw).path("--weights", &weights).path("--out", out).succeed()
+    };
+    let (scores, image, tiff) = (at("scores.zarr"), at("image.zarr"), at("image.tif"));
+    call(&["score", "--stride", "16", "--device", "cpu"], &scores);
+    for out in [&image, &tiff] {
+        call(&["predict", "--as", "probabilities", "--device", "cpu"], out);
+    }
+    let said: Value =
+        serde_json::from_str(&run("read_ours.py", &[&scores, &image, &tiff])).unwrap();
+    // 2 sections of 40 x 600: patches of 32 fit 2 times in rows and 37 times in columns; 600 is halved twice.
+    assert_eq!((&said["patches"], &said["levels"]), (&(2 * 2 * 37).into(), &3.into()), "{said}");
+    let best = askem(["select", "--strategy", "entropy", "--query", "1", "--json"]).args([&scores]);
+    assert_eq!(best.succeed().json()["index"], said["best"]);
+    assert!(said["largest"].as_f64().unwrap() > 0.0);
 }

@@ -92,6 +92,8 @@ def zarr_volumes():
     five = grey.reshape((1, 1, *SHAPE))
     zarr_case("zarr2_5d", five, zarr_format=2, chunks=(1, 1, *CHUNKS))
 
+    zarr_case("wide", pixels("u1", (2, 40, 600)), chunks=(1, 40, 128))
+
     # Chunks that nobody wrote are the fill value.
     for version in [2, 3]:
         path = OUT / f"zarr{version}_holes.zarr"

@@ -70,9 +70,9 @@ pub(super) fn execute(args: &Args, common: &Common) -> Result<()> {
             args.out.display()
         )));
     }
+    let trained = weights::load(&args.weights)?;
     let file =
         std::fs::read(&args.weights).map_err(|e| Error::io(&args.weights, "reading it", e))?;
-    let trained = weights::load(&args.weights)?;
     let raw: Arc<dyn Volume> = Arc::from(open_raw(&args.raw)?);
     let region = Region::whole(raw.shape());
     region.require_patch(trained.patch, "predicted").map_err(|_| {

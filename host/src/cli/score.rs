@@ -130,9 +130,9 @@ pub(super) fn execute(args: &Args, common: &Common) -> Result<()> {
     }
     let shard = args.shard()?;
     common.validate()?;
+    let trained = weights::load(&args.weights)?;
     let file =
         std::fs::read(&args.weights).map_err(|e| Error::io(&args.weights, "reading it", e))?;
-    let trained = weights::load(&args.weights)?;
     let raw: Arc<dyn Volume> = Arc::from(open_raw(&args.raw)?);
     let (shape, chunk, dtype) = (raw.shape(), raw.chunk(), raw.dtype());
     let region = Region::whole(shape);

@@ -8,7 +8,7 @@
 #   dxc           FOLDER/libdxcompiler.so and FOLDER/python: Microsoft's HLSL compiler 1.6, and who calls it
 #   browser       FOLDER/browser: Chromium 113 or newer
 #   swiftshader   FOLDER/swiftshader.json: a second software driver, which comes with Chromium
-#   formats       FOLDER/formats/bin/python: Python 3.11 or newer with zarr, tensorstore and tifffile
+#   formats       FOLDER/formats/bin/python: Python 3.11 or newer with the packages of tests/formats.txt
 #
 # A path in ASKEM_SPIRV_VAL, ASKEM_DXC, ASKEM_BROWSER, ASKEM_SWIFTSHADER (the library) or ASKEM_FORMATS (the environment's folder) goes before
 # all else. What is missing
@@ -63,7 +63,7 @@ dxc() { first "${ASKEM_DXC:-}" "$(packed "*/libdxcompiler_$(uname -m).so*")"; }
 # Not through realpath: a virtual environment is known by where its links lie.
 formats() {
     local environment=${ASKEM_FORMATS:-$folder/formats}
-    "$environment/bin/python" -c 'import imagecodecs, numcodecs, tensorstore, tifffile, zarr' 2>/dev/null
+    "$environment/bin/python" -c 'import h5py, imagecodecs, mrcfile, numcodecs, tensorstore, tifffile, zarr' 2>/dev/null
 }
 
 missing=()
@@ -112,7 +112,7 @@ if [ ${#from_python[@]} -gt 0 ] && is_debian; then
 fi
 
 if lacks formats && python3 -c 'import ensurepip, venv' 2>/dev/null; then
-    echo 'fetching zarr, tensorstore and tifffile'
+    echo 'fetching the packages of tests/formats.txt'
     rm -rf "$folder/formats"
     python3 -m venv "$folder/formats"
     "$folder/formats/bin/python" -m pip install -q --disable-pip-version-check --only-binary :all: -r "$here/formats.txt" ||

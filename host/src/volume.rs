@@ -8,7 +8,9 @@
 //! |---|---|
 //! | an array | [`ArrayVolume::new`] |
 //! | a multi-page TIFF, a folder of TIFF or PNG sections | `open_raw`, `open_labels` (feature `files`) |
+//! | an MRC file | the same |
 //! | a Zarr or OME-Zarr array | the same (feature `zarr`) |
+//! | a dataset of an HDF5 file, `file.h5:/path` | the same (feature `hdf5`) |
 //!
 //! [`pair()`] puts raw sections and labels side by side or says why it can't, [`inspect()`] says what
 //! a volume is and what looks wrong with it, and [`CachedVolume`] keeps the last few sections.
@@ -22,10 +24,16 @@ mod labels;
 mod pair;
 mod region;
 
-#[cfg(feature = "zarr")]
+#[cfg(feature = "files")]
 mod block_cache;
 #[cfg(feature = "files")]
+mod chunks;
+#[cfg(feature = "files")]
 mod folder;
+#[cfg(feature = "hdf5")]
+mod hdf5;
+#[cfg(feature = "files")]
+mod mrc;
 #[cfg(feature = "files")]
 mod numbering;
 #[cfg(feature = "zarr")]
@@ -153,15 +161,7 @@ pub trait Volume: Send + Sync {
     ///
     /// Errors: as [`Volume::read_section`]; a block beyond the shape is one too.
     fn read_block(&self, block: &Region) -> Result<Vec<f32>> {
-        check_block(block, self.shape())?;
-        let mut pixels = Vec::with_capacity(block.z.len() * block.y.len() * block.x.len());
-        for z in block.z.clone() {
-            let section = self.read_section(z)?;
-            for y in block.y.clone() {
-                pixels.extend(&section.pixels[y * section.width..][block.x.clone()]);
-            }
-        }
-        Ok(pixels)
+        block_of_sections(self, block)
     }
 
     /// What to call the section in a message: its file, or its place in the stack.
@@ -313,6 +313,19 @@ pub(crate) fn check_section(z: usize, depth: usize, what: &str) -> Result<()> {
         return Ok(());
     }
     Err(Error::Input(format!("section {z} was asked of {what}, which has {depth}, counted from 0")))
+}
+
+/// A block out of sections that are read whole.
+fn block_of_sections<V: Volume + ?Sized>(volume: &V, block: &Region) -> Result<Vec<f32>> {
+    check_block(block, volume.shape())?;
+    let mut pixels = Vec::with_capacity(block.z.len() * block.y.len() * block.x.len());
+    for z in block.z.clone() {
+        let section = volume.read_section(z)?;
+        for y in block.y.clone() {
+            pixels.extend(&section.pixels[y * section.width..][block.x.clone()]);
+        }
+    }
+    Ok(pixels)
 }
 
 /// An error where a block reaches beyond a volume's shape.

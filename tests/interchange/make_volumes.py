@@ -10,6 +10,8 @@ import json
 import sys
 from pathlib import Path
 
+import h5py
+import mrcfile
 import numpy as np
 import tensorstore
 import tifffile
@@ -41,7 +43,7 @@ def case(name, path, array, masked=None):
     expected = np.asarray(array if masked is None else masked).astype("<f4").reshape((-1, *array.shape[-2:]))
     file = OUT / f"{name}.f32"
     expected.tofile(file)
-    kind = {"u": "u", "i": "i", "f": "f"}[array.dtype.kind] + str(8 * array.dtype.itemsize)
+    kind = array.dtype.kind + str(8 * array.dtype.itemsize)
     CASES.append({"name": name, "path": str(path), "shape": expected.shape, "dtype": kind, "pixels": str(file)})
 
 
@@ -197,8 +199,94 @@ def tiff_volumes():
         case(f"tiff_{dtype}", path, pixels(dtype))
 
 
+def hdf5_volumes():
+    def write(name, array, libver=None, userblock=0, expected=None, **options):
+        path = OUT / f"{name}.h5"
+        with h5py.File(path, "w", libver=libver, userblock_size=userblock) as file:
+            file.create_dataset("volumes/raw", data=array, **options)
+            # What is no volume does not stand in the way.
+            file["note"] = "text"
+            file["spacing"] = np.array([40.0, 4.0, 4.0])
+        case(name, path, array if expected is None else expected)
+
+    for dtype in ["u1", "i1", "u2", "i2", "u4", "i4", "f2", "f4", "f8", ">u2", ">f4"]:
+        write(f"hdf5_{dtype.replace('>', 'big_')}", pixels(dtype), chunks=CHUNKS, compression="gzip")
+    variants = {
+        "contiguous": {},
+        "chunked": {"chunks": CHUNKS},
+        "latest": {"chunks": CHUNKS, "libver": "latest"},
+        "latest_gzip": {"chunks": CHUNKS, "compression": "gzip", "libver": "latest"},
+        "latest_contiguous": {"libver": "latest"},
+        "gzip_shuffle": {"chunks": CHUNKS, "compression": "gzip", "compression_opts": 9, "shuffle": True},
+        "lzf_shuffle": {"chunks": CHUNKS, "compression": "lzf", "shuffle": True},
+        "checksum": {"chunks": CHUNKS, "fletcher32": True},
+        "checksum_gzip": {"chunks": CHUNKS, "fletcher32": True, "compression": "gzip", "shuffle": True},
+        "scaleoffset": {"chunks": CHUNKS, "scaleoffset": 0},
+        "resizable": {"chunks": CHUNKS, "maxshape": (None, None, None), "compression": "gzip"},
+        "resizable_latest": {"chunks": CHUNKS, "maxshape": (None, 37, 50), "libver": "latest"},
+        "userblock": {"chunks": CHUNKS, "userblock": 512},
+    }
+    for name, options in variants.items():
+        write(f"hdf5_{name}", pixels("u2"), **options)
+    write("hdf5_2d", pixels("u1")[0])
+    write("hdf5_5d", pixels("u1").reshape((1, 1, *SHAPE)), chunks=(1, 1, *CHUNKS))
+    write("hdf5_booleans", pixels("i1") > 0, expected=(pixels("i1") > 0).astype("i1"))
+
+    # Several datasets: one is named. Chunks that nobody wrote are the fill value.
+    path = OUT / "hdf5_several.h5"
+    grey = pixels("u1")
+    with h5py.File(path, "w") as file:
+        file["raw"] = grey
+        file["labels"] = grey > 50
+        holes = file.create_dataset("group/holes", SHAPE, "u1", chunks=CHUNKS, fillvalue=7)
+        expected = np.full(SHAPE, 7, "u1")
+        holes[2:4, 16:32, :32] = expected[2:4, 16:32, :32] = grey[2:4, 16:32, :32]
+    case("hdf5_named", f"{path}:/raw", grey)
+    case("hdf5_holes", f"{path}:/group/holes", expected)
+
+
+def mrc_volumes():
+    for dtype in ["i1", "i2", "u2", "f2", "f4"]:
+        path = OUT / f"mrc_{dtype}.mrc"
+        with mrcfile.new(path) as file:
+            file.set_data(pixels(dtype))
+        case(f"mrc_{dtype}", path, pixels(dtype))
+    # The other order of bytes, an extended header, and one image.
+    path = OUT / "mrc_big_endian.mrc"
+    with mrcfile.new(path) as file:
+        file.set_data(pixels("i2"))
+    turned = bytearray(path.read_bytes())
+    words = np.frombuffer(turned[:208], "<i4").byteswap().tobytes()
+    turned[:208] = words
+    turned[212:216] = b"\x11\x11\0\0"
+    turned[1024:] = pixels(">i2").tobytes()
+    path.write_bytes(turned)
+    with mrcfile.open(path) as file:
+        assert (file.data == pixels("i2")).all()
+    case("mrc_big_endian", path, pixels("i2"))
+    path = OUT / "mrc_extended.mrc"
+    with mrcfile.new(path) as file:
+        file.set_extended_header(np.zeros(3 * 1024, "u1"))
+        file.set_data(pixels("f4"))
+    case("mrc_extended", path, pixels("f4"))
+    path = OUT / "mrc_2d.rec"
+    with mrcfile.new(path) as file:
+        file.set_data(pixels("f4")[0])
+    case("mrc_2d", path, pixels("f4")[0])
+    # IMOD says that its bytes have no sign.
+    path = OUT / "mrc_imod.st"
+    with mrcfile.new(path) as file:
+        file.set_data(pixels("u1").view("i1"))
+    imod = bytearray(path.read_bytes())
+    imod[152:160] = np.array([1146047817, 0], "<i4").tobytes()
+    path.write_bytes(imod)
+    case("mrc_imod", path, pixels("u1"))
+
+
 zarr_volumes()
 tensorstore_volumes()
 tiff_volumes()
+hdf5_volumes()
+mrc_volumes()
 (OUT / "cases.json").write_text(json.dumps(CASES, indent=1))
 print(f"{len(CASES)} volumes")

@@ -36,28 +36,120 @@ fn missing_and_empty_paths() {
     folder.write("notes.txt", b"hello");
     refused(folder.path(), &["only others"]);
     refused(&folder.write("empty.tif", b""), &["empty.tif", "the file is empty"]);
-    refused(&folder.write("text.tif", b"hello, this is no image"), &["neither a TIFF nor a PNG"]);
+    refused(&folder.write("text.tif", b"hello, this is no image"), &["neither a TIFF, PNG"]);
 }
 
 #[test]
 fn formats_that_are_not_read_are_called_by_name() {
     let folder = Folder::new();
     folder.write("c.n5/attributes.json", b"{}");
-    let mut mrc = vec![0; 300];
-    mrc[208..212].copy_from_slice(b"MAP ");
-    folder.write("volume.bin", &mrc);
-    folder.write("real.tif", b"\x89HDF\r\n\x1a\n");
     folder.write("photo.png", b"\xff\xd8\xff\xe0 jpeg");
-    for (path, name) in [
-        ("c.n5", "N5"),
-        ("x.h5:/volumes/raw", "HDF5"),
-        ("real.tif", "HDF5"),
-        ("x.mrc", "MRC"),
-        ("volume.bin", "MRC"),
-        ("photo.png", "JPEG"),
-    ] {
+    folder.write("real.tif", b"PK\x03\x04");
+    for (path, name) in [("c.n5", "N5"), ("photo.png", "JPEG"), ("real.tif", "compressed archives")]
+    {
         refused(&folder.path().join(path), &[path, name, "not supported yet", "convert"]);
     }
+    folder.write("words.txt", b"words");
+    refused(&folder.at("words.txt"), &["words.txt", "neither", "HDF5", "MRC"]);
+}
+
+#[test]
+fn damaged_mrc_files() {
+    let folder = Folder::new();
+    // 2 sections of 3 x 4 in mode 1, and one byte that is missing.
+    let good = |edit: &dyn Fn(&mut Vec<u8>)| {
+        let mut mrc = vec![0; 1024 + 2 * 3 * 4 * 2];
+        for (at, number) in [(0, 4), (4, 3), (8, 2), (12, 1)] {
+            mrc[at..at + 4].copy_from_slice(&i32::to_le_bytes(number));
+        }
+        mrc[208..216].copy_from_slice(b"MAP \x44\x44\0\0");
+        edit(&mut mrc);
+        folder.write("a.mrc", &mrc)
+    };
+    let path = good(&|_| {});
+    assert_eq!(open_raw(&path).unwrap().shape(), [2, 3, 4]);
+    let path = good(&|mrc| mrc.truncate(1024 + 47));
+    refused(&path, &["a.mrc", "truncated", "1071 bytes", "1072"]);
+    refused(&good(&|mrc| mrc.truncate(300)), &["a.mrc", "truncated", "300 bytes"]);
+    refused(&good(&|mrc| mrc[3] = 0x80), &["a.mrc", "shape", "damaged"]);
+    refused(&good(&|mrc| mrc[..12].fill(0x7f)), &["a.mrc", "truncated"]);
+    refused(&good(&|mrc| mrc[12] = 4), &["a.mrc", "mode 4", "save it as"]);
+    refused(&good(&|mrc| mrc[95] = 0x80), &["a.mrc", "extended header", "damaged"]);
+    // Words of a file that only says it is one.
+    refused(&folder.write("b.mrc", &[b' '; 2000]), &["b.mrc", "MRC"]);
+}
+
+#[test]
+fn damaged_hdf5_files() {
+    let folder = Folder::new();
+    let mut file = b"\x89HDF\r\n\x1a\n".to_vec();
+    file.resize(4096, 0xa5);
+    refused(&folder.write("a.h5", &file), &["a.h5", "not an HDF5 file that can be read"]);
+    refused(&folder.path().join("none.h5:/raw"), &["none.h5", "no such file", "--raw"]);
+    folder.grey_png("1.png", [1, 2], &[0, 1]);
+    refused(&folder.path().join("1.png:/raw"), &["1.png", "no HDF5 file", "no dataset raw"]);
+    refused(&folder.write("b.h5", b"text"), &["b.h5", "neither"]);
+
+    // Names and shapes that are no volume's.
+    let good = hdf5_bytes(&folder, &ramp(0, 96), [4, 4, 6], Some([1, 4, 3]));
+    let path = folder.write("c.h5", &good);
+    assert_eq!(open_raw(&path).unwrap().chunk(), [1, 4, 3]);
+    let inside = |name: &str| folder.path().join(format!("c.h5:/{name}"));
+    assert_eq!(
+        open_raw(&inside("raw")).unwrap().read_section(3).unwrap().pixels[0],
+        f32::from(ramp(0, 96)[72])
+    );
+    refused(&inside("none"), &["c.h5:/none", "no such dataset", "/raw"]);
+    refused(&inside("numbers"), &["c.h5:/numbers", "shape is [96]"]);
+
+    // A chunk that isn't what its filter wrote, and a file that was cut off.
+    let at = good.windows(2).rposition(|pair| pair == [0x78, 0x5e] || pair == [0x78, 0x9c]);
+    let mut torn = good.clone();
+    torn[at.expect("a zlib stream") + 2..][..4].fill(0xff);
+    let path = folder.write("torn.h5", &torn);
+    let volume = open_raw(&path).unwrap();
+    let errors: Vec<_> = (0..4).filter_map(|z| volume.read_section(z).err()).collect();
+    let [error] = &errors[..] else { panic!("{errors:?}") };
+    assert!(error.to_string().contains("torn.h5:/raw: what lies at section"), "{error}");
+    let message = refusal(&folder.write("cut.h5", &good[..good.len() / 2]));
+    assert!(message.contains("cut.h5"), "{message}");
+}
+
+/// A file with a volume in gzip chunks, or in one piece, and a list of numbers.
+fn hdf5_bytes(
+    folder: &Folder,
+    pixels: &[u8],
+    shape: [usize; 3],
+    chunk: Option<[usize; 3]>,
+) -> Vec<u8> {
+    let path = folder.path().join("written.h5");
+    let file = rust_hdf5::H5File::create(&path).unwrap();
+    let builder = file.new_dataset::<u8>().shape(shape);
+    let builder = match chunk {
+        Some(chunk) => builder.chunk(&chunk).shuffle_deflate(6),
+        None => builder,
+    };
+    builder.create("raw").unwrap().write_raw(pixels).unwrap();
+    let numbers = file.new_dataset::<f64>().shape([96]).create("numbers").unwrap();
+    numbers.write_raw(&[0.5; 96]).unwrap();
+    file.close().unwrap();
+    let bytes = std::fs::read(&path).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    bytes
+}
+
+#[test]
+fn pixels_that_are_no_numbers_are_refused_by_place() {
+    let folder = Folder::new();
+    let mut mrc = vec![0; 1024];
+    for (at, number) in [(0, 4), (4, 3), (8, 1), (12, 2)] {
+        mrc[at..at + 4].copy_from_slice(&i32::to_le_bytes(number));
+    }
+    mrc[208..216].copy_from_slice(b"MAP \x44\x44\0\0");
+    let mut pixels = [0.5_f32; 12];
+    pixels[6] = f32::INFINITY;
+    mrc.extend(pixels.iter().flat_map(|pixel| pixel.to_le_bytes()));
+    refused(&folder.write("a.mrc", &mrc), &["section 0 of", "a.mrc: row 1, column 2 is inf"]);
 }
 
 #[test]
@@ -212,6 +304,8 @@ fn damaged_files_never_panic() {
         tiff_bytes::<Gray8>([4, 5], Compression::Uncompressed, &pages),
         tiff_bytes::<Gray8>([4, 5], Compression::Lzw, &pages),
         std::fs::read(png).unwrap(),
+        hdf5_bytes(&folder, &ramp(0, 40), [2, 4, 5], Some([1, 4, 3])),
+        hdf5_bytes(&folder, &ramp(0, 40), [2, 4, 5], None),
     ];
     let mut state = 0x9E37_79B9_7F4A_7C15u64;
     let mut random = move |below: usize| {

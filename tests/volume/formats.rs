@@ -1,7 +1,7 @@
 //! What is stored is what is read, in every format, depth and compression.
 
 use crate::files::{Folder, floats, ramp, raw_tiff};
-use askem::volume::{CachedVolume, Dtype, Volume, open_raw};
+use askem::volume::{CachedVolume, Dtype, Region, Volume, open_raw};
 use png::{BitDepth, ColorType};
 use tiff::encoder::colortype::{Gray8, Gray16, Gray32Float, GrayI16, RGB8, RGB16, RGBA8, RGBA16};
 use tiff::encoder::compression::DeflateLevel;
@@ -286,4 +286,31 @@ fn many_threads_read_one_file() {
             });
         }
     });
+}
+
+#[test]
+fn strips_of_large_sections_are_read_alone() {
+    let folder = Folder::new();
+    let [height, width] = [4200, 4100];
+    let pixel = |z: usize, i: usize| ((i / width * 7 + i % width * 3 + z * 50) % 251) as u8;
+    let mut bytes = std::io::Cursor::new(Vec::new());
+    let mut encoder = TiffEncoder::new(&mut bytes).unwrap().with_compression(Compression::Packbits);
+    for z in 0..2 {
+        let pixels: Vec<u8> = (0..height * width).map(|i| pixel(z, i)).collect();
+        let mut image = encoder.new_image::<Gray8>(width as u32, height as u32).unwrap();
+        image.rows_per_strip(3).unwrap();
+        image.write_data(&pixels).unwrap();
+    }
+    let volume = open_raw(&folder.write("large.tif", &bytes.into_inner())).unwrap();
+    let [sections, rows, columns] = volume.chunk();
+    assert_eq!([sections, rows % 3, columns], [1, 0, width]);
+    assert!(rows < height / 2, "{rows} rows");
+    let block = Region { z: 1..2, y: rows - 5..rows + 6, x: 4000..4100 };
+    let got = volume.read_block(&block).unwrap();
+    let want = block.y.flat_map(|y| (4000..4100).map(move |x| f32::from(pixel(1, y * width + x))));
+    assert!(got.iter().copied().eq(want));
+    // The last strip is shorter.
+    let last = Region { z: 0..1, y: height - 1..height, x: width - 1..width };
+    let got = volume.read_block(&last).unwrap();
+    assert_eq!(got, [f32::from(pixel(0, height * width - 1))]);
 }

@@ -10,7 +10,7 @@ use crate::volume::{LabelOptions, inspect, open_labels, open_raw, pair};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Images: a Zarr or OME-Zarr array, a multi-page TIFF, or a folder of TIFF or PNG sections.
+    /// Images: a Zarr or OME-Zarr array, an HDF5 dataset (file.h5:/path), an MRC file, a multi-page TIFF, or a folder of TIFF or PNG sections.
     #[arg(long, value_name = "PATH")]
     raw: PathBuf,
     /// Labels of the images.

@@ -22,7 +22,7 @@ use crate::volume::{
 #[derive(Clone, Debug, Default, PartialEq, clap::Args, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct DataArgs {
-    /// Images: a Zarr or OME-Zarr array, a multi-page TIFF, or a folder of TIFF or PNG sections in numeric order.
+    /// Images: a Zarr or OME-Zarr array, an HDF5 dataset (file.h5:/path), an MRC file, a multi-page TIFF, or a folder of TIFF or PNG sections in numeric order.
     /// Without it, a built-in phantom is used.
     #[arg(long, value_name = "PATH", help_heading = "Data")]
     pub(super) raw: Option<PathBuf>,

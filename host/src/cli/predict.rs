@@ -22,7 +22,7 @@ pub(super) struct Args {
     /// weights.safetensors of a run.
     #[arg(long, value_name = "FILE")]
     weights: PathBuf,
-    /// Images: a Zarr or OME-Zarr array, a multi-page TIFF, or a folder of TIFF or PNG sections.
+    /// Images: a Zarr or OME-Zarr array, an HDF5 dataset (file.h5:/path), an MRC file, a multi-page TIFF, or a folder of TIFF or PNG sections.
     #[arg(long, value_name = "PATH")]
     raw: PathBuf,
     /// Where the segmentation goes: an OME-Zarr ending in .zarr, which goes on where it was interrupted, or a multi-page TIFF

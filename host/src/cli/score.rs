@@ -25,7 +25,7 @@ pub(super) struct Args {
     /// weights.safetensors of a run.
     #[arg(long, value_name = "FILE")]
     weights: PathBuf,
-    /// Images: a Zarr or OME-Zarr array, a multi-page TIFF, or a folder of TIFF or PNG sections.
+    /// Images: a Zarr or OME-Zarr array, an HDF5 dataset (file.h5:/path), an MRC file, a multi-page TIFF, or a folder of TIFF or PNG sections.
     #[arg(long, value_name = "PATH")]
     raw: PathBuf,
     /// What is computed: entropy, least_confidence, bald (entropy of the mean over dropout passes), mutual_information.

@@ -1,6 +1,6 @@
 //! Decoded blocks of chunked volumes, kept while they fit a number of bytes.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::Result;
@@ -15,6 +15,8 @@ pub(super) struct BlockCache {
 #[derive(Debug, Default)]
 struct State {
     blocks: HashMap<u64, (Arc<Vec<u8>>, u64)>,
+    /// Blocks by when they were used last.
+    order: BTreeMap<u64, u64>,
     bytes: usize,
     /// Grows with each use.
     now: u64,
@@ -49,19 +51,23 @@ impl State {
     fn find(&mut self, block: u64) -> Option<Arc<Vec<u8>>> {
         self.now += 1;
         let (bytes, used) = self.blocks.get_mut(&block)?;
+        self.order.remove(used);
+        self.order.insert(self.now, block);
         *used = self.now;
         Some(Arc::clone(bytes))
     }
 
     fn insert(&mut self, block: u64, bytes: &Arc<Vec<u8>>, limit: usize) {
         self.now += 1;
-        if let Some((old, _)) = self.blocks.insert(block, (Arc::clone(bytes), self.now)) {
+        if let Some((old, used)) = self.blocks.insert(block, (Arc::clone(bytes), self.now)) {
+            self.order.remove(&used);
             self.bytes -= old.len();
         }
+        self.order.insert(self.now, block);
         self.bytes += bytes.len();
         while self.bytes > limit && self.blocks.len() > 1 {
-            let oldest = self.blocks.iter().min_by_key(|(_, (_, used))| *used).map(|(&i, _)| i);
-            if let Some((bytes, _)) = oldest.and_then(|i| self.blocks.remove(&i)) {
+            let Some((_, oldest)) = self.order.pop_first() else { break };
+            if let Some((bytes, _)) = self.blocks.remove(&oldest) {
                 self.bytes -= bytes.len();
             }
         }

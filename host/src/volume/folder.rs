@@ -164,6 +164,10 @@ fn read_header(path: &Path, palette: Palette) -> Result<(Header, Kind)> {
             }
             Ok((contents.header, Kind::Tiff(contents)))
         }
+        super::open::Format::Mrc | super::open::Format::Hdf5 => Err(Error::Input(format!(
+            "{}: MRC and HDF5 files are volumes of their own, not sections of a folder; name the file itself",
+            path.display()
+        ))),
     }
 }
 

@@ -63,6 +63,23 @@ macro_rules! samples {
 }
 samples!(u8, i8, u16, i16, u32, i32, f32, f64);
 
+/// An error where a pixel is no finite number. `pixels` are rows of `width`, the first of them at `row` and `column` of what `name` calls.
+pub(super) fn check_finite(
+    name: &dyn std::fmt::Display,
+    row: usize,
+    column: usize,
+    width: usize,
+    pixels: &[f32],
+) -> Result<()> {
+    let Some(at) = pixels.iter().position(|value| !value.is_finite()) else { return Ok(()) };
+    Err(Error::Input(format!(
+        "{name}: row {}, column {} is {}, not a number to work with; replace such values, by 0 for example",
+        row + at / width,
+        column + at % width,
+        pixels[at],
+    )))
+}
+
 /// Takes the first of `channels` interleaved values per pixel, after a look that the colour
 /// channels agree.
 ///
@@ -110,15 +127,7 @@ pub(super) fn grey<T: Sample>(
         }
         pixels
     };
-    if let Some(at) = pixels.iter().position(|value| !value.is_finite()) {
-        return Err(Error::Input(format!(
-            "{name}: row {}, column {} is {}, not a number to work with; replace such values, by 0 \
-             for example",
-            at / width,
-            at % width,
-            pixels[at],
-        )));
-    }
+    check_finite(&name, 0, 0, width, &pixels)?;
     Ok(Section { height, width, pixels })
 }
 

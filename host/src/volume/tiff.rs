@@ -8,7 +8,7 @@
 use super::pixels::{
     Header, MAX_RATIO, Sample, check_size, grey, stretch, too_many_channels, unpack,
 };
-use super::{Dtype, Section, Volume, check_section};
+use super::{Dtype, Region, Section, Volume, block_of_sections, check_section};
 use crate::{Error, Result};
 use ::tiff::decoder::{Decoder, DecodingResult, Limits};
 use ::tiff::tags::{ByteOrder, CompressionMethod, PlanarConfiguration, SampleFormat, Tag};
@@ -19,6 +19,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 mod description;
+mod tiles;
+
+use tiles::Tiles;
 
 type Open = Decoder<BufReader<File>>;
 
@@ -42,6 +45,8 @@ pub(super) struct Contents {
     /// What was noticed.
     pub(super) note: Option<String>,
     layout: Layout,
+    /// Rows and columns of the tiles or strips, where all pages have the same and single ones can be read.
+    tile: Option<[u32; 2]>,
 }
 
 impl Contents {
@@ -64,6 +69,8 @@ impl Contents {
 pub(super) struct TiffStack {
     path: PathBuf,
     contents: Contents,
+    /// For pages that are read by tile.
+    tiles: Option<Tiles>,
     /// Decoders that nobody is using. Finding a page again costs a walk over all directories before
     /// it, which an open decoder remembers.
     idle: Mutex<Vec<Open>>,
@@ -74,7 +81,23 @@ impl TiffStack {
     pub(super) fn open(path: &Path) -> Result<Self> {
         let (contents, decoder) = survey(path)?;
         let decoder = decoder.with_limits(limits(contents.section_bytes()));
-        Ok(Self { path: path.to_path_buf(), contents, idle: Mutex::new(vec![decoder]) })
+        let tiles = Tiles::of(&contents);
+        Ok(Self { path: path.to_path_buf(), contents, tiles, idle: Mutex::new(vec![decoder]) })
+    }
+
+    /// Does something with a decoder that nobody else is using.
+    fn with_decoder<T>(&self, act: impl FnOnce(&mut Open) -> Result<T>) -> Result<T> {
+        let idle = self.idle().pop();
+        let mut decoder = match idle {
+            Some(decoder) => decoder,
+            None => open(&self.path, self.contents.section_bytes())?,
+        };
+        let done = act(&mut decoder)?;
+        let mut idle = self.idle();
+        if idle.len() < OPEN_DECODERS {
+            idle.push(decoder);
+        }
+        Ok(done)
     }
 
     fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Open>> {
@@ -94,17 +117,25 @@ impl Volume for TiffStack {
 
     fn read_section(&self, z: usize) -> Result<Section> {
         check_section(z, self.contents.sections(), &self.path.display().to_string())?;
-        let idle = self.idle().pop();
-        let mut decoder = match idle {
-            Some(decoder) => decoder,
-            None => open(&self.path, self.contents.section_bytes())?,
-        };
-        let section = read_at(&self.path, &mut decoder, &self.contents, z)?;
-        let mut idle = self.idle();
-        if idle.len() < OPEN_DECODERS {
-            idle.push(decoder);
+        self.with_decoder(|decoder| read_at(&self.path, decoder, &self.contents, z))
+    }
+
+    fn chunk(&self) -> [usize; 3] {
+        let [_, height, width] = self.shape();
+        self.tiles.as_ref().map_or([1, height, width], |tiles| tiles.chunks.chunk())
+    }
+
+    fn memory_bytes(&self) -> usize {
+        self.tiles.as_ref().map_or(0, |tiles| tiles.chunks.memory_bytes())
+    }
+
+    fn read_block(&self, block: &Region) -> Result<Vec<f32>> {
+        match &self.tiles {
+            Some(tiles) => tiles.chunks.read(&self.path.display(), block, |tile| {
+                self.with_decoder(|decoder| tiles.read(&self.path, decoder, tile))
+            }),
+            None => block_of_sections(self, block),
         }
-        Ok(section)
     }
 
     fn section_name(&self, z: usize) -> String {
@@ -152,6 +183,8 @@ fn survey(path: &Path) -> Result<(Contents, Open)> {
     );
     let mut pages = Vec::new();
     let mut first: Option<Header> = None;
+    // None before the first page, then that of all pages so far.
+    let mut tile: Option<Option<[u32; 2]>> = None;
     let mut skipped = 0;
     let mut index = 0;
     loop {
@@ -187,6 +220,8 @@ fn survey(path: &Path) -> Result<(Contents, Open)> {
                 None => first = Some(header),
             }
             pages.push(index);
+            let size = tiles::size(&mut decoder, header);
+            tile = Some(tile.map_or(size, |first| first.filter(|first| Some(*first) == size)));
         } else {
             skipped += 1;
         }
@@ -203,12 +238,14 @@ fn survey(path: &Path) -> Result<(Contents, Open)> {
         )));
     };
     let mut layout = Layout::Pages(pages);
+    let mut tile = tile.flatten();
     if index == 0 && text.images > 1 {
         layout = contiguous(path, &mut decoder, length, header, text.images)?;
+        tile = None;
     }
     let note = (skipped > 0)
         .then(|| format!("{}: {skipped} preview or mask page(s) left out", path.display()));
-    let contents = Contents { header, note, layout };
+    let contents = Contents { header, note, layout, tile };
     text.check_stack(path, contents.sections())?;
     Ok((contents, decoder))
 }

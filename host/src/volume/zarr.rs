@@ -14,19 +14,12 @@ use zarrs::filesystem::FilesystemStore;
 use zarrs::plugin::ExtensionName;
 use zarrs::storage::StoreKey;
 
-use super::block_cache::BlockCache;
-use super::{Dtype, Region, Section, Volume, check_block, check_section, show_shape};
+use super::chunks::Chunks;
+use super::{Dtype, Region, Section, Volume, check_section};
 use crate::{Error, Result};
 use bounds::Compressor;
 
 pub(super) use node::is_zarr;
-
-/// Bytes of decoded chunks that a volume keeps.
-const CACHE_BYTES: usize = 256 << 20;
-/// The largest chunk that is decoded, in bytes. Writers stay far below.
-const MAX_CHUNK_BYTES: u64 = 1 << 30;
-/// Pixels beyond which a size is no volume's but a mistake.
-const MAX_PIXELS: u64 = 1 << 50;
 
 /// An array of two or three axes, or of more where the first ones have length 1, read by chunk.
 ///
@@ -36,12 +29,9 @@ pub(super) struct ZarrVolume {
     array: Array<FilesystemStore>,
     store: Arc<FilesystemStore>,
     options: CodecOptions,
-    shape: [usize; 3],
-    /// What is decoded at once: a chunk, or one of those that a shard holds.
-    chunk: [usize; 3],
-    dtype: Dtype,
+    /// What is decoded at once: chunks, or those that a shard holds.
+    chunks: Chunks,
     compressor: Compressor,
-    cache: BlockCache,
 }
 
 impl ZarrVolume {
@@ -66,38 +56,19 @@ impl ZarrVolume {
                 array.shape()
             ))
         })?;
-        if shape.contains(&0) {
-            return Err(wrong(format!("it is empty: its shape is {:?}", array.shape())));
-        }
-        let pixels = product(&shape).filter(|&n| n <= MAX_PIXELS);
-        let (Some(_), Some(chunk)) = (pixels, three(&chunk)) else {
-            let (shape, all) = (show(array.shape()), show(&chunk));
-            return Err(wrong(format!(
-                "a shape of {shape} in chunks of {all} can't be right; its metadata may be damaged"
-            )));
-        };
+        let chunk = three(&chunk).ok_or_else(|| wrong(format!("its chunks are {chunk:?}")))?;
         let dtype = dtype(&array).map_err(wrong)?;
-        let bytes = product(&chunk).and_then(|n| n.checked_mul(u64::from(dtype.bytes())));
-        if bytes.is_none_or(|bytes| bytes > MAX_CHUNK_BYTES) {
-            return Err(wrong(format!(
-                "its chunks of {} are larger than 1 GiB; write it in smaller ones",
-                show(&chunk)
-            )));
-        }
+        let chunks = Chunks::new(shape, chunk, dtype).map_err(wrong)?;
         let compressor =
             if array.is_sharded() { Compressor::Unknown } else { Compressor::of(&array) };
-        let [shape, chunk] = [shape, chunk].map(|sides| sides.map(|side| side as usize));
         Ok(Self {
             // Scoring has threads of its own; two pools would get in each other's way.
             options: CodecOptions::default().with_concurrent_target(1),
-            chunk: [0, 1, 2].map(|i| chunk[i].min(shape[i])),
             path,
             array,
             store,
-            shape,
-            dtype,
+            chunks,
             compressor,
-            cache: BlockCache::new(CACHE_BYTES),
         })
     }
 
@@ -114,8 +85,10 @@ impl ZarrVolume {
             })
             .collect();
         let subset = ArraySubset::new_with_ranges(&ranges);
-        let expected =
-            block.z.len() * block.y.len() * block.x.len() * usize::from(self.dtype.bytes());
+        let expected = block.z.len()
+            * block.y.len()
+            * block.x.len()
+            * usize::from(self.chunks.dtype().bytes());
         let file = self.file_of(&ranges);
         let wrong = |what: String| {
             Error::Input(format!(
@@ -124,7 +97,8 @@ impl ZarrVolume {
             ))
         };
         let chunk: u64 = self.array.chunk_shape(&vec![0; axes]).map_or(u64::MAX, |shape| {
-            shape.iter().map(|side| side.get()).product::<u64>() * u64::from(self.dtype.bytes())
+            shape.iter().map(|side| side.get()).product::<u64>()
+                * u64::from(self.chunks.dtype().bytes())
         });
         self.compressor.check(&file, chunk).map_err(wrong)?;
         let bytes =
@@ -149,89 +123,34 @@ impl ZarrVolume {
         let key: StoreKey = self.array.chunk_key(&indices);
         self.store.key_to_fspath(&key)
     }
-
-    /// Copies what of a chunk lies in `block`, as floats.
-    fn copy(&self, chunk: &Region, bytes: &[u8], block: &Region, pixels: &mut [f32]) {
-        let common = |a: &std::ops::Range<usize>, b: &std::ops::Range<usize>| {
-            a.start.max(b.start)..a.end.min(b.end)
-        };
-        let (zs, ys) = (common(&chunk.z, &block.z), common(&chunk.y, &block.y));
-        let xs = common(&chunk.x, &block.x);
-        let size = usize::from(self.dtype.bytes());
-        let place = |region: &Region, z: usize, y: usize| {
-            let row = (z - region.z.start) * region.y.len() + y - region.y.start;
-            row * region.x.len() + xs.start - region.x.start
-        };
-        for z in zs {
-            for y in ys.clone() {
-                let from = &bytes[place(chunk, z, y) * size..][..xs.len() * size];
-                let to = &mut pixels[place(block, z, y)..][..xs.len()];
-                convert(self.dtype, from, to);
-            }
-        }
-    }
 }
 
 impl Volume for ZarrVolume {
     fn shape(&self) -> [usize; 3] {
-        self.shape
+        self.chunks.shape()
     }
 
     fn dtype(&self) -> Dtype {
-        self.dtype
+        self.chunks.dtype()
     }
 
     fn read_section(&self, z: usize) -> Result<Section> {
-        let [depth, height, width] = self.shape;
+        let [depth, height, width] = self.shape();
         check_section(z, depth, &self.path.display().to_string())?;
         let pixels = self.read_block(&Region { z: z..z + 1, y: 0..height, x: 0..width })?;
         Ok(Section { height, width, pixels })
     }
 
     fn chunk(&self) -> [usize; 3] {
-        self.chunk
+        self.chunks.chunk()
     }
 
     fn memory_bytes(&self) -> usize {
-        CACHE_BYTES
+        self.chunks.memory_bytes()
     }
 
     fn read_block(&self, block: &Region) -> Result<Vec<f32>> {
-        check_block(block, self.shape)?;
-        let pixels =
-            product(&[block.z.len(), block.y.len(), block.x.len()].map(|side| side as u64));
-        let mut out = Vec::new();
-        let room = pixels.and_then(|n| usize::try_from(n).ok());
-        let Some(room) = room.filter(|&n| out.try_reserve_exact(n).is_ok()) else {
-            return Err(Error::Input(format!(
-                "{}: {} pixels at once do not fit the memory",
-                self.path.display(),
-                show_shape([block.z.len(), block.y.len(), block.x.len()])
-            )));
-        };
-        out.resize(room, 0.0);
-        let of = |side: &std::ops::Range<usize>, chunk: usize| {
-            side.start / chunk..side.end.div_ceil(chunk)
-        };
-        let [cz, cy, cx] = self.chunk;
-        let grid = [0, 1, 2].map(|i| self.shape[i].div_ceil(self.chunk[i]));
-        for k in of(&block.z, cz) {
-            for i in of(&block.y, cy) {
-                for j in of(&block.x, cx) {
-                    let within =
-                        |at: usize, side: usize, end: usize| at * side..((at + 1) * side).min(end);
-                    let chunk = Region {
-                        z: within(k, cz, self.shape[0]),
-                        y: within(i, cy, self.shape[1]),
-                        x: within(j, cx, self.shape[2]),
-                    };
-                    let number = (k * grid[1] + i) as u64 * grid[2] as u64 + j as u64;
-                    let bytes = self.cache.get(number, || self.decode(&chunk))?;
-                    self.copy(&chunk, &bytes, block, &mut out);
-                }
-            }
-        }
-        Ok(out)
+        self.chunks.read(&self.path.display(), block, |chunk| self.decode(chunk))
     }
 
     fn section_name(&self, z: usize) -> String {
@@ -241,14 +160,6 @@ impl Volume for ZarrVolume {
 
 fn range(range: &std::ops::Range<usize>) -> std::ops::Range<u64> {
     range.start as u64..range.end as u64
-}
-
-fn product(sides: &[u64; 3]) -> Option<u64> {
-    sides.iter().try_fold(1_u64, |n, &side| n.checked_mul(side))
-}
-
-fn show(sides: &[u64]) -> String {
-    sides.iter().map(u64::to_string).collect::<Vec<_>>().join(" x ")
 }
 
 /// Sections, rows and columns, where all axes before them have length 1.
@@ -278,23 +189,4 @@ fn dtype(array: &Array<FilesystemStore>) -> std::result::Result<Dtype, String> {
             ));
         }
     })
-}
-
-/// Numbers in the machine's order of bytes as floats.
-fn convert(dtype: Dtype, from: &[u8], to: &mut [f32]) {
-    fn each<const N: usize>(from: &[u8], to: &mut [f32], float: impl Fn([u8; N]) -> f32) {
-        let (numbers, _) = from.as_chunks::<N>();
-        to.iter_mut().zip(numbers).for_each(|(to, &bytes)| *to = float(bytes));
-    }
-    match dtype {
-        Dtype::U8 => each(from, to, |[b]| f32::from(b)),
-        Dtype::I8 => each(from, to, |[b]| f32::from(b as i8)),
-        Dtype::U16 => each(from, to, |b| f32::from(u16::from_ne_bytes(b))),
-        Dtype::I16 => each(from, to, |b| f32::from(i16::from_ne_bytes(b))),
-        Dtype::U32 => each(from, to, |b| u32::from_ne_bytes(b) as f32),
-        Dtype::I32 => each(from, to, |b| i32::from_ne_bytes(b) as f32),
-        Dtype::F16 => each(from, to, |b| half::f16::from_ne_bytes(b).to_f32()),
-        Dtype::F32 => each(from, to, f32::from_ne_bytes),
-        Dtype::F64 => each(from, to, |b| f64::from_ne_bytes(b) as f32),
-    }
 }

@@ -4,7 +4,7 @@
 #   ./test.sh [--without TOOL,TOOL...]
 #
 # GPU tests need a Vulkan driver (Metal on macOS, DX12 on Windows). The checks for other platforms need tools: spirv-val,
-# dxc, browser, swiftshader, formats (tests/tools.sh says what they are). On Debian and Ubuntu this script installs what is missing;
+# dxc, browser, swiftshader, formats, engines, slurm (tests/tools.sh says what they are). On Debian and Ubuntu this script installs what is missing;
 # elsewhere it names it and fails, unless --without says to go without. Set ASKEM_TEST_DATA to a folder with
 # `vnc/raw` and `vnc/mitochondria` to run the tests on real data too.
 set -euo pipefail
@@ -23,13 +23,13 @@ while [ $# -gt 0 ]; do
         shift 2
         ;;
     *)
-        echo "usage: ./test.sh [--without spirv-val,dxc,browser,swiftshader,formats]" >&2
+        echo "usage: ./test.sh [--without spirv-val,dxc,browser,swiftshader,formats,engines,slurm]" >&2
         exit 2
         ;;
     esac
 done
 # A tool, and what the names of its tests contain.
-for pair in spirv-val=spirv_val:: dxc=dxc:: browser=in_a_browser swiftshader= formats=of_other_programs; do
+for pair in spirv-val=spirv_val:: dxc=dxc:: browser=in_a_browser swiftshader= formats=of_other_programs engines=engines:: slurm=slurm::; do
     tool=${pair%%=*}
     case $without in
     *",$tool,"*)

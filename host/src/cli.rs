@@ -9,6 +9,7 @@ mod eval;
 mod inspect;
 mod options;
 mod predict;
+mod processes;
 mod progress;
 mod run;
 mod score;
@@ -46,10 +47,11 @@ const EXAMPLES: &str = "Examples:
 /// Options of every command.
 #[derive(Clone, Debug, clap::Args)]
 struct Common {
-    /// What computes: `auto` (a hardware GPU that passes the self-test, else the CPU), `cpu`, `gpu`,
-    /// or part of an adapter's name.
-    #[arg(long, global = true, default_value = "auto", value_name = "auto|cpu|gpu|NAME")]
-    device: DeviceChoice,
+    /// What computes: `auto` (a hardware GPU that passes the self-test, else the CPU), `cpu`, `gpu` (the best), `gpu:N` (number N from
+    /// 0 of the hardware GPUs), or part of an adapter's name. For score, and predict to .zarr, also `all` hardware GPUs, or several of
+    /// these options: a process for each.
+    #[arg(long, global = true, default_value = "auto", value_name = "auto|cpu|gpu|gpu:N|all|NAME")]
+    device: Vec<DeviceChoice>,
     /// CPU threads [default: all]
     #[arg(long, global = true, value_name = "N")]
     threads: Option<usize>,
@@ -61,7 +63,12 @@ struct Common {
 impl Common {
     fn open_device(&self) -> Result<Box<dyn Executor>> {
         self.validate()?;
-        device::open(&self.device, self.threads)
+        let [device] = &device::expand(&self.device)?[..] else {
+            return Err(Error::Usage(
+                "--device: this work runs on one device; several are for score, and for predict to .zarr".into(),
+            ));
+        };
+        device::open(device, self.threads)
     }
 
     fn validate(&self) -> Result<()> {

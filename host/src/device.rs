@@ -6,6 +6,7 @@ mod tests;
 pub mod trial;
 
 use std::convert::Infallible;
+use std::fmt;
 use std::str::FromStr;
 
 use crate::cpu::CpuExecutor;
@@ -23,6 +24,10 @@ pub enum DeviceChoice {
     Cpu,
     /// The best hardware GPU; an error where there is none.
     Gpu,
+    /// One of the hardware GPUs, in the order of `askem devices`, from 0: `gpu:N`.
+    GpuNumber(usize),
+    /// All hardware GPUs, for work that several processes share; see [`expand`].
+    All,
     /// The best adapter whose name contains this, in any case. Software drivers only come this way.
     Named(String),
 }
@@ -35,9 +40,56 @@ impl FromStr for DeviceChoice {
             "auto" => Self::Auto,
             "cpu" => Self::Cpu,
             "gpu" => Self::Gpu,
-            _ => Self::Named(text.into()),
+            "all" => Self::All,
+            lower => match lower.strip_prefix("gpu:").and_then(|number| number.parse().ok()) {
+                Some(number) => Self::GpuNumber(number),
+                None => Self::Named(text.into()),
+            },
         })
     }
+}
+
+impl fmt::Display for DeviceChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Auto => f.write_str("auto"),
+            Self::Cpu => f.write_str("cpu"),
+            Self::Gpu => f.write_str("gpu"),
+            Self::GpuNumber(number) => write!(f, "gpu:{number}"),
+            Self::All => f.write_str("all"),
+            Self::Named(name) => f.write_str(name),
+        }
+    }
+}
+
+/// The hardware GPUs among all adapters. One GPU is offered by several interfaces on some systems; that of the best one counts.
+fn hardware(all: &[Adapter]) -> Vec<&Adapter> {
+    let mut gpus: Vec<_> = all.iter().filter(|adapter| !adapter.is_software()).collect();
+    if let Some(backend) = gpus.first().map(|best| best.backend()) {
+        gpus.retain(|gpu| gpu.backend() == backend);
+    }
+    gpus
+}
+
+/// Puts the single GPUs in the place of [`DeviceChoice::All`].
+///
+/// # Errors
+/// [`Error::Device`] where all GPUs are wanted and there is none.
+pub fn expand(choices: &[DeviceChoice]) -> Result<Vec<DeviceChoice>> {
+    let mut single = Vec::new();
+    for choice in choices {
+        if *choice == DeviceChoice::All {
+            let all = adapters();
+            let gpus = hardware(&all).len();
+            if gpus == 0 {
+                return Err(Error::Device(format!("no GPU on this machine; {}", known(&all))));
+            }
+            single.extend((0..gpus).map(DeviceChoice::GpuNumber));
+        } else {
+            single.push(choice.clone());
+        }
+    }
+    Ok(single)
 }
 
 /// What is known of one device of this machine.
@@ -80,6 +132,19 @@ pub fn open(choice: &DeviceChoice, threads: Option<usize>) -> Result<Box<dyn Exe
                 Some(adapter) => Ok(Box::new(open_tested(adapter)?)),
                 None => Err(Error::Device(format!("no GPU on this machine; {}", known(&all)))),
             }
+        }
+        DeviceChoice::GpuNumber(number) => {
+            let all = adapters();
+            match hardware(&all).get(*number) {
+                Some(adapter) => Ok(Box::new(open_tested(adapter)?)),
+                None => Err(Error::Device(format!(
+                    "no GPU has number {number}, counted from 0; {}",
+                    known(&all)
+                ))),
+            }
+        }
+        DeviceChoice::All => {
+            Err(Error::Device("this work runs on one device; name it, such as gpu:0".into()))
         }
         DeviceChoice::Named(name) => {
             let all = adapters();

@@ -98,15 +98,19 @@ impl ScoreStore {
     pub fn create(path: &Path, about: About) -> Result<Self> {
         let store = Self::at(path, about)?;
         if path.exists() {
-            match files::read_about(path)? {
-                Some(there) => store.require_same(&there)?,
-                None if files::is_empty(path)? => {}
-                None => {
+            let mut there = files::read_about(path)?;
+            if there.is_none() && !files::is_empty(path)? {
+                // Another process may have described it in the meantime.
+                there = files::read_about(path)?;
+                if there.is_none() {
                     return Err(Error::Input(format!(
                         "{}: a folder that is no store of scores; choose another --out",
                         path.display()
                     )));
                 }
+            }
+            if let Some(there) = there {
+                store.require_same(&there)?;
             }
         }
         for array in [&store.scores, &store.positions].into_iter().chain(&store.embeddings) {

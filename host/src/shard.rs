@@ -34,8 +34,9 @@ impl Shard {
         at(self.index)..at(self.index + 1)
     }
 
-    /// The part that Slurm (`SLURM_ARRAY_TASK_ID`, counted from `SLURM_ARRAY_TASK_MIN`, of `SLURM_ARRAY_TASK_COUNT`), HyperQueue
-    /// (`HQ_TASK_ID` of `ASKEM_SHARDS`) or Kubernetes (`JOB_COMPLETION_INDEX` of `ASKEM_SHARDS`) says; the first of them that is there.
+    /// The part that Slurm (`SLURM_ARRAY_TASK_ID`), HyperQueue (`HQ_TASK_ID`) or Kubernetes (`JOB_COMPLETION_INDEX`) says, the first
+    /// of them that is there, of `ASKEM_SHARDS`. Without the latter Slurm's array is the whole: `SLURM_ARRAY_TASK_COUNT` parts from
+    /// `SLURM_ARRAY_TASK_MIN` on.
     ///
     /// # Errors
     /// [`Error::Usage`] if none is there, the number of parts is not, or they make no sense.
@@ -48,31 +49,43 @@ impl Shard {
                 ))
             })
         };
-        let shards = |index_name: &str| -> Result<u64> {
-            number("ASKEM_SHARDS")?.ok_or_else(|| {
-                Error::Usage(format!(
-                    "--shard auto: {index_name} says which part this is, but not of how many: set ASKEM_SHARDS, or give --shard I/N"
-                ))
-            })
-        };
-        let (index, count) = if let Some(id) = number("SLURM_ARRAY_TASK_ID")? {
-            let first = number("SLURM_ARRAY_TASK_MIN")?.unwrap_or(0);
-            let count = match number("SLURM_ARRAY_TASK_COUNT")? {
-                Some(count) => count,
-                None => shards("SLURM_ARRAY_TASK_ID")?,
-            };
-            (id.wrapping_sub(first), count)
-        } else if let Some(id) = number("HQ_TASK_ID")? {
-            (id, shards("HQ_TASK_ID")?)
-        } else if let Some(id) = number("JOB_COMPLETION_INDEX")? {
-            (id, shards("JOB_COMPLETION_INDEX")?)
-        } else {
+        let mut found = None;
+        for name in ["SLURM_ARRAY_TASK_ID", "HQ_TASK_ID", "JOB_COMPLETION_INDEX"] {
+            if let Some(id) = number(name)? {
+                found = Some((name, id));
+                break;
+            }
+        }
+        let Some((name, id)) = found else {
             return Err(Error::Usage(
                 "--shard auto: neither SLURM_ARRAY_TASK_ID nor HQ_TASK_ID nor JOB_COMPLETION_INDEX is set; give --shard I/N"
                     .into(),
             ));
         };
+        let array = match name {
+            "SLURM_ARRAY_TASK_ID" => number("SLURM_ARRAY_TASK_COUNT")?,
+            _ => None,
+        };
+        let (index, count) = match (number("ASKEM_SHARDS")?, array) {
+            (Some(count), _) => (id, count),
+            (None, Some(count)) => {
+                (id.wrapping_sub(number("SLURM_ARRAY_TASK_MIN")?.unwrap_or(0)), count)
+            }
+            (None, None) => {
+                return Err(Error::Usage(format!(
+                    "--shard auto: {name} says which part this is, but not of how many: set ASKEM_SHARDS, or give --shard I/N"
+                )));
+            }
+        };
         Self::checked(index, count).map_err(|e| Error::Usage(format!("--shard auto: {e}")))
+    }
+
+    /// Reads `I/N`.
+    pub(crate) fn parse(text: &str) -> std::result::Result<Self, String> {
+        let numbers =
+            text.split_once('/').and_then(|(i, n)| Some((i.parse().ok()?, n.parse().ok()?)));
+        let (index, count) = numbers.ok_or("give I/N, as in 0/8, or auto")?;
+        Self::checked(index, count)
     }
 
     fn checked(index: u64, count: u64) -> std::result::Result<Self, String> {
@@ -90,10 +103,7 @@ impl FromStr for ShardChoice {
         if text == "auto" {
             return Ok(Self::Auto);
         }
-        let numbers =
-            text.split_once('/').and_then(|(i, n)| Some((i.parse().ok()?, n.parse().ok()?)));
-        let (index, count) = numbers.ok_or("give I/N, as in 0/8, or auto")?;
-        Shard::checked(index, count).map(Self::Given)
+        Shard::parse(text).map(Self::Given)
     }
 }
 
@@ -125,6 +135,9 @@ mod tests {
             ("SLURM_ARRAY_TASK_COUNT", "4"),
         ];
         assert_eq!(from(&slurm).unwrap(), Shard { index: 2, count: 4 });
+        // A part of an array that is repeated keeps its number.
+        let again = [slurm[0], slurm[1], ("SLURM_ARRAY_TASK_COUNT", "1"), ("ASKEM_SHARDS", "4")];
+        assert_eq!(from(&again).unwrap(), Shard { index: 3, count: 4 });
         let queue = [("HQ_TASK_ID", "7"), ("ASKEM_SHARDS", "8")];
         assert_eq!(from(&queue).unwrap(), Shard { index: 7, count: 8 });
         let kubernetes = [("JOB_COMPLETION_INDEX", "0"), ("ASKEM_SHARDS", "8")];

@@ -5,6 +5,7 @@ use std::fs;
 use askem::score_store::ScoreStore;
 use tempfile::TempDir;
 
+use crate::program::askem;
 use crate::world::{ROWS, assert_same, files, world};
 
 #[test]
@@ -140,4 +141,33 @@ fn engines_say_the_part() {
     let last = score().env("JOB_COMPLETION_INDEX", "2").env("ASKEM_SHARDS", "3").succeed().json();
     assert!(first["missing_chunks"].as_u64() > last["missing_chunks"].as_u64());
     assert_same(&out, &world().whole());
+}
+
+#[test]
+fn several_devices_share_the_work() {
+    let folder = TempDir::new().unwrap();
+    let out = folder.path().join("devices.zarr");
+    // Once for the call's own part, with a device for each process.
+    let score = |part: &str| {
+        let devices = ["--device", "cpu", "--threads", "1", "--shard", part];
+        world().score("a").args(devices).path("--out", &out)
+    };
+    let done = score("1/2").args(["--json"]).succeed().json();
+    let chunks = (6 * 5 * 9_u64).div_ceil(ROWS);
+    assert_eq!(done["computed_chunks"], chunks - chunks / 2);
+    assert_eq!(done["missing_chunks"], chunks / 2);
+    assert_eq!(done["device"].as_str().unwrap().matches(" and ").count(), 1, "{done}");
+    let outcome = score("0/2").succeed();
+    assert!(outcome.stdout.contains("the store is complete"), "{outcome:#?}");
+    assert_same(&out, &world().whole());
+    // What is wrong is said once, by the process that was started.
+    let call = world().score("b").args(["--device", "cpu"]).path("--out", &out);
+    call.run().refuses(1, &["devices.zarr", "something else: weights"]);
+    // A store that was there is removed once.
+    score("0/1").args(["--stride-z", "2"]).run().refuses(1, &["devices.zarr"]);
+    let all = ["--device", "cpu", "--threads", "1", "--stride-z", "2", "--force"];
+    world().score("a").args(all).path("--out", &out).succeed();
+    let bench = askem(["bench", "select", "--pool", "10", "--dim", "2", "--query", "1"])
+        .args(["--device", "cpu", "--device", "cpu"]);
+    bench.run().refuses(2, &["one device"]);
 }

@@ -48,7 +48,10 @@ fn parts_and_the_whole_and_tiff_are_alike() {
         }
         // Without the last part it is no image yet.
         assert!(open_raw(&parts).is_err());
-        let outcome = predict(&raw, &parts, kind).args(["--shard", "1/3"]).succeed();
+        // Of two devices here.
+        let outcome = predict(&raw, &parts, kind)
+            .args(["--shard", "1/3", "--device", "cpu", "--threads", "1"])
+            .succeed();
         assert!(outcome.stdout.contains("the image is complete"), "{outcome:#?}");
         let want = pixels(&tiff);
         assert_eq!(want.len(), shape.iter().product::<usize>());
@@ -78,4 +81,5 @@ fn an_image_goes_on_and_is_not_mixed() {
     predict(&raw, folder.path(), "labels").run().refuses(2, &["ends in .zarr or in .tif"]);
     let tiff = folder.path().join("p.tif");
     predict(&raw, &tiff, "labels").args(["--shard", "0/2"]).run().refuses(2, &["only a .zarr"]);
+    predict(&raw, &tiff, "labels").args(["--device", "cpu"]).run().refuses(2, &["only a .zarr"]);
 }

@@ -16,7 +16,7 @@ const LIMIT: Duration = Duration::from_secs(240);
 const POLL: Duration = Duration::from_millis(2);
 
 /// Where the program is.
-fn binary() -> PathBuf {
+pub(crate) fn binary() -> PathBuf {
     if let Some(path) = env::var_os("ASKEM_BIN") {
         return path.into();
     }

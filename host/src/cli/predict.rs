@@ -6,8 +6,9 @@ use std::sync::Arc;
 use clap::ValueEnum;
 use serde_json::json;
 
+use super::processes::Share;
 use super::progress::{Bar, catch_interrupt, interrupted};
-use super::{Common, say};
+use super::{Common, say, say_json};
 use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::pool::{PatchReader, Region};
@@ -64,6 +65,10 @@ pub(super) fn execute(args: &Args, common: &Common) -> Result<()> {
         Some(ShardChoice::Given(shard)) => shard,
         Some(ShardChoice::Auto) => Shard::from_environment(|name| std::env::var(name).ok())?,
     };
+    let share = Share::of(shard, common)?;
+    if !to_zarr && share.devices() > 1 {
+        return Err(Error::Usage("--device: only a .zarr is written by several devices".into()));
+    }
     if args.out.exists() && !args.force && !to_zarr {
         return Err(Error::Usage(format!(
             "--out {} exists; overwrite it with --force or choose another name",
@@ -84,12 +89,12 @@ pub(super) fn execute(args: &Args, common: &Common) -> Result<()> {
             trained.patch
         ))
     })?;
-    let mut model = Model::new(common.open_device()?, trained.net, trained.patch)?;
+    let mut model = Model::new(share.open_device(common)?, trained.net, trained.patch)?;
     model.set_weights(&trained.weights)?;
     let reader = PatchReader::new(raw, region, trained.scaling);
     catch_interrupt();
     if to_zarr {
-        write_zarr(args, &hash(&file), &mut model, &reader, shard)
+        write_zarr(args, common, &hash(&file), &mut model, &reader, &share)
     } else {
         write_tiff(args, &mut model, &reader)
     }
@@ -149,10 +154,11 @@ fn strips(writer: &OmeZarrWriter, todo: &[u64]) -> Vec<(Region, Vec<u64>)> {
 /// Strip by strip; windows that reach into several strips are evaluated for each.
 fn write_zarr(
     args: &Args,
+    common: &Common,
     weights: &str,
     model: &mut Model,
     reader: &PatchReader,
-    shard: Shard,
+    share: &Share,
 ) -> Result<()> {
     let patch = model.patch();
     let region = &reader.region;
@@ -168,11 +174,12 @@ fn write_zarr(
         "pixels": hash_of_corners(reader, patch)?,
         "foreground": if args.kind == Kind::Labels { "probability above 0.5 is 255" } else { "probability" },
     });
-    if args.force {
+    if args.force && !share.is_helper {
         OmeZarrWriter::remove(&args.out)?;
     }
     let writer = OmeZarrWriter::create(&args.out, shape, kind, about)?;
-    let chunks = shard.of(writer.chunks());
+    let others = share.start_others(common)?;
+    let chunks = share.shard.of(writer.chunks());
     let todo: Vec<u64> = chunks.clone().filter(|&chunk| !writer.is_done(chunk)).collect();
     let strips = strips(&writer, &todo);
     let windows: usize = strips.iter().map(|(area, _)| windows_of_area(reader, patch, area)).sum();
@@ -208,16 +215,24 @@ fn write_zarr(
         }
     }
     drop(bar);
-    let skipped = chunks.end - chunks.start - todo.len() as u64;
-    let rest = if writer.is_complete() {
+    let mut computed = todo.len() as u64;
+    let mut skipped = chunks.end - chunks.start - computed;
+    for said in others.wait()? {
+        computed += said["computed_chunks"].as_u64().unwrap_or(0);
+        skipped += said["skipped_chunks"].as_u64().unwrap_or(0);
+    }
+    let complete = writer.is_complete();
+    if complete && !share.is_helper {
         writer.finish()?;
-        "the image is complete"
-    } else {
-        "other parts are missing"
-    };
+    }
+    if common.json {
+        return say_json(&json!({
+            "computed_chunks": computed, "skipped_chunks": skipped, "complete": complete,
+        }));
+    }
+    let rest = if complete { "the image is complete" } else { "other parts are missing" };
     say(format_args!(
-        "wrote {} chunks of {}, {skipped} were there; {rest}",
-        todo.len(),
+        "wrote {computed} chunks of {}, {skipped} were there; {rest}",
         args.out.display()
     ))
 }

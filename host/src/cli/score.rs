@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use clap::ValueEnum;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
+use super::processes::Share;
 use super::progress::{Bar, catch_interrupt, human_bytes, human_time, interrupted};
 use super::{Common, say, say_json};
 use crate::error::{Error, Result};
@@ -128,7 +129,7 @@ pub(super) fn execute(args: &Args, common: &Common) -> Result<()> {
             return Err(Error::Usage(format!("{option} 0: give at least 1")));
         }
     }
-    let shard = args.shard()?;
+    let share = Share::of(args.shard()?, common)?;
     common.validate()?;
     let trained = weights::load(&args.weights)?;
     let file =
@@ -140,7 +141,7 @@ pub(super) fn execute(args: &Args, common: &Common) -> Result<()> {
     let sampling = args.sampling(patch);
     let sites = Sites::new(sampling, &region, patch, chunk)?;
     let reader = PatchReader::new(raw, region, trained.scaling);
-    let mut model = Model::new(common.open_device()?, trained.net, patch)?;
+    let mut model = Model::new(share.open_device(common)?, trained.net, patch)?;
     model.set_weights(&trained.weights)?;
     let criterion = args.criterion();
     let about = About {
@@ -161,18 +162,18 @@ pub(super) fn execute(args: &Args, common: &Common) -> Result<()> {
         rows: args.chunk_patches.min(sites.len()),
     };
     if args.dry_run {
-        return dry_run(&about, &mut model, &reader, &sites, shard, dtype, common);
+        return dry_run(&about, &mut model, &reader, &sites, &share, dtype, common);
     }
-    if args.force {
+    if args.force && !share.is_helper {
         ScoreStore::remove(&args.out)?;
     }
     let store = ScoreStore::create(&args.out, about)?;
-    score(args, common, &mut model, &reader, &sites, &store, shard)
+    score(args, common, &mut model, &reader, &sites, &store, &share)
 }
 
-#[derive(Serialize)]
-struct Done<'a> {
-    device: &'a str,
+#[derive(Serialize, Deserialize)]
+struct Done {
+    device: String,
     criterion: Criterion,
     patches: u64,
     seconds: f64,
@@ -190,16 +191,16 @@ fn score(
     reader: &PatchReader,
     sites: &Sites,
     store: &ScoreStore,
-    shard: Shard,
+    share: &Share,
 ) -> Result<()> {
-    let device = model.device_name();
     let about = store.about();
-    let chunks = shard.of(about.chunks());
+    let chunks = share.shard.of(about.chunks());
     let total =
         about.patches.min(chunks.end * about.rows) - (chunks.start * about.rows).min(about.patches);
     catch_interrupt();
     let bar = Bar::new("scoring".into(), 0, total);
     let clock = Instant::now();
+    let others = share.start_others(common)?;
     let outcome = score_chunks(model, reader, sites, store, chunks, &mut |done| {
         bar.advance(done as u64);
         if !interrupted() {
@@ -211,18 +212,28 @@ fn score(
         )))
     })?;
     drop(bar);
-    let seconds = clock.elapsed().as_secs_f64();
-    let voxels = outcome.patches as f64 * (about.patch * about.patch) as f64;
-    let done = Done {
-        device: &device,
+    let mut done = Done {
+        device: model.device_name(),
         criterion: about.criterion,
         patches: outcome.patches,
-        seconds,
-        mvoxel_per_second: voxels / seconds / 1e6,
+        seconds: 0.0,
+        mvoxel_per_second: 0.0,
         computed_chunks: outcome.computed,
         skipped_chunks: outcome.skipped,
-        missing_chunks: store.missing().len(),
+        missing_chunks: 0,
     };
+    for said in others.wait()? {
+        let other: Done = serde_json::from_value(said)
+            .map_err(|e| Error::Device(format!("another device's process said: {e}")))?;
+        done.device = format!("{} and {}", done.device, other.device);
+        done.patches += other.patches;
+        done.computed_chunks += other.computed_chunks;
+        done.skipped_chunks += other.skipped_chunks;
+    }
+    done.seconds = clock.elapsed().as_secs_f64();
+    let voxels = done.patches as f64 * (about.patch * about.patch) as f64;
+    done.mvoxel_per_second = voxels / done.seconds / 1e6;
+    done.missing_chunks = store.missing().len();
     if common.json {
         return say_json(&done);
     }
@@ -231,11 +242,12 @@ fn score(
         n => format!("{n} of {} chunks are missing", about.chunks()),
     };
     say(format_args!(
-        "{}: {} patches scored in {} ({:.2} Mvoxel/s on {device}), {} chunks were there; {rest}",
+        "{}: {} patches scored in {} ({:.2} Mvoxel/s on {}), {} chunks were there; {rest}",
         args.out.display(),
         done.patches,
-        human_time(seconds),
+        human_time(done.seconds),
         done.mvoxel_per_second,
+        done.device,
         done.skipped_chunks
     ))
 }
@@ -253,18 +265,18 @@ struct Cost<'a> {
     memory_bytes: u64,
 }
 
-/// Says what the shard would cost, from a probe of a second.
+/// Says what the part would cost, from a probe of a second on the first of its devices.
 fn dry_run(
     about: &About,
     model: &mut Model,
     reader: &PatchReader,
     sites: &Sites,
-    shard: Shard,
+    share: &Share,
     dtype: Dtype,
     common: &Common,
 ) -> Result<()> {
     let device = model.device_name();
-    let chunks = shard.of(about.chunks());
+    let chunks = share.whole.of(about.chunks());
     let patches: u64 = chunks.clone().map(|chunk| about.patches_of(chunk).count() as u64).sum();
     let mc = McOptions { passes: about.mc_passes.unwrap_or(1), seed: about.seed, iteration: 0 };
     let batch = about.patches.min(SCORE_BATCH as u64);
@@ -298,10 +310,10 @@ fn dry_run(
         device: &device,
         patches,
         chunks: chunks.end - chunks.start,
-        bytes_to_read: (patches * pixels).min(volume / shard.count) * size,
+        bytes_to_read: (patches * pixels).min(volume / share.whole.count) * size,
         bytes_to_write: patches * row,
         mvoxel_per_second: pixels as f64 / per_patch / 1e6,
-        seconds: per_patch * patches as f64,
+        seconds: per_patch * patches as f64 / share.devices() as f64,
         memory_bytes: reader.memory_bytes() as u64 + 6 * batch_bytes + 4 * about.rows * row,
     };
     if common.json {

@@ -11,6 +11,12 @@ fn texts_name_choices() {
     assert_eq!(choice("auto"), DeviceChoice::Auto);
     assert_eq!(choice("CPU"), DeviceChoice::Cpu);
     assert_eq!(choice("gpu"), DeviceChoice::Gpu);
+    assert_eq!(choice("gpu:3"), DeviceChoice::GpuNumber(3));
+    assert_eq!(choice("gpu:x"), DeviceChoice::Named("gpu:x".into()));
+    assert_eq!(choice("ALL"), DeviceChoice::All);
+    for text in ["auto", "cpu", "gpu", "gpu:3", "all", "RTX"] {
+        assert_eq!(choice(text).to_string(), text);
+    }
     assert_eq!(choice("RTX"), DeviceChoice::Named("RTX".into()));
     assert_eq!(DeviceChoice::default(), DeviceChoice::Auto);
 }
@@ -43,6 +49,10 @@ fn software_drivers_come_by_name_only() {
     if all.iter().all(Adapter::is_software) {
         let error = open(&DeviceChoice::Gpu, None).err().expect("there is no GPU").to_string();
         assert!(error.contains("no GPU"), "{error}");
+        let error = expand(&[DeviceChoice::All]).unwrap_err().to_string();
+        assert!(error.contains("no GPU") && error.contains("--device cpu"), "{error}");
+        let error = open(&DeviceChoice::GpuNumber(0), None).err().expect("there is no GPU");
+        assert!(error.to_string().contains("number 0"), "{error}");
         let executor = open(&DeviceChoice::Auto, None).expect("the processor is there");
         assert!(executor.name().starts_with("cpu"), "{}", executor.name());
     }

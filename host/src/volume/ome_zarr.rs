@@ -87,7 +87,8 @@ impl OmeZarrWriter {
                 let others = std::fs::read_dir(path).is_ok_and(|mut entries| {
                     entries.any(|entry| entry.is_ok_and(|e| e.file_name() != "s0"))
                 });
-                if others {
+                // Unless another process has described it in the meantime.
+                if others && files.is_there()?.is_none() {
                     return Err(Error::Input(format!(
                         "{}: a folder that is no image of askem's; choose another --out",
                         path.display()

@@ -14,6 +14,8 @@ use crate::error::{Error, Result};
 use crate::pool::Position;
 use crate::score_store::ScoreStore;
 use crate::strategy::Criterion;
+#[cfg(feature = "cli")]
+pub(crate) use embeddings::distances;
 pub use rule::Distance;
 
 /// What to choose.

@@ -151,3 +151,50 @@ fn bombs_are_refused_by_what_they_claim() {
     folder.write("b.zarr/0.0.0", &bomb);
     refused(&folder.path().join("b.zarr"), &["0.0.0", "more than the 64 bytes of a chunk"]);
 }
+
+/// A store of version 3: 4 x 4 x 8 in one shard of two chunks, whose bytes and index are these.
+fn shard(name: &str, chunks: &[u8], index: [(u64, u64); 2]) -> Folder {
+    let folder = Folder::new();
+    let zstd = json!([{"name": "bytes"}, {"name": "zstd", "configuration": {"level": 1, "checksum": false}}]);
+    let bytes = json!([{"name": "bytes", "configuration": {"endian": "little"}}]);
+    let sharding = json!({"chunk_shape": [2, 4, 8], "codecs": zstd, "index_codecs": bytes, "index_location": "end"});
+    let metadata = json!({
+        "zarr_format": 3, "node_type": "array", "shape": [4, 4, 8], "data_type": "uint8", "fill_value": 9,
+        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [4, 4, 8]}},
+        "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
+        "codecs": [{"name": "sharding_indexed", "configuration": sharding}], "attributes": {}
+    });
+    folder.write(&format!("{name}/zarr.json"), metadata.to_string().as_bytes());
+    let index = index.iter().flat_map(|&(at, len)| [at, len]).flat_map(u64::to_le_bytes);
+    let bytes: Vec<u8> = chunks.iter().copied().chain(index).collect();
+    folder.write(&format!("{name}/c/0/0/0"), &bytes);
+    folder
+}
+
+#[test]
+fn shards_are_read_by_chunk_and_looked_at_too() {
+    // A frame that says its size, with one raw block: magic, one segment, 64 bytes; last block, type 0, 64 << 3.
+    let mut good = vec![0x28, 0xb5, 0x2f, 0xfd, 0x20, 64, 1, 2, 0];
+    good.extend(chunk(5));
+    let missing = (u64::MAX, u64::MAX);
+    let folder = shard("a.zarr", &good, [missing, (0, good.len() as u64)]);
+    let volume = open_raw(&folder.path().join("a.zarr")).unwrap();
+    assert_eq!(volume.chunk(), [2, 4, 8]);
+    assert_eq!(volume.read_section(1).unwrap().pixels, [9.0; 32]);
+    assert_eq!(volume.read_section(3).unwrap().pixels[1], 5.0 + 32.0 + 1.0);
+
+    let mut bomb = vec![0x28, 0xb5, 0x2f, 0xfd, 0xe0];
+    bomb.extend((1_u64 << 40).to_le_bytes());
+    bomb.extend([1, 0, 0]);
+    let folder = shard("b.zarr", &bomb, [(0, bomb.len() as u64), missing]);
+    refused(&folder.path().join("b.zarr"), &["c/0/0/0", "more than the 64 bytes of a chunk"]);
+    // An index that points beyond the file, or claims a chunk of 2^60 bytes.
+    for entry in [(1 << 20, 64), (0, 1 << 60), (u64::MAX - 8, 16)] {
+        let folder = shard("c.zarr", &good, [entry, missing]);
+        refused(&folder.path().join("c.zarr"), &["c/0/0/0", "damaged"]);
+    }
+    // Not even an index.
+    let folder = shard("d.zarr", &[], [missing; 2]);
+    folder.write("d.zarr/c/0/0/0", &[1, 2, 3]);
+    refused(&folder.path().join("d.zarr"), &["c/0/0/0", "damaged"]);
+}

@@ -85,7 +85,7 @@ pub(super) fn core_set(stores: &[ScoreStore], request: &Request<'_>) -> Result<V
     let centers = pool.floats(labelled);
     let mut sq_dist = vec![f32::MAX; rows];
     if !centers.is_empty() {
-        distances(&pool, &centers, &mut sq_dist)?;
+        distances(&pool.embeddings, pool.dim, &centers, &mut sq_dist)?;
     }
     // Those that may not be picked: the pool without them is what the greedy choice sees.
     let allowed: Vec<usize> =
@@ -126,20 +126,22 @@ impl Pool {
     }
 }
 
-/// Squared distances of all rows to the nearest of the centres.
-fn distances(pool: &Pool, centers: &[f32], sq_dist: &mut [f32]) -> Result<()> {
+/// Squared distances of the rows of `[rows, dim]` to the nearest of the centres `[centers, dim]`.
+pub(crate) fn distances(
+    values: &[f16],
+    dim: usize,
+    centers: &[f32],
+    sq_dist: &mut [f32],
+) -> Result<()> {
     const ROWS: usize = 4096;
-    let count = (centers.len() / pool.dim) as u32;
-    for (block, sq_dist) in sq_dist.chunks_mut(ROWS).enumerate() {
-        let first = block * ROWS;
-        let values = pool.floats(first..first + sq_dist.len());
-        let p = min_sq_dist::Params {
-            rows: sq_dist.len() as u32,
-            centers: count,
-            dim: pool.dim as u32,
-        };
+    let count = (centers.len() / dim) as u32;
+    let mut room = vec![0.0; ROWS * dim];
+    for (values, sq_dist) in values.chunks(ROWS * dim).zip(sq_dist.chunks_mut(ROWS)) {
+        let floats = &mut room[..values.len()];
+        values.convert_to_f32_slice(floats);
+        let p = min_sq_dist::Params { rows: sq_dist.len() as u32, centers: count, dim: dim as u32 };
         let mut index = vec![0; sq_dist.len()];
-        min_sq_dist::fast::forward(&p, &values, centers, sq_dist, &mut index)?;
+        min_sq_dist::fast::forward(&p, floats, centers, sq_dist, &mut index)?;
     }
     Ok(())
 }

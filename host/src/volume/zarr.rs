@@ -5,11 +5,16 @@
 
 mod bounds;
 mod node;
+mod shards;
 
+use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use zarrs::array::{Array, ArrayBytes, ArrayShardedExt, ArraySubset, CodecOptions};
+use zarrs::array::{
+    Array, ArrayBytes, ArrayError, ArrayShardedExt, ArrayShardedReadableExt,
+    ArrayShardedReadableExtCache, ArraySubset, CodecOptions,
+};
 use zarrs::filesystem::FilesystemStore;
 use zarrs::plugin::ExtensionName;
 use zarrs::storage::StoreKey;
@@ -18,6 +23,7 @@ use super::chunks::Chunks;
 use super::{Dtype, Region, Section, Volume, check_section};
 use crate::{Error, Result};
 use bounds::Compressor;
+use shards::ShardIndex;
 
 pub(super) use node::is_zarr;
 
@@ -32,7 +38,20 @@ pub(super) struct ZarrVolume {
     /// What is decoded at once: chunks, or those that a shard holds.
     chunks: Chunks,
     compressor: Compressor,
+    shards: Option<Shards>,
 }
+
+/// What is known of an array's shards.
+struct Shards {
+    /// Sides of the chunks in them.
+    chunk: Vec<u64>,
+    index: Option<ShardIndex>,
+    /// The indices of those that were read last.
+    cache: ArrayShardedReadableExtCache,
+}
+
+/// Indices of shards that are kept.
+const SHARDS: usize = 64;
 
 impl ZarrVolume {
     /// Opens an array, or the full resolution of an OME-Zarr image, or the only array of a group.
@@ -45,22 +64,30 @@ impl ZarrVolume {
             .map_err(|e| wrong(format!("not a Zarr array that can be read: {e}")))?;
         let axes = array.shape().len();
         let first = vec![0; axes];
-        let decoded = match array.effective_subchunk_shape() {
-            Some(inner) => inner,
-            None => array.chunk_shape(&first).map_err(|e| wrong(e.to_string()))?,
-        };
-        let chunk: Vec<u64> = decoded.iter().map(|side| side.get()).collect();
+        let sides_of = |shape: &[NonZeroU64]| shape.iter().map(|side| side.get()).collect();
+        // What a file holds, and what is decoded at once.
+        let stored: Vec<u64> =
+            sides_of(&array.chunk_shape(&first).map_err(|e| wrong(e.to_string()))?);
+        let sides: Vec<u64> =
+            array.effective_subchunk_shape().map_or(stored.clone(), |inner| sides_of(&inner));
         let shape = three(array.shape()).ok_or_else(|| {
             wrong(format!(
                 "its shape is {:?}; sections, rows and columns are wanted, before them only axes of length 1",
                 array.shape()
             ))
         })?;
-        let chunk = three(&chunk).ok_or_else(|| wrong(format!("its chunks are {chunk:?}")))?;
+        let chunk = three(&sides).ok_or_else(|| wrong(format!("its chunks are {sides:?}")))?;
         let dtype = dtype(&array).map_err(wrong)?;
         let chunks = Chunks::new(shape, chunk, dtype).map_err(wrong)?;
-        let compressor =
-            if array.is_sharded() { Compressor::Unknown } else { Compressor::of(&array) };
+        let compressor = match array.is_sharded() && !array.is_exclusively_sharded() {
+            true => Compressor::Unknown,
+            false => Compressor::of(&array),
+        };
+        let shards = array.is_exclusively_sharded().then(|| Shards {
+            index: ShardIndex::of(&array, &stored, &sides),
+            chunk: sides,
+            cache: ArrayShardedReadableExtCache::new(&array),
+        });
         Ok(Self {
             // Scoring has threads of its own; two pools would get in each other's way.
             options: CodecOptions::default().with_concurrent_target(1),
@@ -69,6 +96,7 @@ impl ZarrVolume {
             store,
             chunks,
             compressor,
+            shards,
         })
     }
 
@@ -96,14 +124,36 @@ impl ZarrVolume {
                 file.display()
             ))
         };
-        let chunk: u64 = self.array.chunk_shape(&vec![0; axes]).map_or(u64::MAX, |shape| {
-            shape.iter().map(|side| side.get()).product::<u64>()
-                * u64::from(self.chunks.dtype().bytes())
-        });
-        self.compressor.check(&file, chunk).map_err(wrong)?;
-        let bytes =
-            self.array.retrieve_array_subset_opt::<ArrayBytes<'static>>(&subset, &self.options);
-        let bytes = bytes.map_err(|e| wrong(format!("it can't be decoded: {e}")))?;
+        let undecoded = |e: ArrayError| wrong(format!("it can't be decoded: {e}"));
+        let bytes = match &self.shards {
+            None => {
+                // Chunks reach beyond the end of the array.
+                let whole = self.array.chunk_shape(&vec![0; axes]).map_or(u64::MAX, |shape| {
+                    let sides = shape.iter().map(|side| side.get());
+                    sides.product::<u64>() * u64::from(self.chunks.dtype().bytes())
+                });
+                self.compressor.check(&file, whole).map_err(wrong)?;
+                self.array.retrieve_array_subset_opt::<ArrayBytes<'static>>(&subset, &self.options)
+            }
+            Some(shards) => {
+                if shards.cache.len() > SHARDS {
+                    shards.cache.clear();
+                }
+                if let Some(index) = &shards.index {
+                    let indices = ranges.iter().zip(&shards.chunk);
+                    let indices: Vec<u64> = indices.map(|(at, side)| at.start / side).collect();
+                    let pixels: u64 = shards.chunk.iter().product();
+                    let whole = pixels * u64::from(self.chunks.dtype().bytes());
+                    index.check(&file, &indices, self.compressor, whole).map_err(wrong)?;
+                }
+                self.array.retrieve_array_subset_sharded_opt::<ArrayBytes<'static>>(
+                    &shards.cache,
+                    &subset,
+                    &self.options,
+                )
+            }
+        };
+        let bytes = bytes.map_err(undecoded)?;
         let bytes = bytes.into_fixed().map_err(|e| wrong(e.to_string()))?.into_owned();
         if bytes.len() != expected {
             return Err(wrong(format!(

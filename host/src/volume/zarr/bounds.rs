@@ -3,7 +3,7 @@
 //! Decoders make room for whatever a file claims. A chunk has a known size, so a claim beyond it is damage or malice.
 
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::{Cursor, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
 use zarrs::array::{Array, ArrayMetadata};
@@ -24,10 +24,20 @@ pub(super) enum Compressor {
 const SLACK: u64 = 1 << 16;
 
 impl Compressor {
+    /// That of an array's chunks, or of the chunks in its shards.
     pub(super) fn of(array: &Array<FilesystemStore>) -> Self {
         let name = match array.metadata() {
             ArrayMetadata::V2(metadata) => metadata.compressor.as_ref().map(|c| c.id().to_string()),
-            ArrayMetadata::V3(metadata) => metadata.codecs.last().map(|c| c.name().to_string()),
+            ArrayMetadata::V3(metadata) => {
+                let last = metadata.codecs.last();
+                match last.filter(|codec| codec.name() == "sharding_indexed") {
+                    Some(shards) => shards.configuration().and_then(|configuration| {
+                        let inner = configuration.get("codecs")?.as_array()?.last()?;
+                        Some(inner.as_str().or(inner.get("name")?.as_str())?.to_string())
+                    }),
+                    None => last.map(|codec| codec.name().to_string()),
+                }
+            }
         };
         match name.as_deref() {
             Some("zstd" | "numcodecs.zstd") => Self::Zstd,
@@ -43,42 +53,51 @@ impl Compressor {
         if self == Self::Unknown {
             return Ok(());
         }
-        let Ok(mut file) = File::open(path) else { return Ok(()) };
+        let Ok(file) = File::open(path) else { return Ok(()) };
+        self.check_stored(file, expected)
+    }
+
+    /// Refuses the bytes of a chunk that decode to more than `expected`.
+    pub(super) fn check_bytes(self, bytes: &[u8], expected: u64) -> Result<(), String> {
+        if self == Self::Unknown { Ok(()) } else { self.check_stored(Cursor::new(bytes), expected) }
+    }
+
+    fn check_stored(self, mut stored: impl Read + Seek, expected: u64) -> Result<(), String> {
         let most = expected.saturating_add(SLACK);
-        let bytes = self.decoded(&mut file, most).map_err(|e| format!("it can't be read: {e}"))?;
+        let bytes =
+            self.decoded(&mut stored, most).map_err(|e| format!("it can't be read: {e}"))?;
         if bytes > most {
             return Err(format!("it decodes to more than the {expected} bytes of a chunk"));
         }
         Ok(())
     }
 
-    /// Bytes that the file decodes to, or some number beyond `most`.
-    fn decoded(self, file: &mut File, most: u64) -> std::io::Result<u64> {
-        let len = file.metadata()?.len();
+    /// Bytes that a chunk decodes to, or some number beyond `most`.
+    fn decoded<S: Read + Seek>(self, stored: &mut S, most: u64) -> std::io::Result<u64> {
+        let len = stored.seek(SeekFrom::End(0))?;
+        stored.rewind()?;
         let mut head = Vec::new();
-        file.take(18).read_to_end(&mut head)?;
-        let scan = |file: &mut File, decoder: fn(&File) -> std::io::Result<Box<dyn Read + '_>>| {
-            file.rewind()?;
-            // What is damaged is for the decoder to say.
-            Ok(count(decoder(file)?, most).unwrap_or(0))
-        };
+        stored.by_ref().take(18).read_to_end(&mut head)?;
+        stored.rewind()?;
+        // What is damaged is for the decoder to say.
+        let scan = |decoder: &mut dyn Read| Ok(count(decoder, most).unwrap_or(0));
         match self {
             Self::Zstd => match zstd_content_size(&head) {
                 Some(bytes) => Ok(bytes),
-                None => scan(file, |file| Ok(Box::new(zstd::stream::read::Decoder::new(file)?))),
+                None => scan(&mut zstd::stream::read::Decoder::new(stored)?),
             },
             // Its last four bytes are the size modulo 2^32. Deflate makes at most 1032 bytes of one, so a small file
             // can't lie about it.
             Self::Gzip if len < (1 << 32) / 1032 => {
                 let mut tail = [0; 4];
-                file.seek(SeekFrom::End(-4.min(len as i64)))?;
-                match file.read_exact(&mut tail) {
+                stored.seek(SeekFrom::End(-4_i64.min(len as i64)))?;
+                match stored.read_exact(&mut tail) {
                     Ok(()) => Ok(u64::from(u32::from_le_bytes(tail))),
                     Err(_) => Ok(0),
                 }
             }
-            Self::Gzip => scan(file, |file| Ok(Box::new(flate2::read::GzDecoder::new(file)))),
-            Self::Zlib => scan(file, |file| Ok(Box::new(flate2::read::ZlibDecoder::new(file)))),
+            Self::Gzip => scan(&mut flate2::read::GzDecoder::new(stored)),
+            Self::Zlib => scan(&mut flate2::read::ZlibDecoder::new(stored)),
             Self::Blosc => {
                 let size = head.get(4..8).and_then(|bytes| bytes.try_into().ok());
                 Ok(size.map_or(0, |bytes| u64::from(u32::from_le_bytes(bytes))))

@@ -8,9 +8,11 @@ use askem_kernels::rng::{Purpose, below, stream};
 use crate::error::{Error, Result};
 use crate::volume::{CachedLabels, CachedVolume, Section, Volume};
 
+mod distance;
 mod sites;
 
 pub use crate::volume::Region;
+pub use distance::Distance;
 pub use sites::{Sampling, Sites};
 
 /// The upper left corner of a patch.

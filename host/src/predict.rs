@@ -112,6 +112,34 @@ pub fn batch_scores(
     }
 }
 
+/// For each patch the sums of the entropies, in nats, of the pixels whose likeliest class is background (class 0), and of the others.
+pub fn class_entropies(
+    model: &mut Model,
+    reader: &PatchReader,
+    positions: &[Position],
+    advance: &mut Advance<'_>,
+) -> Result<Vec<[f32; 2]>> {
+    let (pixels, classes) = (model.patch() * model.patch(), model.net().classes);
+    let mut out = Vec::with_capacity(positions.len());
+    batches(model, reader, positions, advance, |model, _, x| {
+        let p = model.forward(x, &[Output::Probabilities])?.remove(0);
+        for patch in p.chunks(classes * pixels) {
+            let mut sums = [0.0_f64; 2];
+            for pixel in 0..pixels {
+                let of_class = |class: usize| f64::from(patch[class * pixels + pixel]);
+                let entropy: f64 = (0..classes)
+                    .map(|class| -of_class(class) * of_class(class).max(1e-30).ln())
+                    .sum();
+                let is_background = (1..classes).all(|class| of_class(0) >= of_class(class));
+                sums[usize::from(!is_background)] += entropy;
+            }
+            out.push(sums.map(|sum| sum as f32));
+        }
+        Ok(())
+    })?;
+    Ok(out)
+}
+
 /// The embeddings of patches, one after another, and the numbers in each.
 pub fn embeddings(
     model: &mut Model,

@@ -17,9 +17,9 @@ use crate::geometry::{DeviceGeometry, Points};
 use crate::model::Model;
 use crate::pool::{PatchReader, Position, draw_pool};
 use crate::predict::{self, McOptions};
-use crate::strategy::{self, Candidates, Needs, Strategy};
+use crate::strategy::{self, Candidates, Pick, Strategy};
 use crate::train::{Dataset, TrainOptions, TrainState, train};
-use crate::volume::CachedLabels;
+use crate::volume::{CachedLabels, FOREGROUND};
 
 pub use config::{Bald, Config};
 
@@ -386,55 +386,26 @@ impl Experiment<'_> {
         iteration: usize,
         observer: &mut dyn Observer,
     ) -> Result<Vec<Picked>> {
-        let config = self.config;
-        let mut is_labelled = vec![false; self.pool.len()];
-        for &i in &self.labelled {
-            is_labelled[i] = true;
-        }
-        let indices: Vec<usize> = (0..self.pool.len()).filter(|&i| !is_labelled[i]).collect();
-        let needs = self.strategy.needs();
-        let (mut scores, mut embeddings, mut labelled) = (Vec::new(), Vec::new(), Vec::new());
-        let mut dim = 1;
-        if needs != Needs::Nothing {
-            observer.phase(iteration, Phase::Score, 0, self.pool.len() as u64);
-        }
-        let advance: &mut predict::Advance<'_> = &mut |done| {
-            observer.advance(done as u64, None);
-            stop_if_asked(observer)
-        };
-        let reader = self.data.train;
-        match needs {
-            Needs::Nothing => {}
-            // The whole pool: a patch's number in it keys its dropout masks.
-            Needs::Scores(criterion) => {
-                let mc = McOptions {
-                    passes: config.mc_passes,
-                    seed: config.seed,
-                    iteration: iteration as u64,
-                };
-                let all = predict::scores(model, reader, &self.pool, criterion, mc, advance)?;
-                scores = indices.iter().map(|&i| all[i]).collect();
+        let known = self.look(model, iteration, observer)?;
+        let mut geometry = DeviceGeometry::new(model.executor());
+        let mut taken = self.labelled.clone();
+        let mut picks: Vec<Pick> = Vec::new();
+        // Each round leaves out what lies too near to the picks of those before; without a distance one round is all.
+        while picks.len() < self.config.query {
+            let indices: Vec<usize> =
+                (0..self.pool.len()).filter(|&index| self.is_free(index, &taken)).collect();
+            let wanted = self.config.query - picks.len();
+            let found = known.select(self, &indices, &taken, iteration, wanted, &mut geometry)?;
+            if found.is_empty() {
+                break;
             }
-            Needs::Embeddings => {
-                let (all, size) =
-                    predict::embeddings(model, reader, &self.pool, config.embedding, advance)?;
-                dim = size;
-                for (i, point) in all.chunks(dim).enumerate() {
-                    let side = if is_labelled[i] { &mut labelled } else { &mut embeddings };
-                    side.extend_from_slice(point);
+            for pick in found {
+                if self.is_free(pick.index, &taken) {
+                    taken.push(pick.index);
+                    picks.push(pick);
                 }
             }
         }
-        let candidates = Candidates {
-            indices: &indices,
-            scores: &scores,
-            embeddings: Points { values: &embeddings, dim },
-            labelled: Points { values: &labelled, dim },
-            seed: config.seed,
-            iteration: iteration as u64,
-        };
-        let mut geometry = DeviceGeometry::new(model.executor());
-        let picks = self.strategy.select(&candidates, config.query, &mut geometry)?;
         Ok(picks
             .into_iter()
             .map(|pick| {
@@ -442,6 +413,112 @@ impl Experiment<'_> {
                 Picked { index: pick.index, z, y, x, score: pick.score }
             })
             .collect())
+    }
+
+    /// Whether a patch is not taken and lies far enough from all that are.
+    fn is_free(&self, index: usize, taken: &[usize]) -> bool {
+        let distance = self.config.distance();
+        taken
+            .iter()
+            .all(|&other| other != index && !distance.forbids(self.pool[index], self.pool[other]))
+    }
+
+    /// Computes what the strategy needs, for the whole pool.
+    fn look(
+        &self,
+        model: &mut Model,
+        iteration: usize,
+        observer: &mut dyn Observer,
+    ) -> Result<Known> {
+        let config = self.config;
+        let needs = self.strategy.needs();
+        let mut known = Known { dim: 1, ..Known::default() };
+        let passes = needs.passes(1) as u64;
+        if passes > 0 {
+            observer.phase(iteration, Phase::Score, 0, passes * self.pool.len() as u64);
+        }
+        let advance: &mut predict::Advance<'_> = &mut |done| {
+            observer.advance(done as u64, None);
+            stop_if_asked(observer)
+        };
+        let (reader, pool) = (self.data.train, &self.pool[..]);
+        if let Some(criterion) = needs.scores {
+            // The whole pool: a patch's number in it keys its dropout masks.
+            let mc = McOptions {
+                passes: config.mc_passes,
+                seed: config.seed,
+                iteration: iteration as u64,
+            };
+            known.scores = predict::scores(model, reader, pool, criterion, mc, advance)?;
+        }
+        if needs.class_entropy {
+            known.class_entropy = predict::class_entropies(model, reader, pool, advance)?;
+        }
+        if needs.embeddings {
+            (known.embeddings, known.dim) =
+                predict::embeddings(model, reader, pool, config.embedding, advance)?;
+        }
+        if needs.labels {
+            for &at in pool {
+                let labels = self.data.annotator.annotate(at, config.patch)?;
+                let foreground = labels.iter().filter(|&&label| label == FOREGROUND).count();
+                known.foreground.push(foreground as f32 / labels.len() as f32);
+            }
+        }
+        Ok(known)
+    }
+}
+
+/// What was computed of all patches of the pool; empty where the strategy does not need it.
+#[derive(Default)]
+struct Known {
+    scores: Vec<f32>,
+    class_entropy: Vec<[f32; 2]>,
+    foreground: Vec<f32>,
+    embeddings: Vec<f32>,
+    dim: usize,
+}
+
+impl Known {
+    /// The strategy's choice among some patches.
+    fn select(
+        &self,
+        experiment: &Experiment<'_>,
+        indices: &[usize],
+        labelled: &[usize],
+        iteration: usize,
+        k: usize,
+        geometry: &mut DeviceGeometry<'_>,
+    ) -> Result<Vec<Pick>> {
+        fn of<T: Copy>(values: &[T], indices: &[usize]) -> Vec<T> {
+            if values.is_empty() {
+                Vec::new()
+            } else {
+                indices.iter().map(|&i| values[i]).collect()
+            }
+        }
+        let points = |indices: &[usize]| -> Vec<f32> {
+            if self.embeddings.is_empty() {
+                return Vec::new();
+            }
+            let point = |&i: &usize| &self.embeddings[i * self.dim..][..self.dim];
+            indices.iter().flat_map(point).copied().collect()
+        };
+        // In the pool's order, whichever was labelled first.
+        let mut labelled = labelled.to_vec();
+        labelled.sort_unstable();
+        let candidates = Candidates {
+            indices,
+            scores: &of(&self.scores, indices),
+            class_entropy: &of(&self.class_entropy, indices),
+            foreground: &of(&self.foreground, indices),
+            embeddings: Points { values: &points(indices), dim: self.dim },
+            labelled: Points { values: &points(&labelled), dim: self.dim },
+            seed: experiment.config.seed,
+            iteration: iteration as u64,
+            iterations: experiment.iterations() as u64,
+        };
+        experiment.strategy.select(&candidates, k, geometry)
     }
 }
 

@@ -11,12 +11,12 @@ use std::collections::HashSet;
 use askem_kernels::rng::{Purpose, below, stream};
 
 use crate::error::{Error, Result};
+pub use crate::pool::Distance;
 use crate::pool::Position;
 use crate::score_store::ScoreStore;
 use crate::strategy::Criterion;
 #[cfg(feature = "cli")]
 pub(crate) use embeddings::distances;
-pub use rule::Distance;
 
 /// What to choose.
 #[derive(Clone, Debug)]

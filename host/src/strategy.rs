@@ -3,22 +3,33 @@
 //! A strategy sees scores and embeddings of the unlabelled patches, never a device. Each has a file.
 
 mod bald;
+mod clasp;
 mod core_set;
 mod entropy;
+mod entropy_core_set;
+mod fg_random;
 mod full;
 mod k_means;
 mod least_confidence;
+mod mutual_information;
+mod noise;
+mod power;
 mod random;
 
 use crate::error::{Error, Result};
 use crate::geometry::{Geometry, Points};
 
 pub use bald::Bald;
+pub use clasp::Clasp;
 pub use core_set::CoreSet;
 pub use entropy::Entropy;
+pub use entropy_core_set::EntropyCoreSet;
+pub use fg_random::FgRandom;
 pub use full::Full;
 pub use k_means::KMeans;
 pub use least_confidence::LeastConfidence;
+pub use mutual_information::MutualInformation;
+pub use power::Power;
 pub use random::Random;
 
 /// A number per patch that says how uncertain the network is, summed over its pixels.
@@ -43,15 +54,32 @@ impl Criterion {
     }
 }
 
-/// What a strategy must be given.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Needs {
-    /// Only the patches' numbers.
-    Nothing,
+/// What a strategy must be given beside the patches' numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Needs {
     /// A score per unlabelled patch.
-    Scores(Criterion),
+    pub scores: Option<Criterion>,
+    /// The entropy of each unlabelled patch, apart by predicted class.
+    pub class_entropy: bool,
     /// The bottleneck of labelled and unlabelled patches.
-    Embeddings,
+    pub embeddings: bool,
+    /// What nobody has labelled yet: only for yardsticks of experiments.
+    pub labels: bool,
+}
+
+impl Needs {
+    /// Only these scores.
+    pub fn scores(criterion: Criterion) -> Self {
+        Self { scores: Some(criterion), ..Self::default() }
+    }
+
+    /// How often the network looks at the pool, in forward passes.
+    pub fn passes(self, mc_passes: usize) -> usize {
+        let scores = self
+            .scores
+            .map_or(0, |criterion| if criterion.is_under_dropout() { mc_passes } else { 1 });
+        scores + usize::from(self.class_entropy) + usize::from(self.embeddings)
+    }
 }
 
 /// The unlabelled patches and what was computed of them.
@@ -61,6 +89,11 @@ pub struct Candidates<'a> {
     pub indices: &'a [usize],
     /// One per candidate, if the strategy needs scores.
     pub scores: &'a [f32],
+    /// One per candidate, if the strategy needs it: the sums of the entropies, in nats, of the pixels that are predicted to be background,
+    /// and of those predicted to be foreground.
+    pub class_entropy: &'a [[f32; 2]],
+    /// One per candidate, if the strategy reads labels: the true share of foreground.
+    pub foreground: &'a [f32],
     /// One point per candidate, if the strategy needs embeddings.
     pub embeddings: Points<'a>,
     /// One point per labelled patch, if the strategy needs embeddings.
@@ -69,6 +102,26 @@ pub struct Candidates<'a> {
     pub seed: u64,
     /// The iteration, for random streams.
     pub iteration: u64,
+    /// How many choices the experiment makes.
+    pub iterations: u64,
+}
+
+impl<'a> Candidates<'a> {
+    /// These patches, of which nothing is known.
+    pub fn new(indices: &'a [usize]) -> Self {
+        let none = Points { values: &[], dim: 1 };
+        Self {
+            indices,
+            scores: &[],
+            class_entropy: &[],
+            foreground: &[],
+            embeddings: none,
+            labelled: none,
+            seed: 0,
+            iteration: 0,
+            iterations: 1,
+        }
+    }
 }
 
 /// A chosen patch.
@@ -103,8 +156,21 @@ pub trait Strategy: Send + Sync {
 }
 
 /// The names that [`by_name`] knows.
-pub const NAMES: [&str; 7] =
-    ["random", "entropy", "least_confidence", "bald", "k_means", "core_set", "full"];
+pub const NAMES: [&str; 13] = [
+    "random",
+    "entropy",
+    "least_confidence",
+    "bald",
+    "k_means",
+    "core_set",
+    "full",
+    "mutual_information",
+    "power_entropy",
+    "power_bald",
+    "clasp",
+    "entropy_core_set",
+    "fg_random",
+];
 
 /// The strategy with this name; `bald` is the score that stands behind the name `bald`.
 ///
@@ -119,6 +185,12 @@ pub fn by_name(name: &str, bald: Criterion) -> Result<Box<dyn Strategy>> {
         "k_means" => Box::new(KMeans),
         "core_set" => Box::new(CoreSet),
         "full" => Box::new(Full),
+        "mutual_information" => Box::new(MutualInformation),
+        "power_entropy" => Box::new(Power::ENTROPY),
+        "power_bald" => Box::new(Power::BALD),
+        "clasp" => Box::new(Clasp),
+        "entropy_core_set" => Box::new(EntropyCoreSet),
+        "fg_random" => Box::new(FgRandom),
         _ => {
             let known = NAMES.join(", ");
             return Err(Error::Usage(format!("unknown strategy `{name}`; choose one of: {known}")));
@@ -126,17 +198,21 @@ pub fn by_name(name: &str, bald: Criterion) -> Result<Box<dyn Strategy>> {
     })
 }
 
+/// An error where a score is not a number, which says that the network has diverged.
+fn require_finite(candidates: &Candidates<'_>, scores: &[f32]) -> Result<()> {
+    let Some(at) = scores.iter().position(|score| !score.is_finite()) else { return Ok(()) };
+    Err(Error::Input(format!(
+        "patch {} of the pool has the score {}: the network has diverged; lower the learning rate",
+        candidates.indices[at], scores[at]
+    )))
+}
+
 /// The `k` candidates with the largest scores (or the smallest), best first; ties go to the lowest index.
 ///
 /// # Errors
-/// [`Error::Input`] if a score is not a number, which says that the network has diverged.
+/// [`Error::Input`] if a score is not a number.
 fn best(candidates: &Candidates<'_>, k: usize, largest: bool) -> Result<Vec<Pick>> {
-    if let Some(at) = candidates.scores.iter().position(|s| !s.is_finite()) {
-        return Err(Error::Input(format!(
-            "patch {} of the pool has the score {}: the network has diverged; lower the learning rate",
-            candidates.indices[at], candidates.scores[at]
-        )));
-    }
+    require_finite(candidates, candidates.scores)?;
     let mut order: Vec<usize> = (0..candidates.indices.len()).collect();
     order.sort_by(|&a, &b| {
         let (a, b) = (candidates.scores[a], candidates.scores[b]);
@@ -152,8 +228,7 @@ mod tests {
     use super::*;
 
     fn candidates<'a>(indices: &'a [usize], scores: &'a [f32]) -> Candidates<'a> {
-        let none = Points { values: &[], dim: 1 };
-        Candidates { indices, scores, embeddings: none, labelled: none, seed: 0, iteration: 0 }
+        Candidates { scores, ..Candidates::new(indices) }
     }
 
     #[test]

@@ -28,12 +28,11 @@ fn select(
     // Pool indices that are not positions.
     let indices: Vec<usize> = (0..points.len() / DIM).map(|i| 3 * i + 1).collect();
     let candidates = Candidates {
-        indices: &indices,
-        scores: &[],
         embeddings: Points { values: points, dim: DIM },
         labelled: Points { values: labelled, dim: DIM },
         seed: 5,
         iteration: 1,
+        ..Candidates::new(&indices)
     };
     strategy.select(&candidates, k, &mut DeviceGeometry::new(executor)).expect("it selects")
 }

@@ -28,7 +28,8 @@ fn check(config: &Config, records: &[Record], world: &World) {
             let at = pool[pick.index];
             assert_eq!((at.z, at.y, at.x), (pick.z, pick.y, pick.x));
             assert!(seen.insert(pick.index), "{} is picked twice", pick.index);
-            assert_eq!(pick.score.is_none(), config.strategy == "random");
+            let by_chance = ["random", "fg_random"].contains(&config.strategy.as_str());
+            assert_eq!(pick.score.is_none(), by_chance);
         }
     }
 }
@@ -38,7 +39,8 @@ fn both_devices_keep_journals_of_one_form() {
     let world = World::phantom();
     let executor = gpu("both_devices_keep_journals_of_one_form");
     let mut model = Model::new(executor, tiny("random").net, PATCH).unwrap();
-    for strategy in NAMES {
+    // Those beyond the paper ask the devices for nothing new but classes apart.
+    for strategy in NAMES[..7].iter().chain(&["clasp"]).copied() {
         let config = tiny(strategy);
         let on_cpu = world.run_on_cpu(&config, &mut Unobserved);
         let on_gpu = world.run(&config, &mut model, Progress::default(), &mut Unobserved);

@@ -25,6 +25,8 @@ fn the_preset_holds_the_papers_numbers() {
         batch_size,
         mc_passes,
         bald,
+        min_distance,
+        min_distance_z,
         embedding: _,
         class_weights,
         augment,
@@ -46,6 +48,7 @@ fn the_preset_holds_the_papers_numbers() {
     assert_eq!(*augment, Augment { flips: true, turns: true });
     assert_eq!(class_weights[..], [1.0, 1.0]);
     assert_eq!(*full_epochs, None);
+    assert_eq!((*min_distance, *min_distance_z), (0, 0), "the paper has no such rule");
     paper.validate().unwrap();
 }
 

@@ -7,7 +7,7 @@ use askem::model::Model;
 use askem::pool::{Position, draw_pool};
 use askem::predict::Embedding;
 use askem::protocol::{Bald, Config, Picked, Progress, Record, Unobserved};
-use askem::strategy::NAMES;
+use askem::strategy::{Criterion, NAMES, by_name};
 use askem::unet::Norm;
 use askem::volume::{ArrayVolume, LabelOptions, LabelVolume};
 use askem_kernels::rng::{Purpose, Rng, stream};
@@ -129,8 +129,11 @@ fn check_ties(model: &mut Model) {
         let pool = draw_pool(&world.train.region, PATCH, config.pool, SEED).unwrap();
         let picked = &picks(&world, &config, model)[0].picked;
         assert_eq!(picked.len(), config.query, "{name}");
-        // Chance knows no ties, and bald gives each patch dropout masks of its own.
-        if ["random", "bald"].contains(&config.strategy.as_str()) {
+        // Chance knows no ties, and dropout masks and noise are each patch's own.
+        let strategy = by_name(&config.strategy, config.bald.criterion()).unwrap();
+        let under_dropout = strategy.needs().scores.is_some_and(Criterion::is_under_dropout);
+        let by_chance = ["random", "fg_random", "power_entropy", "clasp"];
+        if under_dropout || by_chance.contains(&strategy.name()) {
             continue;
         }
         let mut earlier: BTreeSet<usize> = BTreeSet::new();
@@ -152,4 +155,30 @@ fn check_ties(model: &mut Model) {
 #[test]
 fn ties_go_to_the_lowest_index_on_the_processor() {
     check_ties(&mut Model::new(cpu(2), net(Norm::Batch), PATCH).unwrap());
+}
+
+/// No pick lies near another or near what is labelled, and where no more fit fewer are picked.
+#[test]
+fn a_distance_holds_for_every_strategy() {
+    let world = World::phantom();
+    let mut model = Model::new(cpu(2), net(Norm::Batch), PATCH).unwrap();
+    for (name, config) in settings() {
+        let far = |config: &Config, model: &mut Model| {
+            let picked = picks(&world, config, model)[0].picked.clone();
+            for (i, a) in picked.iter().enumerate() {
+                for b in &picked[..i] {
+                    let near = a.z.abs_diff(b.z) <= config.min_distance_z
+                        && a.y.abs_diff(b.y) < config.min_distance
+                        && a.x.abs_diff(b.x) < config.min_distance;
+                    assert!(!near, "{name}: {a:?} and {b:?}");
+                }
+            }
+            picked
+        };
+        let config = Config { query: 3, min_distance: 12, min_distance_z: 0, ..config };
+        assert_eq!(far(&config, &mut model).len(), 3, "{name}");
+        // Everything is near something: nothing is left beside the first patches.
+        let config = Config { min_distance: 1000, min_distance_z: 1000, ..config };
+        assert_eq!(far(&config, &mut model), [], "{name}");
+    }
 }

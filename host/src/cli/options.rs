@@ -280,6 +280,13 @@ pub(super) struct ExperimentArgs {
     /// The score of the strategy bald [default: entropy]
     #[arg(long, help_heading = "Selection")]
     bald: Option<Bald>,
+    /// Chosen patches lie so far apart in rows or columns, from each other and from what is labelled; fewer are chosen where no more
+    /// fit [default: 0, anywhere]
+    #[arg(long, value_name = "PIXELS", help_heading = "Selection")]
+    min_distance: Option<usize>,
+    /// Sections up to which --min-distance holds; neighbouring sections resemble each other [default: 0, within a section]
+    #[arg(long, value_name = "SECTIONS", help_heading = "Selection")]
+    min_distance_z: Option<usize>,
     /// What k_means and core_set measure distances between: the bottleneck's spatial mean or all of it [default: mean]
     #[arg(long, help_heading = "Selection")]
     embedding: Option<Embedding>,
@@ -317,6 +324,8 @@ impl ExperimentArgs {
         set(&mut config.mc_passes, &self.mc_passes);
         set(&mut config.bald, &self.bald);
         set(&mut config.embedding, &self.embedding);
+        set(&mut config.min_distance, &self.min_distance);
+        set(&mut config.min_distance_z, &self.min_distance_z);
         if let Some(kinds) = &self.augment {
             if kinds.contains(&AugmentKind::None) && kinds.len() > 1 {
                 return Err(Error::Usage("--augment: `none` stands alone".into()));

@@ -15,7 +15,7 @@ use crate::predict::windows_per_section;
 use crate::protocol::{self, Config, Data, Observer, Phase, Progress, Record};
 use crate::report;
 use crate::run_dir::{DataSource, Resolved, RunDir};
-use crate::strategy::{self, Criterion, Needs};
+use crate::strategy::{self, Criterion};
 use crate::train::TrainState;
 use crate::unet::{AdamOptions, Output, forward_plan, mc_plan, training_plan};
 use crate::volume::{CachedLabels, Section, TiffStackWriter};
@@ -23,8 +23,9 @@ use crate::weights::{self, TrainedNetwork};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// How patches are chosen: random, entropy, least_confidence, bald, k_means, core_set, or full
-    /// (every label of the pool) [default: entropy]
+    /// How patches are chosen: random, entropy, least_confidence, bald, k_means, core_set, full (every label of the pool); beyond the
+    /// paper mutual_information, power_entropy, power_bald, clasp, entropy_core_set; as a yardstick fg_random, which reads labels
+    /// that nobody has given yet [default: entropy]
     #[arg(long, value_name = "NAME", help_heading = "Experiment")]
     strategy: Option<String>,
     #[command(flatten)]
@@ -283,13 +284,14 @@ impl Memory {
         let evaluation = forward_plan(net, SCORE_BATCH, patch, patch, &probabilities);
         let evaluation = executor.memory(&evaluation.plan);
         let criterion = config.bald.criterion();
-        let scoring = match strategy::by_name(&config.strategy, criterion)?.needs() {
-            Needs::Nothing => 0,
-            Needs::Scores(Criterion::BaldEntropy | Criterion::MutualInformation) => {
-                let passes = mc_plan(net, SCORE_BATCH, patch, patch, config.mc_passes);
-                executor.memory(&passes.plan).own
-            }
-            _ => evaluation.own,
+        let needs = strategy::by_name(&config.strategy, criterion)?.needs();
+        let scoring = if needs.scores.is_some_and(Criterion::is_under_dropout) {
+            let passes = mc_plan(net, SCORE_BATCH, patch, patch, config.mc_passes);
+            executor.memory(&passes.plan).own
+        } else if needs.passes(1) > 0 {
+            evaluation.own
+        } else {
+            0
         };
         let width_of = |reader: &PatchReader| reader.region.x.end * reader.region.y.end;
         Ok(Self {
@@ -330,13 +332,7 @@ fn estimate(
 
     let windows = (windows_per_section(test, config.patch) * test.region.z.len()) as f64;
     let strategy = strategy::by_name(&config.strategy, config.bald.criterion())?;
-    let per_scored = match strategy.needs() {
-        Needs::Nothing => 0.0,
-        Needs::Scores(Criterion::BaldEntropy | Criterion::MutualInformation) => {
-            per_window * config.mc_passes as f64
-        }
-        _ => per_window,
-    };
+    let per_scored = per_window * strategy.needs().passes(config.mc_passes) as f64;
     if strategy.labels_everything() {
         let samples = (config.full_epochs() * config.pool) as f64;
         return Ok(samples * per_sample + windows * per_window);

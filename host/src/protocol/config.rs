@@ -1,6 +1,7 @@
 //! Everything that decides an experiment's result, apart from the data.
 
 use crate::error::{Error, Result};
+use crate::pool::Distance;
 use crate::predict::Embedding;
 use crate::strategy::Criterion;
 use crate::train::Augment;
@@ -63,6 +64,12 @@ pub struct Config {
     pub mc_passes: usize,
     /// Which score stands behind `bald`.
     pub bald: Bald,
+    /// Least difference in rows or columns between a chosen patch and each other that is chosen or labelled; 0 allows all.
+    #[cfg_attr(feature = "files", serde(default))]
+    pub min_distance: usize,
+    /// Sections up to which `min_distance` holds; 0 means within a section.
+    #[cfg_attr(feature = "files", serde(default))]
+    pub min_distance_z: usize,
     /// Which form of the bottleneck `k_means` and `core_set` use.
     pub embedding: Embedding,
     /// Factor of each class's loss.
@@ -93,6 +100,8 @@ impl Config {
             batch_size: 4,
             mc_passes: 10,
             bald: Bald::Entropy,
+            min_distance: 0,
+            min_distance_z: 0,
             embedding: Embedding::Mean,
             class_weights: vec![1.0, 1.0],
             augment: Augment { flips: true, turns: true },
@@ -127,6 +136,11 @@ impl Config {
             },
             ..Self::paper()
         }
+    }
+
+    /// How near chosen patches may lie.
+    pub fn distance(&self) -> Distance {
+        Distance { pixels: self.min_distance, sections: self.min_distance_z }
     }
 
     /// Patches times epochs that the active strategies train in all.

@@ -17,7 +17,7 @@ impl Strategy for Bald {
     }
 
     fn needs(&self) -> Needs {
-        Needs::Scores(self.criterion)
+        Needs::scores(self.criterion)
     }
 
     fn select(

@@ -14,7 +14,7 @@ impl Strategy for CoreSet {
     }
 
     fn needs(&self) -> Needs {
-        Needs::Embeddings
+        Needs { embeddings: true, ..Needs::default() }
     }
 
     fn select(

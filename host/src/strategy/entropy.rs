@@ -14,7 +14,7 @@ impl Strategy for Entropy {
     }
 
     fn needs(&self) -> Needs {
-        Needs::Scores(Criterion::Entropy)
+        Needs::scores(Criterion::Entropy)
     }
 
     fn select(

@@ -14,7 +14,7 @@ impl Strategy for Full {
     }
 
     fn needs(&self) -> Needs {
-        Needs::Nothing
+        Needs::default()
     }
 
     fn labels_everything(&self) -> bool {

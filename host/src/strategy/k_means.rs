@@ -15,7 +15,7 @@ impl Strategy for KMeans {
     }
 
     fn needs(&self) -> Needs {
-        Needs::Embeddings
+        Needs { embeddings: true, ..Needs::default() }
     }
 
     fn select(

@@ -14,7 +14,7 @@ impl Strategy for LeastConfidence {
     }
 
     fn needs(&self) -> Needs {
-        Needs::Scores(Criterion::LeastConfidence)
+        Needs::scores(Criterion::LeastConfidence)
     }
 
     fn select(

@@ -16,7 +16,7 @@ impl Strategy for Random {
     }
 
     fn needs(&self) -> Needs {
-        Needs::Nothing
+        Needs::default()
     }
 
     fn select(

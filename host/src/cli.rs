@@ -4,6 +4,8 @@
 //! 2 wrong usage, 130 interrupted.
 
 mod bench;
+mod compare;
+mod datasets;
 mod devices;
 mod eval;
 mod inspect;
@@ -11,6 +13,7 @@ mod options;
 mod predict;
 mod processes;
 mod progress;
+mod report;
 mod run;
 mod score;
 mod select;
@@ -41,6 +44,7 @@ const EXAMPLES: &str = "Examples:
   askem run --preset quick --out runs/first
   askem run --raw raw/ --labels masks/ --strategy entropy --out runs/entropy
   askem run --out runs/entropy --resume
+  askem compare --preset quick --strategies random,entropy,full --seeds 3 --out runs/compared
   askem inspect --raw raw/ --labels masks/
   askem score --weights runs/entropy/weights.safetensors --raw brain.zarr --stride 128 --out scores.zarr";
 
@@ -83,6 +87,10 @@ impl Common {
 enum Command {
     /// One active-learning experiment, with labels standing in for the annotator.
     Run(Box<run::Args>),
+    /// Several strategies and seeds of the same experiment, and one report.
+    Compare(Box<compare::Args>),
+    /// Write report.html, and a comparison's figures and tables, of what lies in a directory.
+    Report(report::Args),
     /// Train on all given labels.
     Train(Box<train::Args>),
     /// Segment a volume of any size.
@@ -106,6 +114,8 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match cli.command {
         Command::Run(args) => run::execute(&args, &cli.common),
+        Command::Compare(args) => compare::execute(&args, &cli.common),
+        Command::Report(args) => report::execute(&args),
         Command::Train(args) => train::execute(&args, &cli.common),
         Command::Predict(args) => predict::execute(&args, &cli.common),
         Command::Score(args) => score::execute(&args, &cli.common),

@@ -24,6 +24,8 @@ pub mod volume;
 
 #[cfg(feature = "cli")]
 pub mod cli;
+#[cfg(feature = "files")]
+pub mod comparison;
 #[cfg(feature = "plots")]
 pub mod report;
 #[cfg(feature = "files")]

@@ -11,7 +11,7 @@ use std::time::Instant;
 use askem_kernels::confusion::Counts;
 use askem_kernels::rng::{Purpose, sample_without_replacement, stream};
 
-use crate::annotator::Annotator;
+use crate::annotator::{Annotator, keep_square};
 use crate::error::{Error, Result};
 use crate::geometry::{DeviceGeometry, Points};
 use crate::model::Model;
@@ -19,7 +19,8 @@ use crate::pool::{PatchReader, Position, draw_pool};
 use crate::predict::{self, McOptions};
 use crate::strategy::{self, Candidates, Pick, Strategy};
 use crate::train::{Dataset, TrainOptions, TrainState, train};
-use crate::volume::{CachedLabels, FOREGROUND};
+use crate::unet::Output;
+use crate::volume::{CachedLabels, FOREGROUND, IGNORED};
 
 pub use config::{Bald, Config};
 
@@ -114,10 +115,31 @@ pub trait Observer {
         Ok(())
     }
 
+    /// Pixels of the test region by their foreground probability in steps of a tenth: how many, and how many of them are foreground.
+    fn calibration(&mut self, _iteration: usize, _bins: &[[u64; 2]; 10]) -> Result<()> {
+        Ok(())
+    }
+
+    /// What an iteration chose first, and the scores of all that it chose from; no scores where the strategy needs none.
+    fn chosen(&mut self, _iteration: usize, _scores: &[f32], _first: &FirstChoice) -> Result<()> {
+        Ok(())
+    }
+
     /// An iteration is done.
     fn iteration_done(&mut self, _record: &Record) -> Result<()> {
         Ok(())
     }
+}
+
+/// The patch that an iteration chose first, as the network saw it then.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FirstChoice {
+    /// Rows, and columns.
+    pub side: usize,
+    /// Scaled grey values.
+    pub raw: Vec<f32>,
+    /// Probability of foreground of each pixel.
+    pub foreground: Vec<f32>,
 }
 
 /// An observer that sees nothing.
@@ -308,7 +330,14 @@ impl Experiment<'_> {
             let at = self.pool[self.labelled[i]];
             let mut x = Vec::with_capacity(patch * patch);
             self.data.train.read(at, patch, &mut x)?;
-            samples[i - first] = Some((x, self.data.annotator.annotate(at, patch)?));
+            let mut labels = self.data.annotator.annotate(at, patch)?;
+            let share = self.config.label_share;
+            if share < 1.0 && !self.strategy.labels_everything() {
+                let index = self.labelled[i] as u64;
+                let mut rng = stream(self.config.seed, Purpose::LabelShare, index, 0);
+                keep_square(&mut labels, patch, share, &mut rng);
+            }
+            samples[i - first] = Some((x, labels));
         }
         for (x, labels) in samples.into_iter().flatten() {
             dataset.push(&x, &labels);
@@ -366,18 +395,37 @@ impl Experiment<'_> {
         observer.phase(iteration, Phase::Evaluate, 0, (windows * region.z.len()) as u64);
         let last = iteration == self.iterations();
         let mut counts = Counts::default();
+        let mut bins = [[0; 2]; 10];
         for z in region.z.clone() {
             let p = predict::section_foreground(model, reader, z, &mut |done| {
                 observer.advance(done as u64, None);
                 stop_if_asked(observer)
             })?;
             counts.add(compare(&p, reader, self.data.test_labels, z)?);
+            self.count_probabilities(&p, z, &mut bins)?;
             if last {
                 let foreground: Vec<u8> = p.iter().map(|&p| u8::from(p > 0.5)).collect();
                 observer.segmentation(z, &foreground)?;
             }
         }
+        observer.calibration(iteration, &bins)?;
         Ok(counts.jaccard())
+    }
+
+    /// Counts the pixels of a section by their probability, those to be ignored left out.
+    fn count_probabilities(&self, p: &[f32], z: usize, bins: &mut [[u64; 2]; 10]) -> Result<()> {
+        let width = self.data.test_labels.inner().shape()[2];
+        let section = self.data.test_labels.section(z)?;
+        let region = &self.data.test.region;
+        let rows = region.y.clone().flat_map(|y| &section[y * width..][region.x.clone()]);
+        for (&p, &label) in p.iter().zip(rows) {
+            if label != IGNORED {
+                let bin = &mut bins[((p * 10.0) as usize).min(9)];
+                bin[0] += 1;
+                bin[1] += u64::from(label == FOREGROUND);
+            }
+        }
+        Ok(())
     }
 
     fn select(
@@ -406,6 +454,11 @@ impl Experiment<'_> {
                 }
             }
         }
+        if let Some(first) = picks.first() {
+            let scores = known.scores_of(&self.labelled);
+            let first = self.first_choice(model, self.pool[first.index])?;
+            observer.chosen(iteration, &scores, &first)?;
+        }
         Ok(picks
             .into_iter()
             .map(|pick| {
@@ -413,6 +466,15 @@ impl Experiment<'_> {
                 Picked { index: pick.index, z, y, x, score: pick.score }
             })
             .collect())
+    }
+
+    fn first_choice(&self, model: &mut Model, at: Position) -> Result<FirstChoice> {
+        let side = self.config.patch;
+        let mut raw = Vec::with_capacity(side * side);
+        self.data.train.read(at, side, &mut raw)?;
+        let p = model.forward(&raw, &[Output::Probabilities])?.remove(0);
+        let foreground = p[..side * side].iter().map(|background| 1.0 - background).collect();
+        Ok(FirstChoice { side, raw, foreground })
     }
 
     /// Whether a patch is not taken and lies far enough from all that are.
@@ -480,6 +542,21 @@ struct Known {
 }
 
 impl Known {
+    /// Scores of all that is not labelled; the sums over classes where those are known.
+    fn scores_of(&self, labelled: &[usize]) -> Vec<f32> {
+        let sums =
+            || self.class_entropy.iter().map(|[background, foreground]| background + foreground);
+        let all: Vec<f32> =
+            if self.scores.is_empty() { sums().collect() } else { self.scores.clone() };
+        let mut free = vec![true; all.len()];
+        labelled.iter().for_each(|&i| {
+            if let Some(free) = free.get_mut(i) {
+                *free = false;
+            }
+        });
+        all.into_iter().zip(free).filter_map(|(score, free)| free.then_some(score)).collect()
+    }
+
     /// The strategy's choice among some patches.
     fn select(
         &self,
@@ -546,11 +623,8 @@ pub fn compare(
     let region = &reader.region;
     let rows = region.y.clone().flat_map(|y| &section[y * width..][region.x.clone()]);
     let labels: Vec<u32> = rows.map(|&l| u32::from(l)).collect();
-    let params = confusion::Params {
-        len: p.len() as u32,
-        ignore_label: u32::from(crate::volume::IGNORED),
-        threshold: 0.5,
-    };
+    let params =
+        confusion::Params { len: p.len() as u32, ignore_label: u32::from(IGNORED), threshold: 0.5 };
     let mut counts = [0; 4];
     confusion::fast::forward(&params, p, &labels, &mut counts)?;
     Ok(counts)

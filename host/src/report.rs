@@ -6,10 +6,39 @@
 use crate::{Error, Result};
 
 pub mod curve;
+mod details;
 pub mod overlay;
+mod page;
+mod picks;
+mod times;
+
+use crate::comparison::{self, Series, Summary};
+use crate::run_dir::write_atomically;
+use std::path::Path;
 
 pub use curve::{Curve, learning_curve, learning_curve_svg};
+pub use details::Details;
 pub use overlay::{segmentation_overlay, write_overlay};
+pub use page::{write_page_of, write_run_page};
+
+/// Writes what the runs of a comparison say together: `curves.svg`, `curves.png`, `iterations.csv`, `summary.csv`,
+/// `comparison.json` and `report.html`.
+///
+/// Errors: [`Error::Io`] where a file can't be written.
+pub fn write_comparison(out: &Path, all: &[Series], summaries: &[Summary]) -> Result<()> {
+    let svg = page::comparison_figure(all).svg();
+    write_atomically(&out.join("curves.svg"), svg.as_bytes())?;
+    write_atomically(&out.join("curves.png"), &rasterize(&svg, 2.0)?)?;
+    write_atomically(&out.join("iterations.csv"), comparison::iterations_csv(all).as_bytes())?;
+    write_atomically(&out.join("summary.csv"), comparison::summary_csv(summaries).as_bytes())?;
+    let curves: Vec<_> = all
+        .iter()
+        .map(|series| serde_json::json!({"strategy": series.strategy, "curve": series.curve()}))
+        .collect();
+    let json = serde_json::json!({"summaries": summaries, "curves": curves});
+    write_atomically(&out.join("comparison.json"), json.to_string().as_bytes())?;
+    page::write_comparison_page(out, all, summaries)
+}
 
 /// Colours that people with any colour vision tell apart: those of Okabe and Ito, darkest contrast
 /// first, without the yellow that is lost on white paper.

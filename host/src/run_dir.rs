@@ -58,6 +58,9 @@ pub struct DataSource {
     pub test_raw: Option<PathBuf>,
     /// Labels of `test_raw`.
     pub test_labels: Option<PathBuf>,
+    /// Rows between the halves that neither train nor test.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub split_margin: Option<usize>,
     /// Sections, rows and columns of the phantom.
     pub phantom_shape: Option<[usize; 3]>,
 }
@@ -108,15 +111,28 @@ impl RunDir {
         dir.remove_partial()?;
         let found = FILES.iter().find(|f| dir.file(f).exists());
         match found {
-            Some(_) if force => FILES.iter().try_for_each(|file| {
-                let file = dir.file(file);
-                match fs::remove_file(&file) {
+            Some(_) if force => {
+                let details = dir.file("details");
+                match fs::remove_dir_all(&details) {
                     Err(e) if e.kind() != ErrorKind::NotFound => {
-                        Err(Error::io(&file, "can't delete the earlier run's file", e))
+                        return Err(Error::io(
+                            &details,
+                            "can't delete the earlier run's folder",
+                            e,
+                        ));
                     }
-                    _ => Ok(()),
+                    _ => {}
                 }
-            })?,
+                FILES.iter().try_for_each(|file| {
+                    let file = dir.file(file);
+                    match fs::remove_file(&file) {
+                        Err(e) if e.kind() != ErrorKind::NotFound => {
+                            Err(Error::io(&file, "can't delete the earlier run's file", e))
+                        }
+                        _ => Ok(()),
+                    }
+                })?
+            }
             Some(file) if !resume => {
                 return Err(Error::Input(format!(
                     "{} already holds a run ({file}); go on with --resume, overwrite with --force, or choose another --out",
@@ -141,6 +157,11 @@ impl RunDir {
         Ok(())
     }
 
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// The path of one of its files.
     pub fn file(&self, name: &str) -> PathBuf {
         self.path.join(name)
@@ -162,37 +183,24 @@ impl RunDir {
 
     fn read_journal(&self) -> Result<Vec<Record>> {
         let path = self.file("journal.jsonl");
-        let bytes = match fs::read(&path) {
-            Ok(bytes) => bytes,
-            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(e) => return Err(Error::io(&path, "can't read the journal", e)),
-        };
-        let whole = bytes.iter().rposition(|&b| b == b'\n').map_or(0, |i| i + 1);
-        if whole < bytes.len() {
+        let Some(bytes) = read_if_there(&path)? else { return Ok(Vec::new()) };
+        let whole = whole_lines(&bytes);
+        if whole.len() < bytes.len() {
             let cut = OpenOptions::new().write(true).open(&path);
-            cut.and_then(|f| f.set_len(whole as u64))
+            cut.and_then(|f| f.set_len(whole.len() as u64))
                 .map_err(|e| Error::io(&path, "can't cut off the torn last line", e))?;
         }
-        let mut records: Vec<Record> = Vec::new();
-        for (number, line) in bytes[..whole].split(|&b| b == b'\n').enumerate() {
-            if line.is_empty() {
-                continue;
-            }
-            let record: Record = serde_json::from_slice(line).map_err(|e| {
-                Error::Input(format!("{}: line {}: {e}", path.display(), number + 1))
-            })?;
-            if record.iteration != records.len() {
-                return Err(Error::Input(format!(
-                    "{}: line {} is iteration {} where {} is due; the journal has been changed",
-                    path.display(),
-                    number + 1,
-                    record.iteration,
-                    records.len()
-                )));
-            }
-            records.push(record);
-        }
-        Ok(records)
+        parse_journal(&path, whole)
+    }
+
+    /// The journal of a run, without what of its last line is missing. Writes nothing.
+    ///
+    /// # Errors
+    /// If it can't be read or has been changed.
+    pub fn read_records(run: &Path) -> Result<Vec<Record>> {
+        let path = run.join("journal.jsonl");
+        let bytes = read_if_there(&path)?.unwrap_or_default();
+        parse_journal(&path, whole_lines(&bytes))
     }
 
     /// Appends a line to the journal and waits until it is on the disk.
@@ -263,6 +271,41 @@ impl RunDir {
         };
         Ok(Some((number("iteration")?, state)))
     }
+}
+
+fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(Error::io(path, "can't read the journal", e)),
+    }
+}
+
+/// Up to the last end of a line.
+fn whole_lines(bytes: &[u8]) -> &[u8] {
+    &bytes[..bytes.iter().rposition(|&b| b == b'\n').map_or(0, |i| i + 1)]
+}
+
+fn parse_journal(path: &Path, lines: &[u8]) -> Result<Vec<Record>> {
+    let mut records: Vec<Record> = Vec::new();
+    for (number, line) in lines.split(|&b| b == b'\n').enumerate() {
+        if line.is_empty() {
+            continue;
+        }
+        let record: Record = serde_json::from_slice(line)
+            .map_err(|e| Error::Input(format!("{}: line {}: {e}", path.display(), number + 1)))?;
+        if record.iteration != records.len() {
+            return Err(Error::Input(format!(
+                "{}: line {} is iteration {} where {} is due; the journal has been changed",
+                path.display(),
+                number + 1,
+                record.iteration,
+                records.len()
+            )));
+        }
+        records.push(record);
+    }
+    Ok(records)
 }
 
 /// Writes a file under another name, waits until it is on the disk, then renames it.

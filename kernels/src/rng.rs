@@ -50,6 +50,8 @@ pub enum Purpose {
     Phantom = 9,
     /// Inputs of tests and benchmarks.
     Test = 10,
+    /// Which part of a patch is labelled.
+    LabelShare = 11,
 }
 
 /// SplitMix64's finalizer: a bijection of `u64` in which every input bit reaches every output bit.

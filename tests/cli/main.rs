@@ -6,6 +6,7 @@
 
 mod bad_data;
 mod bad_options;
+mod datasets;
 mod determinism;
 mod directories;
 mod formats;

@@ -146,3 +146,26 @@ fn an_annotator_who_says_nothing_does_no_harm() {
     assert_eq!((records[0].labelled_foreground, records[0].loss), (0.0, 0.0));
     assert_eq!(model.weights().unwrap(), config.net.init(SEED), "nothing was learnt");
 }
+
+#[test]
+fn a_share_of_each_patch_trains_and_is_scored_as_usual() {
+    let world = World::phantom();
+    let run = |share: f64| {
+        let config = Config { label_share: share, ..tiny("entropy") };
+        world.run_on_cpu(&config, &mut Unobserved)
+    };
+    let (whole, quarter) = (run(1.0), run(0.25));
+    assert_eq!(quarter.records.len(), whole.records.len());
+    for (part, all) in quarter.records.iter().zip(&whole.records) {
+        assert_eq!(part.labelled, all.labelled, "patches are counted, not pixels");
+        assert_eq!(part.picked.len(), all.picked.len());
+    }
+    assert_ne!(quarter.weights, whole.weights);
+    assert_eq!(run(0.25).weights, quarter.weights, "the seed decides which part");
+    // Full supervision has all labels, whatever the share.
+    let full = |share: f64| {
+        let config = Config { label_share: share, ..tiny("full") };
+        world.run_on_cpu(&config, &mut Unobserved).weights
+    };
+    assert_eq!(full(0.25), full(1.0));
+}

@@ -23,6 +23,7 @@ fn the_preset_holds_the_papers_numbers() {
         finetune_lr,
         patch,
         batch_size,
+        label_share,
         mc_passes,
         bald,
         min_distance,
@@ -48,6 +49,7 @@ fn the_preset_holds_the_papers_numbers() {
     assert_eq!(*augment, Augment { flips: true, turns: true });
     assert_eq!(class_weights[..], [1.0, 1.0]);
     assert_eq!(*full_epochs, None);
+    assert_eq!(*label_share, 1.0, "patches are labelled whole");
     assert_eq!((*min_distance, *min_distance_z), (0, 0), "the paper has no such rule");
     paper.validate().unwrap();
 }

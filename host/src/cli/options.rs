@@ -6,6 +6,7 @@ use std::sync::Arc;
 use clap::ValueEnum;
 use serde::Deserialize;
 
+use super::datasets::Dataset;
 use crate::error::{Error, Result};
 use crate::phantom::Phantom;
 use crate::pool::Region;
@@ -26,6 +27,12 @@ pub(super) struct DataArgs {
     /// Without it, a built-in phantom is used.
     #[arg(long, value_name = "PATH", help_heading = "Data")]
     pub(super) raw: Option<PathBuf>,
+    /// A published dataset that lies in --root, with the paper's training and test regions.
+    #[arg(long, requires = "root", conflicts_with_all = ["raw", "test_raw", "phantom_shape"], help_heading = "Data")]
+    pub(super) dataset: Option<Dataset>,
+    /// The folder with the files of --dataset.
+    #[arg(long, value_name = "DIR", requires = "dataset", help_heading = "Data")]
+    pub(super) root: Option<PathBuf>,
     /// Labels of --raw, in the same forms; all values but 0 are foreground.
     #[arg(long, value_name = "PATH", requires = "raw", help_heading = "Data")]
     pub(super) labels: Option<PathBuf>,
@@ -38,6 +45,10 @@ pub(super) struct DataArgs {
     /// Where to test without a test volume: `y` trains on the first half of the rows and tests on the second.
     #[arg(long, value_name = "AXIS", help_heading = "Data", conflicts_with = "test_raw")]
     pub(super) split: Option<Split>,
+    /// Rows between the halves of --split that neither trains nor tests, taken from the training half; a patch's side keeps all that the network sees
+    /// apart [default: 0]
+    #[arg(long, value_name = "ROWS", conflicts_with = "test_raw", help_heading = "Data")]
+    pub(super) split_margin: Option<usize>,
     /// Images of a test volume of its own [default: --split y]
     #[arg(long, value_name = "PATH", requires = "test_labels", help_heading = "Data")]
     pub(super) test_raw: Option<PathBuf>,
@@ -76,7 +87,10 @@ impl DataArgs {
             labels: self.labels.or(file.labels),
             label_value: self.label_value.or(file.label_value),
             ignore_value: self.ignore_value.or(file.ignore_value),
+            dataset: self.dataset.or(file.dataset),
+            root: self.root.or(file.root),
             split: self.split.or(file.split),
+            split_margin: self.split_margin.or(file.split_margin),
             test_raw: self.test_raw.or(file.test_raw),
             test_labels: self.test_labels.or(file.test_labels),
             phantom_shape: self.phantom_shape.or(file.phantom_shape),
@@ -85,6 +99,16 @@ impl DataArgs {
 
     /// Paths made absolute, so that a run goes on from any folder.
     fn source(&self) -> Result<DataSource> {
+        if let (Some(dataset), Some(root)) = (self.dataset, &self.root) {
+            let Self { label_value, ignore_value, split_margin, .. } = *self;
+            let files = dataset.below(root)?;
+            if split_margin.is_some() && files.test_raw.is_some() {
+                return Err(Error::Usage(
+                    "--split-margin: this dataset has a test volume of its own".into(),
+                ));
+            }
+            return Self { label_value, ignore_value, split_margin, ..files }.source();
+        }
         let absolute = |path: &Option<PathBuf>| -> Result<Option<PathBuf>> {
             let Some(path) = path else { return Ok(None) };
             let absolute = std::path::absolute(path);
@@ -103,6 +127,7 @@ impl DataArgs {
             ignore_value: self.ignore_value,
             test_raw: absolute(&self.test_raw)?,
             test_labels: absolute(&self.test_labels)?,
+            split_margin: self.split_margin.filter(|&rows| rows > 0),
             phantom_shape,
         })
     }
@@ -160,7 +185,8 @@ pub(super) fn open_data(source: &DataSource, seed: u64) -> Result<OpenData> {
                 (Region::whole(shape), raw, labels, region)
             }
             _ => {
-                let (train, test) = Region::split_y(shape);
+                let (mut train, test) = Region::split_y(shape);
+                train.y.end = train.y.end.saturating_sub(source.split_margin.unwrap_or(0));
                 (train, Arc::clone(&train_raw), second_labels, test)
             }
         };
@@ -238,6 +264,9 @@ pub(super) struct ExperimentArgs {
     /// Iterations after the initial training [default: 25; quick: 4]
     #[arg(long, value_name = "N", help_heading = "Experiment")]
     iterations: Option<usize>,
+    /// Share of each chosen patch that is labelled: a square at a random place in it; the other pixels are ignored in training [default: 1]
+    #[arg(long, value_name = "SHARE", help_heading = "Experiment")]
+    label_share: Option<f64>,
     /// Epochs of the initial training [default: 500; quick: 100]
     #[arg(long, value_name = "N", help_heading = "Training")]
     pub(super) epochs: Option<usize>,
@@ -293,6 +322,11 @@ pub(super) struct ExperimentArgs {
 }
 
 impl ExperimentArgs {
+    /// Whether one seed is given.
+    pub(super) fn has_seed(&self) -> bool {
+        self.seed.is_some()
+    }
+
     /// Changes what was given.
     fn apply(&self, config: &mut Config) -> Result<()> {
         fn set<T: Clone>(target: &mut T, given: &Option<T>) {
@@ -310,6 +344,7 @@ impl ExperimentArgs {
         set(&mut config.pool, &self.pool);
         set(&mut config.query, &self.query);
         set(&mut config.iterations, &self.iterations);
+        set(&mut config.label_share, &self.label_share);
         set(&mut config.epochs, &self.epochs);
         set(&mut config.finetune_epochs, &self.finetune_epochs);
         set(&mut config.lr, &self.lr);

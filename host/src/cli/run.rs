@@ -12,8 +12,8 @@ use crate::executor::Executor;
 use crate::model::{Model, SCORE_BATCH};
 use crate::pool::{PatchReader, Scaling, draw_pool};
 use crate::predict::windows_per_section;
-use crate::protocol::{self, Config, Data, Observer, Phase, Progress, Record};
-use crate::report;
+use crate::protocol::{self, Config, Data, FirstChoice, Observer, Phase, Progress, Record};
+use crate::report::{self, Details};
 use crate::run_dir::{DataSource, Resolved, RunDir};
 use crate::strategy::{self, Criterion};
 use crate::train::TrainState;
@@ -89,7 +89,7 @@ impl Job {
     /// Whether it says what to train on, or goes on with a run that knows.
     pub(super) fn names_data(&self) -> bool {
         let data = &self.data;
-        let given = data.raw.is_some() || data.phantom_shape.is_some();
+        let given = data.raw.is_some() || data.dataset.is_some() || data.phantom_shape.is_some();
         given || self.config.is_some() || self.resume
     }
 
@@ -194,10 +194,11 @@ impl Run<'_> {
             weights::save(&self.dir.file("weights.safetensors"), &trained)?;
         }
         self.draw_curve(&records)?;
+        report::write_page_of(&self.job.out)?;
         if !self.json {
             let out = self.job.out.display();
             say(format_args!(
-                "\nResults in {out}: journal.jsonl, weights.safetensors, curve.png,\nsegmentation.tif, and segmentation.png (one section; errors in colour)"
+                "\nResults in {out}: report.html, journal.jsonl, weights.safetensors, curve.png,\nsegmentation.tif, and segmentation.png (one section; errors in colour)"
             ))?;
         }
         Ok(())
@@ -247,7 +248,7 @@ impl Run<'_> {
 
     fn draw_curve(&self, records: &[Record]) -> Result<()> {
         let points = records.iter().map(|r| (r.labelled as f64, r.jaccard)).collect();
-        let curve = report::Curve { label: self.config.strategy.clone(), points };
+        let curve = report::Curve::new(self.config.strategy.clone(), points);
         report::learning_curve(
             &[curve],
             "Jaccard index of the test region",
@@ -361,6 +362,9 @@ struct RunObserver<'a> {
     bar: Option<Bar>,
     saved: Instant,
     segmentation: Option<TiffStackWriter>,
+    /// Of the iteration under way, for the report.
+    details: Details,
+    first: Option<FirstChoice>,
 }
 
 impl<'a> RunObserver<'a> {
@@ -380,6 +384,8 @@ impl<'a> RunObserver<'a> {
             bar: None,
             saved: Instant::now(),
             segmentation: None,
+            details: Details::default(),
+            first: None,
         }
     }
 
@@ -489,8 +495,20 @@ impl Observer for RunObserver<'_> {
         writer.push_labels(foreground)
     }
 
+    fn calibration(&mut self, iteration: usize, bins: &[[u64; 2]; 10]) -> Result<()> {
+        self.details = Details { iteration, calibration: bins.to_vec(), ..Details::default() };
+        Ok(())
+    }
+
+    fn chosen(&mut self, _: usize, scores: &[f32], first: &FirstChoice) -> Result<()> {
+        self.details.set_scores(scores);
+        self.first = Some(first.clone());
+        Ok(())
+    }
+
     fn iteration_done(&mut self, record: &Record) -> Result<()> {
         self.bar = None;
+        self.details.write(self.dir.path(), self.first.take().as_ref())?;
         if record.iteration == self.iterations()
             && let Some(writer) = self.segmentation.take()
         {

@@ -60,6 +60,9 @@ pub struct Config {
     pub patch: usize,
     /// Patches per training step.
     pub batch_size: usize,
+    /// Share of each chosen patch's pixels that is labelled; the others are ignored in training. Not for `full`.
+    #[cfg_attr(feature = "files", serde(default = "whole"))]
+    pub label_share: f64,
     /// Dropout passes of `bald`.
     pub mc_passes: usize,
     /// Which score stands behind `bald`.
@@ -81,6 +84,12 @@ pub struct Config {
     pub net: UNet,
 }
 
+/// The share in files of before there was one.
+#[cfg(feature = "files")]
+fn whole() -> f64 {
+    1.0
+}
+
 impl Config {
     /// The paper's numbers; what it leaves open is said in the project's documentation.
     pub fn paper() -> Self {
@@ -98,6 +107,7 @@ impl Config {
             finetune_lr: 5e-4,
             patch: 128,
             batch_size: 4,
+            label_share: 1.0,
             mc_passes: 10,
             bald: Bald::Entropy,
             min_distance: 0,
@@ -216,6 +226,12 @@ impl Config {
     }
 
     fn validate_numbers(&self) -> Result<()> {
+        if !(self.label_share > 0.0 && self.label_share <= 1.0) {
+            return Err(Error::Usage(format!(
+                "--label-share {}: give a number above 0 and up to 1",
+                self.label_share
+            )));
+        }
         for (option, lr) in [("--lr", self.lr), ("--finetune-lr", self.finetune_lr)] {
             if !(lr.is_finite() && lr > 0.0) {
                 return Err(Error::Usage(format!("{option} {lr}: give a positive number")));
@@ -264,6 +280,8 @@ mod tests {
         refuses("--dropout", &|c| c.net.dropout = 1.0);
         refuses("--lr", &|c| c.lr = f64::NAN);
         refuses("strategy", &|c| c.strategy = "best".into());
+        refuses("--label-share", &|c| c.label_share = 0.0);
+        refuses("--label-share", &|c| c.label_share = f64::NAN);
         refuses("--class-weights", &|c| c.class_weights = vec![1.0]);
     }
 }

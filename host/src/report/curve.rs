@@ -14,12 +14,14 @@ pub struct Curve {
     /// Labelled patches and Jaccard index, in the order of the labels. Points that are not finite
     /// are left out.
     pub points: Vec<(f64, f64)>,
+    /// How far the band around each point reaches to both sides, such as a standard deviation; empty for no band.
+    pub spread: Vec<f64>,
 }
 
 impl Curve {
     /// A curve of points.
     pub fn new(label: impl Into<String>, points: Vec<(f64, f64)>) -> Self {
-        Self { label: label.into(), points }
+        Self { label: label.into(), points, spread: Vec::new() }
     }
 }
 
@@ -55,50 +57,90 @@ pub fn learning_curve(
 
 /// The learning curves as SVG, for a page that shows them.
 pub fn learning_curve_svg(series: &[Curve], title: &str, full: Option<f64>) -> String {
-    let full = full.filter(|f| f.is_finite());
-    let axes = Axes::new(series, full);
-    let mut svg = String::new();
-    let mut put = |line: String| {
-        svg.push_str(&line);
-        svg.push('\n');
-    };
-    put(format!(
-        r#"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}" role="img" font-family="{FONTS}" font-size="15">"#
-    ));
-    put(format!("<title>{}</title>", escape(title)));
-    put(format!(r#"<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>"#));
-    put(format!(
-        r##"<text x="{LEFT}" y="32" font-size="18" fill="#000">{}</text>"##,
-        escape(title)
-    ));
-    put(axes.svg());
-    if let Some(full) = full {
-        let y = axes.y(full);
+    let figure = Figure { title: title.into(), ..Figure::jaccard(series.to_vec(), full) };
+    figure.svg()
+}
+
+/// The upright axis.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Axis {
+    pub(super) name: &'static str,
+    /// No value is larger.
+    pub(super) most: f64,
+}
+
+/// Curves over the number of labelled patches.
+#[derive(Clone, Debug)]
+pub(super) struct Figure {
+    pub(super) title: String,
+    pub(super) curves: Vec<Curve>,
+    pub(super) full: Option<f64>,
+    pub(super) y: Axis,
+}
+
+impl Figure {
+    /// Learning curves.
+    pub(super) fn jaccard(curves: Vec<Curve>, full: Option<f64>) -> Self {
+        let title = "Jaccard index of the test region".into();
+        Self { title, curves, full, y: Axis { name: "Jaccard index", most: 1.0 } }
+    }
+
+    pub(super) fn svg(&self) -> String {
+        let (series, title) = (&self.curves, &self.title);
+        let full = self.full.filter(|f| f.is_finite());
+        let axes = Axes::new(series, full, self.y);
+        let mut svg = String::new();
+        let mut put = |line: String| {
+            svg.push_str(&line);
+            svg.push('\n');
+        };
         put(format!(
-            r##"<line x1="{LEFT}" y1="{y:.2}" x2="{RIGHT}" y2="{y:.2}" stroke="#444" stroke-width="1.6" stroke-dasharray="8 5"/>"##
+            r#"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}" role="img" font-family="{FONTS}" font-size="15">"#
         ));
+        put(format!("<title>{}</title>", escape(title)));
+        put(format!(r#"<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>"#));
+        put(format!(
+            r##"<text x="{LEFT}" y="32" font-size="18" fill="#000">{}</text>"##,
+            escape(title)
+        ));
+        put(axes.svg());
+        if let Some(full) = full {
+            let y = axes.y(full);
+            put(format!(
+                r##"<line x1="{LEFT}" y1="{y:.2}" x2="{RIGHT}" y2="{y:.2}" stroke="#444" stroke-width="1.6" stroke-dasharray="8 5"/>"##
+            ));
+        }
+        for (i, curve) in series.iter().enumerate() {
+            put(Style::of(i).band(curve, &axes));
+        }
+        for (i, curve) in series.iter().enumerate() {
+            put(Style::of(i).line(curve, &axes));
+        }
+        put(legend(series, full));
+        put("</svg>".to_owned());
+        svg
     }
-    for (i, curve) in series.iter().enumerate() {
-        put(Style::of(i).line(curve, &axes));
-    }
-    put(legend(series, full));
-    put("</svg>".to_owned());
-    svg
 }
 
 /// Where values lie in the figure.
 struct Axes {
     x: Ticks,
     y: Ticks,
+    name: &'static str,
 }
 
 impl Axes {
-    fn new(series: &[Curve], full: Option<f64>) -> Self {
+    fn new(series: &[Curve], full: Option<f64>, y: Axis) -> Self {
         let points = || series.iter().flat_map(|c| c.points.iter().copied()).filter(finite);
         let most = points().map(|p| p.0).fold(0.0, f64::max);
         let best = points().map(|p| p.1).chain(full).fold(0.0, f64::max);
         // Both start at 0, so that distances can be compared by eye.
-        Self { x: Ticks::new(most.max(1.0), 8, 1.0), y: Ticks::new(best.clamp(0.05, 1.0), 6, 0.01) }
+        let best = best.clamp(0.05 * y.most, y.most);
+        Self {
+            x: Ticks::new(most.max(1.0), 8, 1.0),
+            y: Ticks::new(best, 6, 0.01 * y.most),
+            name: y.name,
+        }
     }
 
     fn x(&self, labels: f64) -> f64 {
@@ -137,8 +179,9 @@ impl Axes {
             out,
             r##"<polyline points="{LEFT},{TOP} {LEFT},{BOTTOM} {RIGHT},{BOTTOM}" fill="none" stroke="#222"/>
 <text x="{middle:.2}" y="{:.2}" text-anchor="middle" font-size="16">labelled patches</text>
-<text transform="translate(24 {centre:.2}) rotate(-90)" text-anchor="middle" font-size="16">Jaccard index</text>"##,
+<text transform="translate(24 {centre:.2}) rotate(-90)" text-anchor="middle" font-size="16">{}</text>"##,
             BOTTOM + 48.0,
+            self.name,
         );
         out
     }
@@ -201,6 +244,26 @@ impl Style {
         )
     }
 
+    /// The band around the line.
+    fn band(&self, curve: &Curve, axes: &Axes) -> String {
+        if curve.spread.len() != curve.points.len() || curve.points.len() < 2 {
+            return String::new();
+        }
+        let side = |sign: f64| {
+            let moved = move |(&(x, y), &spread): (&(f64, f64), &f64)| (x, y + sign * spread);
+            curve.points.iter().zip(&curve.spread).map(moved).filter(finite)
+        };
+        let upper: Vec<_> = side(1.0).collect();
+        let lower: Vec<_> = side(-1.0).collect();
+        let outline = upper.into_iter().chain(lower.into_iter().rev());
+        let outline: Vec<String> = outline.map(|p| point(axes, p)).collect();
+        format!(
+            r#"<polygon points="{}" fill="{}" fill-opacity="0.13"/>"#,
+            outline.join(" "),
+            self.colour
+        )
+    }
+
     /// The line and its markers.
     fn line(&self, curve: &Curve, axes: &Axes) -> String {
         let mut out = String::new();
@@ -258,20 +321,29 @@ fn legend(series: &[Curve], full: Option<f64>) -> String {
     let height = |i: &usize| last(&series[*i]).map_or(f64::NEG_INFINITY, |p| p.1);
     order.sort_by(|a, b| height(b).total_cmp(&height(a)));
     let (x, mut y) = (RIGHT + 20.0, TOP + 6.0);
+    // Many names leave no room for a line of their own for each value.
+    let rows = series.len() + usize::from(full.is_some());
+    let pitch = ((BOTTOM - TOP) / rows.max(1) as f64).min(44.0);
     let mut out = String::new();
     let mut row = |sample: &dyn Fn(f64) -> String, label: &str, value: Option<f64>| {
         out.push_str(&sample(y));
         let value = value.map_or("no value".to_owned(), |v| format!("{v:.3}"));
-        let _ = writeln!(
-            out,
-            r##"<text x="{:.2}" y="{:.2}">{}</text><text x="{:.2}" y="{:.2}" fill="#555" font-size="13">{value}</text>"##,
-            x + 40.0,
-            y + 5.0,
-            escape(&shortened(label)),
-            x + 40.0,
-            y + 21.0,
-        );
-        y += 44.0;
+        let (label, at) = (escape(&shortened(label)), x + 40.0);
+        let _ = if pitch >= 38.0 {
+            writeln!(
+                out,
+                r##"<text x="{at:.2}" y="{:.2}">{label}</text><text x="{at:.2}" y="{:.2}" fill="#555" font-size="13">{value}</text>"##,
+                y + 5.0,
+                y + 21.0,
+            )
+        } else {
+            writeln!(
+                out,
+                r##"<text x="{at:.2}" y="{:.2}" font-size="13">{label} <tspan fill="#555">{value}</tspan></text>"##,
+                y + 5.0,
+            )
+        };
+        y += pitch;
     };
     if let Some(full) = full {
         let sample = |y: f64| {
@@ -350,6 +422,25 @@ mod tests {
         }
         assert!(!svg.contains("NaN") && !svg.contains("inf"));
         assert!(rasterize(&svg, 1.0).is_ok());
+        // A band where there is a spread for each point.
+        assert!(!svg.contains("fill-opacity"));
+        let curve = Curve { spread: vec![0.05, 0.1, f64::NAN], ..curves[0].clone() };
+        let svg = learning_curve_svg(&[curve], "phantom", None);
+        assert!(svg.contains("fill-opacity") && !svg.contains("NaN"));
+    }
+
+    #[test]
+    fn many_names_stay_inside() {
+        let curves: Vec<Curve> = (0..14)
+            .map(|i| {
+                Curve::new(format!("strategy {i}"), vec![(20.0, 0.1), (40.0, 0.02 * f64::from(i))])
+            })
+            .collect();
+        let svg = learning_curve_svg(&curves, "phantom", Some(0.5));
+        let baselines =
+            svg.split("y=\"").skip(1).filter_map(|rest| rest.split('"').next()?.parse().ok());
+        assert!(baselines.fold(0.0, f64::max) <= HEIGHT);
+        assert!((0..14).all(|i| svg.contains(&format!("strategy {i}"))));
     }
 
     #[test]

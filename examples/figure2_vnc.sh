@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# Fig. 2 of arXiv 1911.05548 on the VNC dataset: learning curves of the paper's strategies and full supervision.
+#
+#   examples/figure2_vnc.sh ROOT [quick|paper] [OUT]
+#
+# ROOT holds the dataset (`askem run --help` says where it is to be had). `quick`, the default, is a smaller network and a shorter protocol: 21 runs of about
+# two minutes on two cores. `paper` has the paper's numbers: 21 runs of 1.4 million sample-steps, ten days on two cores, so it is for a GPU or a cluster. Both
+# go on where they were interrupted; the estimate of each run stands in OUT/logs.
+set -euo pipefail
+root=${1:?usage: figure2_vnc.sh ROOT [quick|paper] [OUT]}
+preset=${2:-quick}
+out=${3:-runs/figure2-$preset}
+"${ASKEM:-askem}" compare --dataset vnc --root "$root" --preset "$preset" --seeds 3 --out "$out" \
+    --strategies random,entropy,least_confidence,bald,k_means,core_set,full

@@ -1,0 +1,312 @@
+//! `askem compare`: strategies and seeds of one experiment, each cell a run of its own in a process of its own.
+
+use std::collections::VecDeque;
+use std::fs::{self, File, OpenOptions};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::Duration;
+
+use super::options::{DataArgs, ExperimentArgs, Given};
+use super::progress::{catch_interrupt, human_time, interrupted};
+use super::table::Table;
+use super::{Common, say, say_json};
+use crate::comparison::{self, Series, Summary};
+use crate::error::{Error, Result};
+use crate::protocol::{Config, Record};
+use crate::report;
+use crate::run_dir::{DataSource, Resolved, RunDir, write_atomically};
+use crate::strategy;
+
+/// How often the processes are looked at.
+const POLL: Duration = Duration::from_millis(100);
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Strategies, separated by commas; `full` is the ceiling of the figure, `random` what others are measured against.
+    #[arg(
+        long,
+        value_name = "A,B",
+        value_delimiter = ',',
+        default_value = "random,entropy,least_confidence,bald,k_means,core_set,full",
+        help_heading = "Experiment"
+    )]
+    strategies: Vec<String>,
+    /// Seeds 0 to N - 1 of each strategy.
+    #[arg(long, value_name = "N", default_value_t = 3, help_heading = "Experiment")]
+    seeds: u64,
+    #[command(flatten)]
+    data: DataArgs,
+    #[command(flatten)]
+    experiment: ExperimentArgs,
+    /// Settings from a TOML file, such as a run's config.toml; options override it.
+    #[arg(long, value_name = "FILE", help_heading = "Experiment")]
+    config: Option<PathBuf>,
+    /// Where results go: a run directory for each strategy and seed, and what they say together. Repeating the command goes on with
+    /// what is missing.
+    #[arg(long, value_name = "DIR", default_value = "askem-compare")]
+    out: PathBuf,
+    /// Runs at a time; they share the processor's threads.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    jobs: usize,
+}
+
+/// One run of the comparison.
+#[derive(Clone, Debug)]
+struct Cell {
+    strategy: String,
+    seed: u64,
+}
+
+impl Cell {
+    fn name(&self) -> String {
+        format!("{}-{}", self.strategy, self.seed)
+    }
+}
+
+pub(super) fn execute(args: &Args, common: &Common) -> Result<()> {
+    common.validate()?;
+    for (option, value) in [("--seeds", args.seeds), ("--jobs", args.jobs as u64)] {
+        if value == 0 {
+            return Err(Error::Usage(format!("{option} 0: give at least 1")));
+        }
+    }
+    let given = Given {
+        config_file: args.config.clone(),
+        data: args.data.clone(),
+        experiment: args.experiment.clone(),
+    };
+    if args.experiment.has_seed() {
+        return Err(Error::Usage(
+            "--seed: a comparison has seeds 0 to N - 1; give --seeds N".into(),
+        ));
+    }
+    let (source, config) = given.resolve()?;
+    let mut cells = Vec::new();
+    for (i, name) in args.strategies.iter().enumerate() {
+        let strategy = strategy::by_name(name, config.bald.criterion())?;
+        if args.strategies[..i].contains(name) {
+            return Err(Error::Usage(format!("--strategies: {name} comes twice")));
+        }
+        Config { strategy: strategy.name().into(), ..config.clone() }.validate()?;
+    }
+    // Seed by seed, so that an interrupted comparison compares.
+    for seed in 0..args.seeds {
+        cells.extend(args.strategies.iter().map(|s| Cell { strategy: s.clone(), seed }));
+    }
+    let settings = prepare(&args.out, source, config, common)?;
+    catch_interrupt();
+    run_cells(args, common, &settings, &cells)?;
+    finish(args, common, &cells)
+}
+
+/// Writes the settings of all cells, or compares them with those that are there. Gives the file.
+fn prepare(out: &Path, data: DataSource, config: Config, common: &Common) -> Result<PathBuf> {
+    fs::create_dir_all(out.join("logs"))
+        .map_err(|e| Error::io(out, "can't make the directory", e))?;
+    let path = out.join("compare.toml");
+    let resolved = Resolved {
+        askem: env!("CARGO_PKG_VERSION").into(),
+        device: common.device.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+        data,
+        experiment: config,
+    };
+    match fs::read_to_string(&path) {
+        Ok(text) => {
+            let there: Resolved = toml::from_str(&text).map_err(|e| {
+                Error::Input(format!("{}: can't be read as settings: {e}", path.display()))
+            })?;
+            if (&there.data, &there.experiment) != (&resolved.data, &resolved.experiment) {
+                return Err(Error::Usage(format!(
+                    "{}: the comparison there has other settings (see {}); choose another --out",
+                    out.display(),
+                    path.display()
+                )));
+            }
+        }
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+            let text = toml::to_string(&resolved)
+                .map_err(|e| Error::Input(format!("{}: {e}", path.display())))?;
+            write_atomically(&path, text.as_bytes())?;
+        }
+        Err(e) => return Err(Error::io(&path, "can't read the settings", e)),
+    }
+    Ok(path)
+}
+
+/// The journal of a cell, if its run is complete.
+fn finished(out: &Path, cell: &Cell) -> Result<Option<Vec<Record>>> {
+    let folder = out.join(cell.name());
+    let Some(resolved) = RunDir::peek(&folder)? else { return Ok(None) };
+    let records = RunDir::read_records(&folder)?;
+    let last = if cell.strategy == comparison::FULL { 0 } else { resolved.experiment.iterations };
+    let complete = records.len() == last + 1 && folder.join("weights.safetensors").exists();
+    Ok(complete.then_some(records))
+}
+
+/// Runs what is missing, some at a time.
+fn run_cells(args: &Args, common: &Common, settings: &Path, cells: &[Cell]) -> Result<()> {
+    let mut todo = VecDeque::new();
+    for cell in cells {
+        if finished(&args.out, cell)?.is_none() {
+            todo.push_back(cell);
+        }
+    }
+    let (total, there) = (cells.len(), cells.len() - todo.len());
+    if !common.json {
+        eprintln!(
+            "{total} runs, {there} are there; {} at a time",
+            args.jobs.min(todo.len().max(1))
+        );
+    }
+    let mut running: Vec<(&Cell, Child)> = Vec::new();
+    let mut failed: Vec<String> = Vec::new();
+    let mut done = there;
+    while !(todo.is_empty() && running.is_empty()) {
+        while running.len() < args.jobs && !interrupted() && failed.is_empty() {
+            let Some(cell) = todo.pop_front() else { break };
+            running.push((cell, start(args, common, settings, cell)?));
+        }
+        if running.is_empty() {
+            break;
+        }
+        sleep(POLL);
+        let mut still = Vec::new();
+        for (cell, mut child) in running {
+            let status = child
+                .try_wait()
+                .map_err(|e| Error::io("askem".as_ref(), "waiting for a run", e))?;
+            match status {
+                None => still.push((cell, child)),
+                Some(status) if status.success() => {
+                    done += 1;
+                    report_done(&args.out, cell, done, total)?;
+                }
+                Some(_) if interrupted() => {}
+                Some(status) => {
+                    let log = log_of(&args.out, cell);
+                    let text = fs::read_to_string(&log).unwrap_or_default();
+                    let last =
+                        text.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default();
+                    failed.push(format!("{}: {status}: {last} ({})", cell.name(), log.display()));
+                }
+            }
+        }
+        running = still;
+    }
+    if interrupted() {
+        return Err(Error::Interrupted(format!(
+            "interrupted; {done} of {total} runs are complete and the others' state is saved. Go on with the same command (--out {})",
+            args.out.display()
+        )));
+    }
+    match failed.first() {
+        None => Ok(()),
+        Some(first) => Err(Error::Input(format!("a run failed: {first}"))),
+    }
+}
+
+fn log_of(out: &Path, cell: &Cell) -> PathBuf {
+    out.join("logs").join(format!("{}.log", cell.name()))
+}
+
+/// Starts a cell's run, or goes on with it.
+fn start(args: &Args, common: &Common, settings: &Path, cell: &Cell) -> Result<Child> {
+    let failed = |e| Error::io("askem".as_ref(), "starting a run", e);
+    let folder = args.out.join(cell.name());
+    let mut command = Command::new(std::env::current_exe().map_err(failed)?);
+    command.arg("run").arg("--out").arg(&folder);
+    if RunDir::peek(&folder)?.is_some() {
+        command.arg("--resume");
+    } else {
+        command.arg("--config").arg(settings);
+        command.args(["--strategy", &cell.strategy, "--seed", &cell.seed.to_string()]);
+    }
+    for device in &common.device {
+        command.args(["--device", &device.to_string()]);
+    }
+    let all = std::thread::available_parallelism().map_or(1, usize::from);
+    let threads = (common.threads.unwrap_or(all) / args.jobs).max(1);
+    command.args(["--threads", &threads.to_string()]);
+    let log = log_of(&args.out, cell);
+    let open = || OpenOptions::new().create(true).append(true).open(&log);
+    let log = |file: std::io::Result<File>| {
+        file.map(Stdio::from).map_err(|e| Error::io(&log, "can't write the log", e))
+    };
+    command.stdin(Stdio::null()).stdout(log(open())?).stderr(log(open())?);
+    command.spawn().map_err(failed)
+}
+
+fn report_done(out: &Path, cell: &Cell, done: usize, total: usize) -> Result<()> {
+    let Some(records) = finished(out, cell)? else {
+        return Err(Error::Input(format!("{}: the run ended without a result", cell.name())));
+    };
+    let seconds: f64 =
+        records.iter().map(|r| r.seconds.train + r.seconds.score + r.seconds.evaluate).sum();
+    if let Some(last) = records.last() {
+        eprintln!(
+            "{done}/{total} {} seed {}: Jaccard {:.3} in {}",
+            cell.strategy,
+            cell.seed,
+            last.jaccard,
+            human_time(seconds)
+        );
+    }
+    Ok(())
+}
+
+/// Writes and says what all runs say together.
+fn finish(args: &Args, common: &Common, cells: &[Cell]) -> Result<()> {
+    let mut all: Vec<Series> = args
+        .strategies
+        .iter()
+        .map(|strategy| Series { strategy: strategy.clone(), runs: Vec::new() })
+        .collect();
+    for cell in cells {
+        let records = finished(&args.out, cell)?
+            .ok_or_else(|| Error::Input(format!("{}: the run is not complete", cell.name())))?;
+        let series = all.iter_mut().find(|series| series.strategy == cell.strategy);
+        series.expect("every cell's strategy is listed").runs.push((cell.seed, records));
+    }
+    let summaries = comparison::summarize(&all)?;
+    report::write_comparison(&args.out, &all, &summaries)?;
+    if common.json {
+        return summaries.iter().try_for_each(|summary| say_json(summary));
+    }
+    say(table(&summaries))?;
+    say(format_args!(
+        "Results in {0}: report.html, curves.svg, curves.png, summary.csv, iterations.csv, comparison.json",
+        args.out.display()
+    ))
+}
+
+fn table(summaries: &[Summary]) -> Table {
+    let mut table = Table::new(&[
+        "strategy",
+        "Jaccard at the end",
+        "mean of the curve",
+        "labels for 90 %",
+        "95 %",
+        "labels saved",
+        "foreground",
+        "time",
+    ]);
+    let labels = |value: Option<f64>| value.map_or("-".into(), |v: f64| format!("{v:.0}"));
+    for s in summaries {
+        let saved = s.saving.map_or("-".into(), |saving| {
+            let factor = saving.factor.map_or("never".into(), |f| format!("{f:.1} times"));
+            format!("{factor} ({:.1} to {:.1})", saving.interval[0], saving.interval[1])
+        });
+        table.row(vec![
+            s.strategy.clone(),
+            format!("{:.3} ± {:.3}", s.last.mean, s.last.deviation),
+            format!("{:.3} ± {:.3}", s.area.mean, s.area.deviation),
+            labels(s.labels_for_90),
+            labels(s.labels_for_95),
+            saved,
+            format!("{:.1} %", 100.0 * s.labelled_foreground.mean),
+            human_time(s.seconds.mean),
+        ]);
+    }
+    table
+}

@@ -271,7 +271,7 @@ fn finish(args: &Args, common: &Common, cells: &[Cell]) -> Result<()> {
     let summaries = comparison::summarize(&all)?;
     report::write_comparison(&args.out, &all, &summaries)?;
     if common.json {
-        return summaries.iter().try_for_each(|summary| say_json(summary));
+        return summaries.iter().try_for_each(say_json);
     }
     say(table(&summaries))?;
     say(format_args!(

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::{FONTS, PALETTE, escape};
 use crate::comparison::Series;
-use crate::protocol::Record;
+use crate::protocol::Seconds;
 
 const WIDTH: f64 = 760.0;
 const LEFT: f64 = 170.0;
@@ -14,25 +14,14 @@ const TOP: f64 = 44.0;
 
 /// A bar for each strategy: seconds of a run in training, evaluation and selection, mean over seeds.
 pub(super) fn svg(all: &[Series]) -> String {
-    let phases: [(&str, fn(&Record) -> f64); 3] = [
-        ("training", |r| r.seconds.train),
-        ("evaluation", |r| r.seconds.evaluate),
-        ("selection", |r| r.seconds.score),
-    ];
-    let mean = |series: &Series, phase: fn(&Record) -> f64| -> f64 {
-        let total: f64 = series.runs.iter().flat_map(|(_, records)| records).map(phase).sum();
-        total / series.runs.len().max(1) as f64
-    };
-    let rows: Vec<(&str, [f64; 3])> = all
-        .iter()
-        .map(|series| (&*series.strategy, phases.map(|(_, phase)| mean(series, phase))))
-        .collect();
+    let rows: Vec<(&str, [f64; 3])> =
+        all.iter().map(|series| (&*series.strategy, mean_seconds(series))).collect();
     let most = rows.iter().map(|(_, seconds)| seconds.iter().sum()).fold(1e-9, f64::max);
     let height = TOP + ROW * rows.len() as f64 + 16.0;
     let mut out = format!(
         r##"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height:.0}" width="{WIDTH}" height="{height:.0}" role="img" font-family="{FONTS}" font-size="14"><title>time per phase</title><rect width="{WIDTH}" height="{height:.0}" fill="white"/>"##
     );
-    for (i, (name, _)) in phases.iter().enumerate() {
+    for (i, name) in ["training", "evaluation", "selection"].iter().enumerate() {
         let x = LEFT + 130.0 * i as f64;
         let _ = write!(
             out,
@@ -70,4 +59,16 @@ pub(super) fn svg(all: &[Series]) -> String {
         );
     }
     out + "</svg>"
+}
+
+/// Seconds of a run in each phase.
+fn mean_seconds(series: &Series) -> [f64; 3] {
+    let mut total = [0.0; 3];
+    for record in series.runs.iter().flat_map(|(_, records)| records) {
+        let Seconds { train, evaluate, score } = record.seconds;
+        for (total, seconds) in total.iter_mut().zip([train, evaluate, score]) {
+            *total += seconds;
+        }
+    }
+    total.map(|seconds| seconds / series.runs.len().max(1) as f64)
 }

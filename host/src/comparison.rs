@@ -344,7 +344,7 @@ mod tests {
     fn the_interval_spreads_with_the_seeds() {
         let all = [
             series("random", &[&[0.0, 0.1, 0.2], &[0.0, 0.1, 0.2]]),
-            series("entropy", &[&[0.0, 0.2, 0.2], &[0.0, 0.1, 0.2]]),
+            series("entropy", &[&[0.0, 0.3, 0.3], &[0.0, 0.1, 0.3]]),
         ];
         let saving = summarize(&all).unwrap()[1].saving.unwrap();
         assert!(saving.interval[0] < saving.factor.unwrap());

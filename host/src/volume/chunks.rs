@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::block_cache::BlockCache;
 use super::pixels::check_finite;
-use super::{Dtype, Region, check_block, show_shape};
+use super::{Dtype, Region, Section, Volume, check_block, check_section, show_shape};
 use crate::{Error, Result};
 
 /// Bytes of decoded chunks that a volume keeps.
@@ -155,6 +155,62 @@ fn check_sections(name: &dyn Display, block: &Region, pixels: &[f32]) -> Result<
         check_finite(&section, block.y.start, block.x.start, block.x.len(), pixels)?;
     }
     Ok(())
+}
+
+/// A file format that decodes one chunk at a time; [`ChunkedVolume`] makes a volume of it.
+pub(super) trait Chunked: Send + Sync {
+    /// What messages call it.
+    fn name(&self) -> String;
+
+    fn chunks(&self) -> &Chunks;
+
+    /// A chunk, without what of it lies beyond the volume, as it is stored but in the machine's order of bytes.
+    fn decode(&self, chunk: &Region) -> Result<Vec<u8>>;
+
+    /// What was noticed when it was opened.
+    fn noticed(&self) -> Vec<String> {
+        Vec::new()
+    }
+}
+
+/// A volume of such a format.
+pub(super) struct ChunkedVolume<F>(pub(super) F);
+
+impl<F: Chunked> Volume for ChunkedVolume<F> {
+    fn shape(&self) -> [usize; 3] {
+        self.0.chunks().shape()
+    }
+
+    fn dtype(&self) -> Dtype {
+        self.0.chunks().dtype()
+    }
+
+    fn read_section(&self, z: usize) -> Result<Section> {
+        let [depth, height, width] = self.shape();
+        check_section(z, depth, &self.0.name())?;
+        let pixels = self.read_block(&Region { z: z..z + 1, y: 0..height, x: 0..width })?;
+        Ok(Section { height, width, pixels })
+    }
+
+    fn chunk(&self) -> [usize; 3] {
+        self.0.chunks().chunk()
+    }
+
+    fn memory_bytes(&self) -> usize {
+        self.0.chunks().memory_bytes()
+    }
+
+    fn read_block(&self, block: &Region) -> Result<Vec<f32>> {
+        self.0.chunks().read(&self.0.name(), block, |chunk| self.0.decode(chunk))
+    }
+
+    fn section_name(&self, z: usize) -> String {
+        format!("section {z} of {}", self.0.name())
+    }
+
+    fn notes(&self) -> Vec<String> {
+        self.0.noticed()
+    }
 }
 
 fn product(sides: [u64; 3]) -> Option<u64> {

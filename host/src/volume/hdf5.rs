@@ -8,8 +8,8 @@ use rust_hdf5::format::messages::datatype::DatatypeMessage;
 use rust_hdf5::types::H5Type;
 use rust_hdf5::{H5Dataset, H5File};
 
-use super::chunks::Chunks;
-use super::{Dtype, Region, Section, Volume, check_section};
+use super::chunks::{Chunked, ChunkedVolume, Chunks};
+use super::{Dtype, Region};
 use crate::{Error, Result};
 
 /// A dataset of two or three axes, or of more where the first ones have length 1, read by chunk.
@@ -25,7 +25,7 @@ pub(super) struct Hdf5Volume {
 
 impl Hdf5Volume {
     /// Opens a dataset, or the only one of the file that can be a volume.
-    pub(super) fn open(file: &Path, dataset: Option<&str>) -> Result<Self> {
+    pub(super) fn open(file: &Path, dataset: Option<&str>) -> Result<ChunkedVolume<Self>> {
         let show = file.display();
         let opened = H5File::options().best_effort_locking().open(file).map_err(|e| {
             Error::Input(format!("{show}: not an HDF5 file that can be read ({e}); copy it again"))
@@ -60,10 +60,33 @@ impl Hdf5Volume {
             None => Chunks::strip(sides, 1, dtype),
         };
         let chunks = Chunks::new(sides, chunk, dtype).map_err(wrong)?;
-        Ok(Self { name: format!("{show}:/{name}"), dataset, axes: shape.len(), chunks })
+        Ok(ChunkedVolume(Self {
+            name: format!("{show}:/{name}"),
+            dataset,
+            axes: shape.len(),
+            chunks,
+        }))
     }
 
-    /// The pixels of a chunk as they are stored, in the machine's order of bytes.
+    fn bytes_of<T: H5Type + bytemuck::NoUninit>(
+        &self,
+        starts: &[usize],
+        counts: &[usize],
+    ) -> rust_hdf5::Result<Vec<u8>> {
+        let numbers = self.dataset.read_slice::<T>(starts, counts)?;
+        Ok(bytemuck::cast_slice(&numbers).to_vec())
+    }
+}
+
+impl Chunked for Hdf5Volume {
+    fn name(&self) -> String {
+        self.name.clone()
+    }
+
+    fn chunks(&self) -> &Chunks {
+        &self.chunks
+    }
+
     fn decode(&self, block: &Region) -> Result<Vec<u8>> {
         let ranges: Vec<_> = (0..self.axes)
             .map(|axis| match (axis + 3).checked_sub(self.axes) {
@@ -89,48 +112,6 @@ impl Hdf5Volume {
                 self.name, block.z.start, block.y.start, block.x.start
             ))
         })
-    }
-
-    fn bytes_of<T: H5Type + bytemuck::NoUninit>(
-        &self,
-        starts: &[usize],
-        counts: &[usize],
-    ) -> rust_hdf5::Result<Vec<u8>> {
-        let numbers = self.dataset.read_slice::<T>(starts, counts)?;
-        Ok(bytemuck::cast_slice(&numbers).to_vec())
-    }
-}
-
-impl Volume for Hdf5Volume {
-    fn shape(&self) -> [usize; 3] {
-        self.chunks.shape()
-    }
-
-    fn dtype(&self) -> Dtype {
-        self.chunks.dtype()
-    }
-
-    fn read_section(&self, z: usize) -> Result<Section> {
-        let [depth, height, width] = self.shape();
-        check_section(z, depth, &self.name)?;
-        let pixels = self.read_block(&Region { z: z..z + 1, y: 0..height, x: 0..width })?;
-        Ok(Section { height, width, pixels })
-    }
-
-    fn chunk(&self) -> [usize; 3] {
-        self.chunks.chunk()
-    }
-
-    fn memory_bytes(&self) -> usize {
-        self.chunks.memory_bytes()
-    }
-
-    fn read_block(&self, block: &Region) -> Result<Vec<f32>> {
-        self.chunks.read(&self.name, block, |chunk| self.decode(chunk))
-    }
-
-    fn section_name(&self, z: usize) -> String {
-        format!("section {z} of {}", self.name)
     }
 }
 

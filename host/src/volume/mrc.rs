@@ -8,8 +8,8 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use super::chunks::Chunks;
-use super::{Dtype, Region, Section, Volume, check_section};
+use super::chunks::{Chunked, ChunkedVolume, Chunks};
+use super::{Dtype, Region};
 use crate::{Error, Result};
 
 const HEADER: usize = 1024;
@@ -47,7 +47,7 @@ pub(super) struct MrcVolume {
 
 impl MrcVolume {
     /// Reads the header and compares it with the length of the file.
-    pub(super) fn open(path: &Path) -> Result<Self> {
+    pub(super) fn open(path: &Path) -> Result<ChunkedVolume<Self>> {
         let show = path.display();
         let mut file = File::open(path).map_err(|e| Error::io(path, "opening it", e))?;
         let length = file.metadata().map_err(|e| Error::io(path, "opening it", e))?.len();
@@ -115,15 +115,27 @@ impl MrcVolume {
             .collect();
         let shape = shape.map(|side| side as u64);
         let chunks = Chunks::new(shape, Chunks::strip(shape, 1, dtype), dtype).map_err(wrong)?;
-        Ok(Self { path: path.into(), chunks, big_endian, start, notes })
+        Ok(ChunkedVolume(Self { path: path.into(), chunks, big_endian, start, notes }))
     }
 }
 
-impl MrcVolume {
-    /// Whole rows as they are stored, in the machine's order of bytes.
-    fn rows(&self, rows: &Region) -> Result<Vec<u8>> {
-        let [_, height, width] = self.shape();
-        let pixel = usize::from(self.dtype().bytes());
+impl Chunked for MrcVolume {
+    fn name(&self) -> String {
+        self.path.display().to_string()
+    }
+
+    fn chunks(&self) -> &Chunks {
+        &self.chunks
+    }
+
+    fn noticed(&self) -> Vec<String> {
+        self.notes.clone()
+    }
+
+    /// Whole rows.
+    fn decode(&self, rows: &Region) -> Result<Vec<u8>> {
+        let [_, height, width] = self.chunks.shape();
+        let pixel = usize::from(self.chunks.dtype().bytes());
         let first = rows.z.start as u64 * height as u64 + rows.y.start as u64;
         let mut bytes = vec![0; rows.y.len() * width * pixel];
         File::open(&self.path)
@@ -136,43 +148,6 @@ impl MrcVolume {
             bytes.chunks_exact_mut(pixel).for_each(<[u8]>::reverse);
         }
         Ok(bytes)
-    }
-}
-
-impl Volume for MrcVolume {
-    fn shape(&self) -> [usize; 3] {
-        self.chunks.shape()
-    }
-
-    fn dtype(&self) -> Dtype {
-        self.chunks.dtype()
-    }
-
-    fn read_section(&self, z: usize) -> Result<Section> {
-        let [depth, height, width] = self.shape();
-        check_section(z, depth, &self.path.display().to_string())?;
-        let pixels = self.read_block(&Region { z: z..z + 1, y: 0..height, x: 0..width })?;
-        Ok(Section { height, width, pixels })
-    }
-
-    fn chunk(&self) -> [usize; 3] {
-        self.chunks.chunk()
-    }
-
-    fn memory_bytes(&self) -> usize {
-        self.chunks.memory_bytes()
-    }
-
-    fn read_block(&self, block: &Region) -> Result<Vec<f32>> {
-        self.chunks.read(&self.path.display(), block, |rows| self.rows(rows))
-    }
-
-    fn section_name(&self, z: usize) -> String {
-        format!("section {z} of {}", self.path.display())
-    }
-
-    fn notes(&self) -> Vec<String> {
-        self.notes.clone()
     }
 }
 

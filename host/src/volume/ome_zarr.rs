@@ -255,7 +255,7 @@ fn write(
 }
 
 /// A region of the coarser level.
-fn halved(finer: &ZarrVolume, region: &Region, kind: OmeKind) -> Result<Vec<f32>> {
+fn halved(finer: &dyn Volume, region: &Region, kind: OmeKind) -> Result<Vec<f32>> {
     let [_, height, width] = finer.shape();
     let twice = |side: &std::ops::Range<usize>, end: usize| 2 * side.start..(2 * side.end).min(end);
     let from =

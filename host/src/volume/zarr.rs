@@ -19,8 +19,8 @@ use zarrs::filesystem::FilesystemStore;
 use zarrs::plugin::ExtensionName;
 use zarrs::storage::StoreKey;
 
-use super::chunks::Chunks;
-use super::{Dtype, Region, Section, Volume, check_section};
+use super::chunks::{Chunked, ChunkedVolume, Chunks};
+use super::{Dtype, Region};
 use crate::{Error, Result};
 use bounds::Compressor;
 use shards::ShardIndex;
@@ -55,7 +55,7 @@ const SHARDS: usize = 64;
 
 impl ZarrVolume {
     /// Opens an array, or the full resolution of an OME-Zarr image, or the only array of a group.
-    pub(super) fn open(path: &Path) -> Result<Self> {
+    pub(super) fn open(path: &Path) -> Result<ChunkedVolume<Self>> {
         let path = node::find_array(path)?;
         let wrong = |what: String| Error::Input(format!("{}: {what}", path.display()));
         let store = FilesystemStore::new(&path).map_err(|e| wrong(e.to_string()))?;
@@ -88,7 +88,7 @@ impl ZarrVolume {
             chunk: sides,
             cache: ArrayShardedReadableExtCache::new(&array),
         });
-        Ok(Self {
+        Ok(ChunkedVolume(Self {
             // Scoring has threads of its own; two pools would get in each other's way.
             options: CodecOptions::default().with_concurrent_target(1),
             path,
@@ -97,10 +97,29 @@ impl ZarrVolume {
             chunks,
             compressor,
             shards,
-        })
+        }))
     }
 
-    /// The pixels of a chunk as they are stored, in the machine's order of bytes; at the end of the array only those inside.
+    /// The file that holds the first pixel of these ranges.
+    fn file_of(&self, ranges: &[std::ops::Range<u64>]) -> PathBuf {
+        let first = vec![0; ranges.len()];
+        let Ok(chunk) = self.array.chunk_shape(&first) else { return self.path.clone() };
+        let indices: Vec<u64> =
+            ranges.iter().zip(chunk.iter()).map(|(r, side)| r.start / side.get()).collect();
+        let key: StoreKey = self.array.chunk_key(&indices);
+        self.store.key_to_fspath(&key)
+    }
+}
+
+impl Chunked for ZarrVolume {
+    fn name(&self) -> String {
+        self.path.display().to_string()
+    }
+
+    fn chunks(&self) -> &Chunks {
+        &self.chunks
+    }
+
     fn decode(&self, block: &Region) -> Result<Vec<u8>> {
         let axes = self.array.shape().len();
         // An image of two axes has one section; axes before the sections have one plane.
@@ -162,49 +181,6 @@ impl ZarrVolume {
             )));
         }
         Ok(bytes)
-    }
-
-    /// The file that holds the first pixel of these ranges.
-    fn file_of(&self, ranges: &[std::ops::Range<u64>]) -> PathBuf {
-        let first = vec![0; ranges.len()];
-        let Ok(chunk) = self.array.chunk_shape(&first) else { return self.path.clone() };
-        let indices: Vec<u64> =
-            ranges.iter().zip(chunk.iter()).map(|(r, side)| r.start / side.get()).collect();
-        let key: StoreKey = self.array.chunk_key(&indices);
-        self.store.key_to_fspath(&key)
-    }
-}
-
-impl Volume for ZarrVolume {
-    fn shape(&self) -> [usize; 3] {
-        self.chunks.shape()
-    }
-
-    fn dtype(&self) -> Dtype {
-        self.chunks.dtype()
-    }
-
-    fn read_section(&self, z: usize) -> Result<Section> {
-        let [depth, height, width] = self.shape();
-        check_section(z, depth, &self.path.display().to_string())?;
-        let pixels = self.read_block(&Region { z: z..z + 1, y: 0..height, x: 0..width })?;
-        Ok(Section { height, width, pixels })
-    }
-
-    fn chunk(&self) -> [usize; 3] {
-        self.chunks.chunk()
-    }
-
-    fn memory_bytes(&self) -> usize {
-        self.chunks.memory_bytes()
-    }
-
-    fn read_block(&self, block: &Region) -> Result<Vec<f32>> {
-        self.chunks.read(&self.path.display(), block, |chunk| self.decode(chunk))
-    }
-
-    fn section_name(&self, z: usize) -> String {
-        format!("section {z} of {}", self.path.display())
     }
 }
 

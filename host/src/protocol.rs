@@ -4,149 +4,31 @@
 //! active learning" (arXiv 1911.05548).
 
 mod config;
+mod evaluation;
+mod labelled;
+mod observer;
+mod record;
+mod selection;
 
+use std::collections::HashSet;
 use std::ops::ControlFlow;
 use std::time::Instant;
 
-use askem_kernels::confusion::Counts;
 use askem_kernels::rng::{Purpose, sample_without_replacement, stream};
 
+use self::labelled::Labelled;
 use crate::annotator::{Annotator, keep_square};
 use crate::error::{Error, Result};
-use crate::geometry::{DeviceGeometry, Points};
 use crate::model::Model;
 use crate::pool::{PatchReader, Position, draw_pool};
-use crate::predict::{self, McOptions};
-use crate::strategy::{self, Candidates, Pick, Strategy};
-use crate::train::{Dataset, TrainOptions, TrainState, train};
-use crate::unet::Output;
-use crate::volume::{CachedLabels, FOREGROUND, IGNORED};
+use crate::strategy::{self, Strategy, TypiClust};
+use crate::train::{TrainOptions, TrainState, train};
+use crate::volume::CachedLabels;
 
-pub use config::{Bald, Config};
-
-/// One iteration, as the journal keeps it.
-#[derive(Clone, Debug, PartialEq)]
-#[cfg_attr(feature = "files", derive(serde::Serialize, serde::Deserialize))]
-pub struct Record {
-    /// 0 is the initial training.
-    pub iteration: usize,
-    /// The strategy's name.
-    pub strategy: String,
-    /// The experiment's seed.
-    pub seed: u64,
-    /// Labelled patches that the network was trained on.
-    pub labelled: usize,
-    /// Foreground share of their pixels.
-    pub labelled_foreground: f64,
-    /// Mean loss of the last epoch.
-    pub loss: f64,
-    /// Jaccard index of the foreground over the whole test region.
-    pub jaccard: f64,
-    /// What was chosen for labelling after this iteration, best first.
-    pub picked: Vec<Picked>,
-    /// Wall-clock time.
-    pub seconds: Seconds,
-}
-
-/// A chosen patch with its place.
-#[derive(Clone, Copy, Debug, PartialEq)]
-#[cfg_attr(feature = "files", derive(serde::Serialize, serde::Deserialize))]
-pub struct Picked {
-    /// Index into the pool.
-    pub index: usize,
-    /// Section.
-    pub z: usize,
-    /// First row.
-    pub y: usize,
-    /// First column.
-    pub x: usize,
-    /// What it was chosen for; none for a random choice.
-    pub score: Option<f32>,
-}
-
-/// Wall-clock seconds of an iteration's phases.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-#[cfg_attr(feature = "files", derive(serde::Serialize, serde::Deserialize))]
-pub struct Seconds {
-    /// Training.
-    pub train: f64,
-    /// Scoring and selection.
-    pub score: f64,
-    /// Prediction of the test region and its comparison with the labels.
-    pub evaluate: f64,
-}
-
-/// What an iteration is doing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Phase {
-    /// Training; units are patches times epochs.
-    Train,
-    /// Prediction of the test region; units are windows.
-    Evaluate,
-    /// Scores or embeddings of the pool; units are patches.
-    Score,
-}
-
-/// Watches an experiment, keeps its state, and may stop it.
-pub trait Observer {
-    /// A phase begins; `done` of its `total` units were done before an interruption.
-    fn phase(&mut self, _iteration: usize, _phase: Phase, _done: u64, _total: u64) {}
-
-    /// So many units are done; in training, the epoch's loss when one has ended.
-    fn advance(&mut self, _units: u64, _loss: Option<f32>) {}
-
-    /// Whether to stop as soon as the state can be saved.
-    fn stop_requested(&self) -> bool {
-        false
-    }
-
-    /// Whether the running training should be saved after this epoch.
-    fn wants_checkpoint(&self) -> bool {
-        false
-    }
-
-    /// Saves a training that is under way or finished.
-    fn checkpoint(&mut self, _iteration: usize, _state: &TrainState) -> Result<()> {
-        Ok(())
-    }
-
-    /// One section of the last iteration's segmentation: 0 or 1, in order of sections.
-    fn segmentation(&mut self, _z: usize, _foreground: &[u8]) -> Result<()> {
-        Ok(())
-    }
-
-    /// Pixels of the test region by their foreground probability in steps of a tenth: how many, and how many of them are foreground.
-    fn calibration(&mut self, _iteration: usize, _bins: &[[u64; 2]; 10]) -> Result<()> {
-        Ok(())
-    }
-
-    /// What an iteration chose first, and the scores of all that it chose from; no scores where the strategy needs none.
-    fn chosen(&mut self, _iteration: usize, _scores: &[f32], _first: &FirstChoice) -> Result<()> {
-        Ok(())
-    }
-
-    /// An iteration is done.
-    fn iteration_done(&mut self, _record: &Record) -> Result<()> {
-        Ok(())
-    }
-}
-
-/// The patch that an iteration chose first, as the network saw it then.
-#[derive(Clone, Debug, PartialEq)]
-pub struct FirstChoice {
-    /// Rows, and columns.
-    pub side: usize,
-    /// Scaled grey values.
-    pub raw: Vec<f32>,
-    /// Probability of foreground of each pixel.
-    pub foreground: Vec<f32>,
-}
-
-/// An observer that sees nothing.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Unobserved;
-
-impl Observer for Unobserved {}
+pub use config::{Bald, Config, InitialStrategy};
+pub use evaluation::compare;
+pub use observer::{FirstChoice, Observer, Phase, Unobserved};
+pub use record::{BestEpoch, Picked, Record, Seconds};
 
 /// The images and labels of an experiment.
 pub struct Data<'a> {
@@ -186,7 +68,7 @@ pub fn run(
     let pool = draw_pool(&data.train.region, config.patch, config.pool, config.seed)?;
     let mut experiment =
         Experiment { config, data, strategy: &*strategy, pool, labelled: Vec::new() };
-    experiment.labelled = experiment.initial();
+    experiment.labelled = experiment.initial(model, &progress, observer)?;
     experiment.run(model, progress, observer)
 }
 
@@ -199,13 +81,41 @@ struct Experiment<'a> {
 }
 
 impl Experiment<'_> {
-    fn initial(&self) -> Vec<usize> {
+    /// Which patches are labelled first.
+    fn initial(
+        &self,
+        model: &mut Model,
+        progress: &Progress,
+        observer: &mut dyn Observer,
+    ) -> Result<Vec<usize>> {
+        let count = self.config.initial;
         let mut all: Vec<usize> = (0..self.pool.len()).collect();
         if self.strategy.labels_everything() {
-            return all;
+            return Ok(all);
         }
-        let mut rng = stream(self.config.seed, Purpose::Initial, 0, 0);
-        sample_without_replacement(&mut rng, &mut all, self.config.initial).to_vec()
+        match (self.config.initial_strategy, progress.records.first()) {
+            (InitialStrategy::Random, _) => {
+                let mut rng = stream(self.config.seed, Purpose::Initial, 0, 0);
+                Ok(sample_without_replacement(&mut rng, &mut all, count).to_vec())
+            }
+            // Not computed again: another device could choose otherwise.
+            (InitialStrategy::Typiclust, Some(record)) => {
+                let initial = record.initial.clone().unwrap_or_default();
+                let different: HashSet<usize> = initial.iter().copied().collect();
+                let known = different.iter().all(|&index| index < self.pool.len());
+                if initial.is_empty() || different.len() != initial.len() || !known {
+                    return Err(Error::Input(
+                        "iteration 0 of the journal does not name different patches of the pool as the initial ones; the journal has been changed".into(),
+                    ));
+                }
+                Ok(initial)
+            }
+            (InitialStrategy::Typiclust, None) => {
+                model.set_weights(&model.net().init(self.config.seed))?;
+                let picks = self.choose(&TypiClust, model, 0, count, observer)?.1;
+                Ok(picks.into_iter().map(|pick| pick.index).collect())
+            }
+        }
     }
 
     fn iterations(&self) -> usize {
@@ -217,10 +127,9 @@ impl Experiment<'_> {
         let (epochs, lr, later_lr) = if self.strategy.labels_everything() {
             let epochs = config.full_epochs();
             (epochs, config.lr, Some((epochs / 2, config.finetune_lr)))
-        } else if iteration == 0 {
-            (config.epochs, config.lr, None)
         } else {
-            (config.finetune_epochs, config.finetune_lr, None)
+            let lr = if iteration == 0 { config.lr } else { config.finetune_lr };
+            (config.epochs_of(iteration, self.labelled.len()), lr, None)
         };
         TrainOptions {
             epochs,
@@ -241,11 +150,14 @@ impl Experiment<'_> {
         observer: &mut dyn Observer,
     ) -> Result<Vec<Record>> {
         let Progress { mut records, mut checkpoint } = progress;
-        for record in &records {
-            self.take_up(record)?;
-        }
-        let mut dataset = Dataset::new(self.config.patch);
+        let mut dataset = Labelled::new(self.config.patch);
         self.annotate(&mut dataset, 0)?;
+        // In the steps in which they were labelled, on which it hangs what is held out.
+        for record in &records {
+            let labelled = self.labelled.len();
+            self.take_up(record)?;
+            self.annotate(&mut dataset, labelled)?;
+        }
         let mut weights_ready = false;
         if let Some((iteration, state)) = &checkpoint
             && *iteration + 1 == records.len()
@@ -267,7 +179,7 @@ impl Experiment<'_> {
             }
             let mut seconds = Seconds::default();
             let clock = Instant::now();
-            let loss = self.train(model, &dataset, iteration, from, observer)?;
+            let trained = self.train(model, &dataset, iteration, from, observer)?;
             seconds.train = clock.elapsed().as_secs_f64();
 
             let clock = Instant::now();
@@ -292,7 +204,13 @@ impl Experiment<'_> {
                 seed: self.config.seed,
                 labelled,
                 labelled_foreground,
-                loss: f64::from(loss),
+                loss: f64::from(trained.loss),
+                initial: (iteration == 0
+                    && self.config.initial_strategy == InitialStrategy::Typiclust
+                    && !self.strategy.labels_everything())
+                .then(|| self.labelled[..labelled].to_vec()),
+                epochs: self.config.has_shorter_trainings().then_some(trained.epochs),
+                best: trained.best,
                 jaccard,
                 picked,
                 seconds,
@@ -320,7 +238,7 @@ impl Experiment<'_> {
     }
 
     /// Adds the labelled patches from the `first` on to the training set.
-    fn annotate(&self, dataset: &mut Dataset, first: usize) -> Result<()> {
+    fn annotate(&self, dataset: &mut Labelled, first: usize) -> Result<()> {
         let patch = self.config.patch;
         let mut order: Vec<usize> = (first..self.labelled.len()).collect();
         // Pixels are read in order of position, and kept in the order of the picks.
@@ -339,26 +257,26 @@ impl Experiment<'_> {
             }
             samples[i - first] = Some((x, labels));
         }
-        for (x, labels) in samples.into_iter().flatten() {
-            dataset.push(&x, &labels);
-        }
+        let samples: Vec<_> = samples.into_iter().flatten().collect();
+        dataset.extend(self.config, &samples);
         Ok(())
     }
 
     fn train(
         &self,
         model: &mut Model,
-        dataset: &Dataset,
+        dataset: &Labelled,
         iteration: usize,
         from: Option<TrainState>,
         observer: &mut dyn Observer,
-    ) -> Result<f32> {
+    ) -> Result<Trained> {
         let options = self.train_options(iteration);
+        let stopping = dataset.early_stopping(self.config);
         let already = from.as_ref().map_or(0, |s| s.epochs_done);
-        let units = |epochs: usize| (epochs * dataset.len()) as u64;
+        let units = |epochs: usize| (epochs * dataset.train.len()) as u64;
         observer.phase(iteration, Phase::Train, units(already), units(options.epochs));
-        let (epochs_done, loss) =
-            train(model, dataset, &options, from.as_ref(), &mut |model, step| {
+        let (epochs, loss, best) =
+            train(model, &dataset.train, &options, stopping, from.as_ref(), &mut |model, step| {
                 observer.advance(step.samples as u64, step.loss);
                 let unfinished = step.epochs_done < options.epochs;
                 if let Some(loss) = step.loss
@@ -366,7 +284,9 @@ impl Experiment<'_> {
                     && observer.wants_checkpoint()
                     && !observer.stop_requested()
                 {
-                    observer.checkpoint(iteration, &state(model, step.epochs_done, loss)?)?;
+                    let best = step.best.cloned();
+                    let state = TrainState::of(model, step.epochs_done, loss, best)?;
+                    observer.checkpoint(iteration, &state)?;
                 }
                 let stop = observer.stop_requested();
                 Ok(if stop { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
@@ -376,231 +296,22 @@ impl Experiment<'_> {
                 "the loss became {loss} in iteration {iteration}: the network has diverged; lower the learning rate"
             )));
         }
-        if already < options.epochs {
-            observer.checkpoint(iteration, &state(model, epochs_done, loss)?)?;
+        let best_epoch = best
+            .as_ref()
+            .map(|best| BestEpoch { epoch: best.epoch, held_out_loss: f64::from(best.loss) });
+        if already < epochs {
+            observer.checkpoint(iteration, &TrainState::of(model, epochs, loss, best)?)?;
         }
         stop_if_asked(observer)?;
-        Ok(loss)
-    }
-
-    fn evaluate(
-        &self,
-        model: &mut Model,
-        iteration: usize,
-        observer: &mut dyn Observer,
-    ) -> Result<f64> {
-        let reader = self.data.test;
-        let region = &reader.region;
-        let windows = predict::windows_per_section(reader, self.config.patch);
-        observer.phase(iteration, Phase::Evaluate, 0, (windows * region.z.len()) as u64);
-        let last = iteration == self.iterations();
-        let mut counts = Counts::default();
-        let mut bins = [[0; 2]; 10];
-        for z in region.z.clone() {
-            let p = predict::section_foreground(model, reader, z, &mut |done| {
-                observer.advance(done as u64, None);
-                stop_if_asked(observer)
-            })?;
-            counts.add(compare(&p, reader, self.data.test_labels, z)?);
-            self.count_probabilities(&p, z, &mut bins)?;
-            if last {
-                let foreground: Vec<u8> = p.iter().map(|&p| u8::from(p > 0.5)).collect();
-                observer.segmentation(z, &foreground)?;
-            }
-        }
-        observer.calibration(iteration, &bins)?;
-        Ok(counts.jaccard())
-    }
-
-    /// Counts the pixels of a section by their probability, those to be ignored left out.
-    fn count_probabilities(&self, p: &[f32], z: usize, bins: &mut [[u64; 2]; 10]) -> Result<()> {
-        let width = self.data.test_labels.inner().shape()[2];
-        let section = self.data.test_labels.section(z)?;
-        let region = &self.data.test.region;
-        let rows = region.y.clone().flat_map(|y| &section[y * width..][region.x.clone()]);
-        for (&p, &label) in p.iter().zip(rows) {
-            if label != IGNORED {
-                let bin = &mut bins[((p * 10.0) as usize).min(9)];
-                bin[0] += 1;
-                bin[1] += u64::from(label == FOREGROUND);
-            }
-        }
-        Ok(())
-    }
-
-    fn select(
-        &self,
-        model: &mut Model,
-        iteration: usize,
-        observer: &mut dyn Observer,
-    ) -> Result<Vec<Picked>> {
-        let known = self.look(model, iteration, observer)?;
-        let mut geometry = DeviceGeometry::new(model.executor());
-        let mut taken = self.labelled.clone();
-        let mut picks: Vec<Pick> = Vec::new();
-        // Each round leaves out what lies too near to the picks of those before; without a distance one round is all.
-        while picks.len() < self.config.query {
-            let indices: Vec<usize> =
-                (0..self.pool.len()).filter(|&index| self.is_free(index, &taken)).collect();
-            let wanted = self.config.query - picks.len();
-            let found = known.select(self, &indices, &taken, iteration, wanted, &mut geometry)?;
-            if found.is_empty() {
-                break;
-            }
-            for pick in found {
-                if self.is_free(pick.index, &taken) {
-                    taken.push(pick.index);
-                    picks.push(pick);
-                }
-            }
-        }
-        if let Some(first) = picks.first() {
-            let scores = known.scores_of(&self.labelled);
-            let first = self.first_choice(model, self.pool[first.index])?;
-            observer.chosen(iteration, &scores, &first)?;
-        }
-        Ok(picks
-            .into_iter()
-            .map(|pick| {
-                let Position { z, y, x } = self.pool[pick.index];
-                Picked { index: pick.index, z, y, x, score: pick.score }
-            })
-            .collect())
-    }
-
-    fn first_choice(&self, model: &mut Model, at: Position) -> Result<FirstChoice> {
-        let side = self.config.patch;
-        let mut raw = Vec::with_capacity(side * side);
-        self.data.train.read(at, side, &mut raw)?;
-        let p = model.forward(&raw, &[Output::Probabilities])?.remove(0);
-        let foreground = p[..side * side].iter().map(|background| 1.0 - background).collect();
-        Ok(FirstChoice { side, raw, foreground })
-    }
-
-    /// Whether a patch is not taken and lies far enough from all that are.
-    fn is_free(&self, index: usize, taken: &[usize]) -> bool {
-        let distance = self.config.distance();
-        taken
-            .iter()
-            .all(|&other| other != index && !distance.forbids(self.pool[index], self.pool[other]))
-    }
-
-    /// Computes what the strategy needs, for the whole pool.
-    fn look(
-        &self,
-        model: &mut Model,
-        iteration: usize,
-        observer: &mut dyn Observer,
-    ) -> Result<Known> {
-        let config = self.config;
-        let needs = self.strategy.needs();
-        let mut known = Known { dim: 1, ..Known::default() };
-        let passes = needs.passes(1) as u64;
-        if passes > 0 {
-            observer.phase(iteration, Phase::Score, 0, passes * self.pool.len() as u64);
-        }
-        let advance: &mut predict::Advance<'_> = &mut |done| {
-            observer.advance(done as u64, None);
-            stop_if_asked(observer)
-        };
-        let (reader, pool) = (self.data.train, &self.pool[..]);
-        if let Some(criterion) = needs.scores {
-            // The whole pool: a patch's number in it keys its dropout masks.
-            let mc = McOptions {
-                passes: config.mc_passes,
-                seed: config.seed,
-                iteration: iteration as u64,
-            };
-            known.scores = predict::scores(model, reader, pool, criterion, mc, advance)?;
-        }
-        if needs.class_entropy {
-            known.class_entropy = predict::class_entropies(model, reader, pool, advance)?;
-        }
-        if needs.embeddings {
-            (known.embeddings, known.dim) =
-                predict::embeddings(model, reader, pool, config.embedding, advance)?;
-        }
-        if needs.labels {
-            for &at in pool {
-                let labels = self.data.annotator.annotate(at, config.patch)?;
-                let foreground = labels.iter().filter(|&&label| label == FOREGROUND).count();
-                known.foreground.push(foreground as f32 / labels.len() as f32);
-            }
-        }
-        Ok(known)
+        Ok(Trained { epochs, loss, best: best_epoch })
     }
 }
 
-/// What was computed of all patches of the pool; empty where the strategy does not need it.
-#[derive(Default)]
-struct Known {
-    scores: Vec<f32>,
-    class_entropy: Vec<[f32; 2]>,
-    foreground: Vec<f32>,
-    embeddings: Vec<f32>,
-    dim: usize,
-}
-
-impl Known {
-    /// Scores of all that is not labelled; the sums over classes where those are known.
-    fn scores_of(&self, labelled: &[usize]) -> Vec<f32> {
-        let sums =
-            || self.class_entropy.iter().map(|[background, foreground]| background + foreground);
-        let all: Vec<f32> =
-            if self.scores.is_empty() { sums().collect() } else { self.scores.clone() };
-        let mut free = vec![true; all.len()];
-        labelled.iter().for_each(|&i| {
-            if let Some(free) = free.get_mut(i) {
-                *free = false;
-            }
-        });
-        all.into_iter().zip(free).filter_map(|(score, free)| free.then_some(score)).collect()
-    }
-
-    /// The strategy's choice among some patches.
-    fn select(
-        &self,
-        experiment: &Experiment<'_>,
-        indices: &[usize],
-        labelled: &[usize],
-        iteration: usize,
-        k: usize,
-        geometry: &mut DeviceGeometry<'_>,
-    ) -> Result<Vec<Pick>> {
-        fn of<T: Copy>(values: &[T], indices: &[usize]) -> Vec<T> {
-            if values.is_empty() {
-                Vec::new()
-            } else {
-                indices.iter().map(|&i| values[i]).collect()
-            }
-        }
-        let points = |indices: &[usize]| -> Vec<f32> {
-            if self.embeddings.is_empty() {
-                return Vec::new();
-            }
-            let point = |&i: &usize| &self.embeddings[i * self.dim..][..self.dim];
-            indices.iter().flat_map(point).copied().collect()
-        };
-        // In the pool's order, whichever was labelled first.
-        let mut labelled = labelled.to_vec();
-        labelled.sort_unstable();
-        let candidates = Candidates {
-            indices,
-            scores: &of(&self.scores, indices),
-            class_entropy: &of(&self.class_entropy, indices),
-            foreground: &of(&self.foreground, indices),
-            embeddings: Points { values: &points(indices), dim: self.dim },
-            labelled: Points { values: &points(&labelled), dim: self.dim },
-            seed: experiment.config.seed,
-            iteration: iteration as u64,
-            iterations: experiment.iterations() as u64,
-        };
-        experiment.strategy.select(&candidates, k, geometry)
-    }
-}
-
-fn state(model: &mut Model, epochs_done: usize, loss: f32) -> Result<TrainState> {
-    Ok(TrainState { epochs_done, weights: model.weights()?, moments: model.moments()?, loss })
+/// What a training leaves beside the network.
+struct Trained {
+    epochs: usize,
+    loss: f32,
+    best: Option<BestEpoch>,
 }
 
 fn stop_if_asked(observer: &dyn Observer) -> Result<()> {
@@ -608,24 +319,4 @@ fn stop_if_asked(observer: &dyn Observer) -> Result<()> {
         return Err(Error::Interrupted("stopped on request; the state is saved".into()));
     }
     Ok(())
-}
-
-/// The confusion counts of one section's foreground probabilities against the labels.
-pub fn compare(
-    p: &[f32],
-    reader: &PatchReader,
-    labels: &CachedLabels,
-    z: usize,
-) -> Result<[u32; 4]> {
-    use askem_kernels::confusion;
-    let width = labels.inner().shape()[2];
-    let section = labels.section(z)?;
-    let region = &reader.region;
-    let rows = region.y.clone().flat_map(|y| &section[y * width..][region.x.clone()]);
-    let labels: Vec<u32> = rows.map(|&l| u32::from(l)).collect();
-    let params =
-        confusion::Params { len: p.len() as u32, ignore_label: u32::from(IGNORED), threshold: 0.5 };
-    let mut counts = [0; 4];
-    confusion::fast::forward(&params, p, &labels, &mut counts)?;
-    Ok(counts)
 }

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::model::Moments;
 use crate::protocol::{Config, Progress, Record};
-use crate::train::TrainState;
+use crate::train::{Best, TrainState};
 use crate::unet::Weights;
 use crate::weights::to_bytes;
 
@@ -112,16 +112,14 @@ impl RunDir {
         let found = FILES.iter().find(|f| dir.file(f).exists());
         match found {
             Some(_) if force => {
-                let details = dir.file("details");
-                match fs::remove_dir_all(&details) {
-                    Err(e) if e.kind() != ErrorKind::NotFound => {
-                        return Err(Error::io(
-                            &details,
-                            "can't delete the earlier run's folder",
-                            e,
-                        ));
+                for folder in ["details", "figures"].map(|name| dir.file(name)) {
+                    match fs::remove_dir_all(&folder) {
+                        Err(e) if e.kind() != ErrorKind::NotFound => {
+                            let what = "can't delete the earlier run's folder";
+                            return Err(Error::io(&folder, what, e));
+                        }
+                        _ => {}
                     }
-                    _ => {}
                 }
                 FILES.iter().try_for_each(|file| {
                     let file = dir.file(file);
@@ -223,26 +221,35 @@ impl RunDir {
         let damaged = |e: safetensors::SafeTensorError| {
             Error::Input(format!("{}: can't be written: {e}", path.display()))
         };
-        let banks: Vec<(&str, TensorView<'_>)> = [
+        let mut banks = vec![
             ("parameters", &state.weights.parameters),
             ("statistics", &state.weights.statistics),
             ("first_moment", &state.moments.first),
             ("second_moment", &state.moments.second),
-        ]
-        .into_iter()
-        .map(|(name, values)| {
-            let data = bytemuck::cast_slice(values);
-            TensorView::new(Dtype::F32, vec![values.len()], data).map(|view| (name, view))
-        })
-        .collect::<std::result::Result<_, _>>()
-        .map_err(damaged)?;
-        let metadata = [
+        ];
+        if let Some(best) = &state.best {
+            banks.push(("best_parameters", &best.weights.parameters));
+            banks.push(("best_statistics", &best.weights.statistics));
+        }
+        let banks: Vec<(&str, TensorView<'_>)> = banks
+            .into_iter()
+            .map(|(name, values)| {
+                let data = bytemuck::cast_slice(values);
+                TensorView::new(Dtype::F32, vec![values.len()], data).map(|view| (name, view))
+            })
+            .collect::<std::result::Result<_, _>>()
+            .map_err(damaged)?;
+        let mut metadata = vec![
             ("iteration".to_string(), iteration.to_string()),
             ("epochs_done".to_string(), state.epochs_done.to_string()),
             // As bits, so that the journal of a resumed run is the same to the last digit.
             ("loss_bits".to_string(), state.loss.to_bits().to_string()),
         ];
-        let bytes = to_bytes(banks, &metadata.into()).map_err(damaged)?;
+        if let Some(best) = &state.best {
+            metadata.push(("best_epoch".into(), best.epoch.to_string()));
+            metadata.push(("best_loss_bits".into(), best.loss.to_bits().to_string()));
+        }
+        let bytes = to_bytes(banks, &metadata.into_iter().collect()).map_err(damaged)?;
         write_atomically(&path, &bytes)
     }
 
@@ -263,11 +270,25 @@ impl RunDir {
             let tensor = file.tensor(name).map_err(|_| damaged())?;
             Ok(bytemuck::pod_collect_to_vec(tensor.data()))
         };
+        let loss = |key: &str| number(key).map(|bits| f32::from_bits(bits as u32));
+        let weights = |parameters: &str, statistics: &str| -> Result<Weights> {
+            Ok(Weights { parameters: bank(parameters)?, statistics: bank(statistics)? })
+        };
+        let best = if metadata.contains_key("best_epoch") {
+            Some(Best {
+                epoch: number("best_epoch")?,
+                loss: loss("best_loss_bits")?,
+                weights: weights("best_parameters", "best_statistics")?,
+            })
+        } else {
+            None
+        };
         let state = TrainState {
             epochs_done: number("epochs_done")?,
-            weights: Weights { parameters: bank("parameters")?, statistics: bank("statistics")? },
+            weights: weights("parameters", "statistics")?,
             moments: Moments { first: bank("first_moment")?, second: bank("second_moment")? },
-            loss: f32::from_bits(number("loss_bits")? as u32),
+            loss: loss("loss_bits")?,
+            best,
         };
         Ok(Some((number("iteration")?, state)))
     }
@@ -323,7 +344,7 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::Seconds;
+    use crate::protocol::{BestEpoch, Seconds};
 
     fn record(iteration: usize) -> Record {
         Record {
@@ -333,6 +354,9 @@ mod tests {
             labelled: 20,
             labelled_foreground: 0.1,
             loss: f64::from(0.1_f32),
+            initial: None,
+            epochs: Some(100),
+            best: Some(BestEpoch { epoch: 90, held_out_loss: f64::from(0.3_f32) }),
             jaccard: 0.25,
             picked: Vec::new(),
             seconds: Seconds::default(),
@@ -361,9 +385,14 @@ mod tests {
             weights: Weights { parameters: vec![1.0, -2.5], statistics: vec![] },
             moments: Moments { first: vec![0.5, 0.25], second: vec![1e-20, 3.0] },
             loss: 0.1,
+            best: None,
         };
-        dir.write_checkpoint(2, &state).unwrap();
-        assert_eq!(dir.read_checkpoint().unwrap(), Some((2, state)));
+        let weights = Weights { parameters: vec![3.0, 4.0], statistics: vec![] };
+        let best = Some(Best { epoch: 5, loss: 0.3, weights });
+        for state in [state.clone(), TrainState { best, ..state }] {
+            dir.write_checkpoint(2, &state).unwrap();
+            assert_eq!(dir.read_checkpoint().unwrap(), Some((2, state)));
+        }
     }
 
     #[test]

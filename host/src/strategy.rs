@@ -2,6 +2,7 @@
 //!
 //! A strategy sees scores and embeddings of the unlabelled patches, never a device. Each has a file.
 
+mod badge;
 mod bald;
 mod clasp;
 mod core_set;
@@ -15,10 +16,12 @@ mod mutual_information;
 mod noise;
 mod power;
 mod random;
+mod typiclust;
 
 use crate::error::{Error, Result};
 use crate::geometry::{Geometry, Points};
 
+pub use badge::Badge;
 pub use bald::Bald;
 pub use clasp::Clasp;
 pub use core_set::CoreSet;
@@ -31,6 +34,7 @@ pub use least_confidence::LeastConfidence;
 pub use mutual_information::MutualInformation;
 pub use power::Power;
 pub use random::Random;
+pub use typiclust::TypiClust;
 
 /// A number per patch that says how uncertain the network is, summed over its pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -156,7 +160,7 @@ pub trait Strategy: Send + Sync {
 }
 
 /// The names that [`by_name`] knows.
-pub const NAMES: [&str; 13] = [
+pub const NAMES: [&str; 15] = [
     "random",
     "entropy",
     "least_confidence",
@@ -169,6 +173,8 @@ pub const NAMES: [&str; 13] = [
     "power_bald",
     "clasp",
     "entropy_core_set",
+    "typiclust",
+    "badge",
     "fg_random",
 ];
 
@@ -190,6 +196,8 @@ pub fn by_name(name: &str, bald: Criterion) -> Result<Box<dyn Strategy>> {
         "power_bald" => Box::new(Power::BALD),
         "clasp" => Box::new(Clasp),
         "entropy_core_set" => Box::new(EntropyCoreSet),
+        "typiclust" => Box::new(TypiClust),
+        "badge" => Box::new(Badge),
         "fg_random" => Box::new(FgRandom),
         _ => {
             let known = NAMES.join(", ");

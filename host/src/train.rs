@@ -1,5 +1,7 @@
 //! Training: shuffled, augmented batches, Adam, and a state to go on from.
 
+mod early_stopping;
+
 use std::ops::ControlFlow;
 
 use askem_kernels::rng::{Purpose, Rng, key, shuffle, stream};
@@ -7,6 +9,9 @@ use askem_kernels::rng::{Purpose, Rng, key, shuffle, stream};
 use crate::error::Result;
 use crate::model::{Model, Moments};
 use crate::unet::{AdamOptions, Weights};
+use crate::volume::IGNORED;
+
+pub use early_stopping::{Best, EarlyStopping};
 
 /// Labelled patches, kept in memory.
 #[derive(Clone, Debug)]
@@ -43,14 +48,10 @@ impl Dataset {
         self.labels.is_empty()
     }
 
-    /// Share of foreground among all labelled (not ignored) pixels.
-    pub fn foreground(&self) -> f64 {
-        let (mut foreground, mut labelled) = (0_u64, 0_u64);
-        for &label in &self.labels {
-            foreground += u64::from(label != 0 && label != 255);
-            labelled += u64::from(label != 255);
-        }
-        if labelled == 0 { 0.0 } else { foreground as f64 / labelled as f64 }
+    /// Foreground pixels, and all labelled (not ignored) pixels.
+    pub fn counts(&self) -> [u64; 2] {
+        let count = |is: fn(u8) -> bool| self.labels.iter().filter(|&&l| is(l)).count() as u64;
+        [count(|label| label != 0 && label != IGNORED), count(|label| label != IGNORED)]
     }
 
     fn sample(&self, index: usize) -> (&[f32], &[u8]) {
@@ -106,7 +107,7 @@ impl From<Augment> for Vec<AugmentKind> {
 /// How to train.
 #[derive(Clone, Debug)]
 pub struct TrainOptions {
-    /// Times every patch is seen.
+    /// Times every patch is seen, at most.
     pub epochs: usize,
     /// Adam's learning rate.
     pub lr: f64,
@@ -135,11 +136,25 @@ pub struct TrainState {
     pub moments: Moments,
     /// Mean loss of the last epoch done.
     pub loss: f32,
+    /// With early stopping, the best network so far; when the training has ended, `weights` are its.
+    pub best: Option<Best>,
+}
+
+impl TrainState {
+    /// The state of a model that is being trained.
+    pub fn of(
+        model: &mut Model,
+        epochs_done: usize,
+        loss: f32,
+        best: Option<Best>,
+    ) -> Result<Self> {
+        Ok(Self { epochs_done, weights: model.weights()?, moments: model.moments()?, loss, best })
+    }
 }
 
 /// What [`train`] tells after each step.
 #[derive(Clone, Copy, Debug)]
-pub struct Progress {
+pub struct Progress<'a> {
     /// Patches in the step.
     pub samples: usize,
     /// Epochs finished so far.
@@ -148,25 +163,33 @@ pub struct Progress {
     pub epoch_ended: bool,
     /// The epoch's last loss, when it has ended.
     pub loss: Option<f32>,
+    /// With early stopping, the best network so far.
+    pub best: Option<&'a Best>,
 }
 
 /// Trains from the model's present weights, or goes on from `from`.
 ///
-/// `observe` is called after each step and may stop the training, which then ends after the
-/// running epoch. Returns epochs done and the mean loss of the last one.
+/// `observe` is called after each step and may stop the training, which then ends after the running epoch. A training that has
+/// ended by itself leaves the model with the best weights where it stops early, else with the last ones.
+///
+/// Returns the epochs done, the mean loss of the last one, and the best network where it stops early.
+///
+/// # Errors
+/// What the model's device or `observe` say; [`Error::Input`](crate::error::Error::Input) if the held-out patches have no label.
 pub fn train(
     model: &mut Model,
     data: &Dataset,
     options: &TrainOptions,
+    stopping: Option<EarlyStopping<'_>>,
     from: Option<&TrainState>,
-    observe: &mut dyn FnMut(&mut Model, Progress) -> Result<ControlFlow<()>>,
-) -> Result<(usize, f32)> {
-    let (mut done, mut loss) = (0, f32::NAN);
+    observe: &mut dyn FnMut(&mut Model, Progress<'_>) -> Result<ControlFlow<()>>,
+) -> Result<(usize, f32, Option<Best>)> {
+    let (mut done, mut loss, mut best) = (0, f32::NAN, None);
     match from {
         Some(state) => {
             model.set_weights(&state.weights)?;
             model.set_moments(&state.moments)?;
-            (done, loss) = (state.epochs_done, state.loss);
+            (done, loss, best) = (state.epochs_done, state.loss, state.best.clone());
         }
         None => model.clear_moments()?,
     }
@@ -176,7 +199,10 @@ pub fn train(
     let mut labels = Vec::with_capacity(options.batch_size * pixels);
     let mut order: Vec<usize> = (0..data.len()).collect();
     let adam = AdamOptions::default();
-    while done < options.epochs {
+    let is_over = |done: usize, best: Option<&Best>| {
+        done >= options.epochs || stopping.is_some_and(|stopping| stopping.is_over(done, best))
+    };
+    while !is_over(done, best.as_ref()) {
         let position = (options.iteration << 32) | done as u64;
         order.sort_unstable();
         shuffle(&mut stream(options.seed, Purpose::Shuffle, position, 0), &mut order);
@@ -186,7 +212,8 @@ pub fn train(
             _ => options.lr,
         };
         // Losses are fetched where they are shown or kept; fetching each would stall a GPU.
-        let last_epoch = done + 1 == options.epochs;
+        let may_be_last = done + 1 == options.epochs
+            || stopping.is_some_and(|stopping| stopping.is_over(done + 1, best.as_ref()));
         let (mut sum, mut count) = (0.0_f64, 0_usize);
         let mut stop = false;
         for (index, batch) in order.chunks(options.batch_size).enumerate() {
@@ -203,27 +230,34 @@ pub fn train(
             let step = adam_step(adam, lr, done * steps_per_epoch + index + 1);
             model.train_step(&x, &labels, &keys, &options.class_weights, step)?;
             let epoch_ended = index + 1 == steps_per_epoch;
-            if last_epoch || epoch_ended {
+            if may_be_last || epoch_ended {
                 sum += f64::from(model.loss(batch.len())?) * batch.len() as f64;
                 count += batch.len();
             }
             if epoch_ended {
                 done += 1;
                 loss = (sum / count as f64) as f32;
+                if let Some(stopping) = stopping {
+                    stopping.look(model, &options.class_weights, done, &mut best)?;
+                }
             }
             let progress = Progress {
                 samples: batch.len(),
                 epochs_done: done,
                 epoch_ended,
                 loss: epoch_ended.then_some(loss),
+                best: best.as_ref(),
             };
             stop |= observe(model, progress)?.is_break();
         }
-        if stop {
-            break;
+        if stop && !is_over(done, best.as_ref()) {
+            return Ok((done, loss, best));
         }
     }
-    Ok((done, loss))
+    if let Some(best) = &best {
+        model.set_weights(&best.weights)?;
+    }
+    Ok((done, loss, best))
 }
 
 /// Adam's step size and second-moment correction at step `t`, counted from 1.

@@ -52,6 +52,8 @@ pub enum Purpose {
     Test = 10,
     /// Which part of a patch is labelled.
     LabelShare = 11,
+    /// Which labelled patches are held out of training.
+    HeldOut = 12,
 }
 
 /// SplitMix64's finalizer: a bijection of `u64` in which every input bit reaches every output bit.

@@ -17,5 +17,6 @@ mod interruption;
 mod program;
 mod real_data;
 mod results;
+mod stopping;
 mod strategies;
 mod tools;

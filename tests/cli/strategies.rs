@@ -107,7 +107,8 @@ fn check_picks(strategy: &str, journal: &[Value]) {
         match strategy {
             "random" | "fg_random" => assert!(scores.is_empty(), "{scores:?}"),
             // In an order of their own: noise, or distances.
-            "power_entropy" | "power_bald" | "clasp" | "entropy_core_set" => {
+            "power_entropy" | "power_bald" | "clasp" | "entropy_core_set" | "typiclust"
+            | "badge" => {
                 assert!(scores.iter().all(|&score| score >= 0.0), "{scores:?}");
             }
             "least_confidence" | "k_means" => assert!(scores.is_sorted(), "{scores:?}"),

@@ -143,11 +143,26 @@ fn a_killed_comparison_goes_on_and_a_complete_one_computes_nothing() {
 fn pages_hold_everything_and_load_nothing() {
     let out = undisturbed();
     let run = out.join("clasp-0");
-    for folder in [out, &*run] {
+    let figures = [
+        (
+            out,
+            ["curves", "foreground", "picks-random", "picks-clasp", "calibration", "times"]
+                .as_slice(),
+        ),
+        (&*run, ["curve", "picks", "scores", "calibration", "times"].as_slice()),
+    ];
+    for (folder, figures) in figures {
         fs::remove_file(folder.join("report.html")).unwrap();
+        fs::remove_dir_all(folder.join("figures")).unwrap();
         let said = askem(["report"]).args([folder]).succeed().stdout;
         assert_eq!(said.trim(), folder.join("report.html").display().to_string());
         let page = fs::read_to_string(folder.join("report.html")).unwrap();
+        for name in figures {
+            let file = |kind| folder.join("figures").join(format!("{name}.{kind}"));
+            let svg = fs::read_to_string(file("svg")).unwrap();
+            assert!(page.contains(&*svg), "{name} of {} is another one", folder.display());
+            assert!(fs::read(file("png")).unwrap().starts_with(b"\x89PNG"), "{name}");
+        }
         for outside in ["src=\"http", "href=", "url(", "@import", "<script"] {
             assert!(!page.contains(outside), "{outside} in {}", folder.display());
         }

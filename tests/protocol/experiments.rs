@@ -2,7 +2,7 @@
 
 use askem::model::Model;
 use askem::pool::{draw_pool, read_labels};
-use askem::protocol::{Config, Progress, Record, Unobserved};
+use askem::protocol::{Config, InitialStrategy, Progress, Record, Unobserved};
 use askem::strategy::NAMES;
 
 use crate::world::{Outcome, PATCH, SEED, World, cpu, gpu, timeless, tiny};
@@ -156,5 +156,39 @@ impl askem::protocol::Observer for Kept {
         assert_eq!(at, self.states.len());
         self.states.push(state.clone());
         Ok(())
+    }
+}
+
+#[test]
+fn a_typical_start_differs_and_its_journal_says_which() {
+    let world = World::phantom();
+    let config = Config { initial_strategy: InitialStrategy::Typiclust, ..tiny("entropy") };
+    let mut kept = Kept::default();
+    let whole = world.run_on_cpu(&config, &mut kept);
+    check(&config, &whole.records, &world);
+    let initial = whole.records[0].initial.clone().expect("the first line names them");
+    assert_eq!(initial.len(), config.initial);
+    assert!(whole.records[1..].iter().all(|record| record.initial.is_none()));
+    let pool = draw_pool(&world.train.region, PATCH, config.pool, SEED).unwrap();
+    let labels = |&i: &usize| read_labels(&world.train_labels, pool[i], PATCH).unwrap();
+    let labels: Vec<u8> = initial.iter().flat_map(labels).collect();
+    let share = labels.iter().filter(|&&l| l == 1).count() as f64 / labels.len() as f64;
+    assert_eq!(whole.records[0].labelled_foreground, share);
+    let random = world.run_on_cpu(&tiny("entropy"), &mut Unobserved);
+    assert!(random.records[0].initial.is_none());
+    assert_ne!(random.records[0].loss, whole.records[0].loss);
+    // It goes on with the patches that the journal names, not with others.
+    let go_on = |records: Vec<Record>| {
+        let mut model = Model::new(cpu(1), config.net, PATCH).unwrap();
+        let progress = Progress { records, checkpoint: Some((0, kept.states[0].clone())) };
+        world.try_run(&config, &mut model, progress, &mut Unobserved).map(timeless)
+    };
+    let first = whole.records[..1].to_vec();
+    assert_eq!(go_on(first.clone()).unwrap(), whole.records);
+    for wrong in [vec![], vec![initial[0], initial[0]], vec![pool.len()]] {
+        let mut changed = first.clone();
+        changed[0].initial = Some(wrong);
+        let message = go_on(changed).unwrap_err().to_string();
+        assert!(message.contains("iteration 0"), "{message}");
     }
 }

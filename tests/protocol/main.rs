@@ -12,4 +12,5 @@ mod ignored;
 mod paper;
 mod picks;
 mod scores;
+mod stopping;
 mod world;

@@ -1,7 +1,7 @@
 //! The preset `paper` is exactly the paper's experiment (arXiv 1911.05548).
 
 use askem::predict::Embedding;
-use askem::protocol::{Bald, Config};
+use askem::protocol::{Bald, Config, InitialStrategy};
 use askem::train::Augment;
 use askem::unet::{DropoutKind, Norm, UNet};
 
@@ -13,11 +13,15 @@ fn the_preset_holds_the_papers_numbers() {
         strategy: _,
         seed: _,
         initial,
+        initial_strategy,
         pool,
         query,
         iterations,
         epochs,
         finetune_epochs,
+        max_steps,
+        early_stopping,
+        holdout: _,
         full_epochs,
         lr,
         finetune_lr,
@@ -49,6 +53,8 @@ fn the_preset_holds_the_papers_numbers() {
     assert_eq!(*augment, Augment { flips: true, turns: true });
     assert_eq!(class_weights[..], [1.0, 1.0]);
     assert_eq!(*full_epochs, None);
+    assert_eq!((*max_steps, *early_stopping), (None, None), "all epochs are trained");
+    assert_eq!(*initial_strategy, InitialStrategy::Random);
     assert_eq!(*label_share, 1.0, "patches are labelled whole");
     assert_eq!((*min_distance, *min_distance_z), (0, 0), "the paper has no such rule");
     paper.validate().unwrap();

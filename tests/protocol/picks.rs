@@ -132,7 +132,7 @@ fn check_ties(model: &mut Model) {
         // Chance knows no ties, and dropout masks and noise are each patch's own.
         let strategy = by_name(&config.strategy, config.bald.criterion()).unwrap();
         let under_dropout = strategy.needs().scores.is_some_and(Criterion::is_under_dropout);
-        let by_chance = ["random", "fg_random", "power_entropy", "clasp"];
+        let by_chance = ["random", "fg_random", "power_entropy", "clasp", "badge"];
         if under_dropout || by_chance.contains(&strategy.name()) {
             continue;
         }

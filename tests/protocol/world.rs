@@ -76,6 +76,17 @@ impl World {
         progress: Progress,
         observer: &mut dyn Observer,
     ) -> Vec<Record> {
+        self.try_run(config, model, progress, observer).expect("the experiment runs")
+    }
+
+    /// The same, or why not.
+    pub(crate) fn try_run(
+        &self,
+        config: &Config,
+        model: &mut Model,
+        progress: Progress,
+        observer: &mut dyn Observer,
+    ) -> askem::Result<Vec<Record>> {
         let annotator = SimulatedAnnotator::new(&self.train_labels);
         let data = Data {
             train: &self.train,
@@ -83,7 +94,7 @@ impl World {
             test: &self.test,
             test_labels: &self.test_labels,
         };
-        protocol::run(config, &data, model, progress, observer).expect("the experiment runs")
+        protocol::run(config, &data, model, progress, observer)
     }
 
     /// Carries out an experiment on the processor; returns the last weights too.
@@ -121,6 +132,7 @@ pub(crate) fn trained(norm: Norm) -> &'static TrainState {
             weights: model.weights().expect("weights"),
             moments: model.moments().expect("moments"),
             loss: 1.0,
+            best: None,
         }
     })
 }

@@ -7,8 +7,9 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
 
-use super::options::{DataArgs, ExperimentArgs, Given};
-use super::progress::{catch_interrupt, human_time, interrupted};
+use super::options::{DataArgs, ExperimentArgs, Given, open_data};
+use super::progress::{catch_interrupt, human_bytes, human_time, interrupted};
+use super::run::Memory;
 use super::table::Table;
 use super::{Common, say, say_json};
 use crate::comparison::{self, Series, Summary};
@@ -46,7 +47,7 @@ pub(super) struct Args {
     /// what is missing.
     #[arg(long, value_name = "DIR", default_value = "askem-compare")]
     out: PathBuf,
-    /// Runs at a time; they share the processor's threads.
+    /// Runs at a time; they share the processor's threads. Fewer where their memory would not fit (known on Linux, for runs on the CPU).
     #[arg(long, value_name = "N", default_value_t = 1)]
     jobs: usize,
 }
@@ -94,9 +95,11 @@ pub(super) fn execute(args: &Args, common: &Common) -> Result<()> {
     for seed in 0..args.seeds {
         cells.extend(args.strategies.iter().map(|s| Cell { strategy: s.clone(), seed }));
     }
-    let settings = prepare(&args.out, source, config, common)?;
+    let settings = prepare(&args.out, source.clone(), config.clone(), common)?;
+    let jobs =
+        if args.jobs > 1 { jobs_that_fit(args, common, &source, &config)? } else { args.jobs };
     catch_interrupt();
-    run_cells(args, common, &settings, &cells)?;
+    run_cells(args, jobs, common, &settings, &cells)?;
     finish(args, common, &cells)
 }
 
@@ -144,8 +147,57 @@ fn finished(out: &Path, cell: &Cell) -> Result<Option<Vec<Record>>> {
     Ok(complete.then_some(records))
 }
 
+/// `--jobs`, or as many as the memory that is free lets run beside each other.
+fn jobs_that_fit(
+    args: &Args,
+    common: &Common,
+    source: &DataSource,
+    config: &Config,
+) -> Result<usize> {
+    let executor = common.open_device()?;
+    // Of other devices' memory nobody says how much is free.
+    let (true, Some(available)) = (executor.threads().is_some(), available_memory()) else {
+        return Ok(args.jobs);
+    };
+    let open = open_data(source, config.seed)?;
+    let mut each = 0;
+    for strategy in &args.strategies {
+        let config = Config { strategy: strategy.clone(), ..config.clone() };
+        let memory = Memory::of(&config, &*executor, &open.train_region, &open.test_region)?;
+        each = each.max(memory.total());
+    }
+    let jobs = fitting(args.jobs, each, available);
+    if jobs < args.jobs {
+        eprintln!(
+            "askem: note: --jobs {}: a run takes about {}, and {} are free; {jobs} at a time",
+            args.jobs,
+            human_bytes(each),
+            human_bytes(available)
+        );
+    }
+    Ok(jobs)
+}
+
+/// How many of so many jobs fit, each of so many bytes; one at least.
+fn fitting(jobs: usize, each: usize, available: usize) -> usize {
+    jobs.min(available / each.max(1)).max(1)
+}
+
+/// Bytes that processes can still take without swapping, where the system says so as Linux does.
+fn available_memory() -> Option<usize> {
+    let text = fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse::<usize>().ok().map(|kib| kib * 1024)
+}
+
 /// Runs what is missing, some at a time.
-fn run_cells(args: &Args, common: &Common, settings: &Path, cells: &[Cell]) -> Result<()> {
+fn run_cells(
+    args: &Args,
+    jobs: usize,
+    common: &Common,
+    settings: &Path,
+    cells: &[Cell],
+) -> Result<()> {
     let mut todo = VecDeque::new();
     for cell in cells {
         if finished(&args.out, cell)?.is_none() {
@@ -154,18 +206,15 @@ fn run_cells(args: &Args, common: &Common, settings: &Path, cells: &[Cell]) -> R
     }
     let (total, there) = (cells.len(), cells.len() - todo.len());
     if !common.json {
-        eprintln!(
-            "{total} runs, {there} are there; {} at a time",
-            args.jobs.min(todo.len().max(1))
-        );
+        eprintln!("{total} runs, {there} are there; {} at a time", jobs.min(todo.len().max(1)));
     }
     let mut running: Vec<(&Cell, Child)> = Vec::new();
     let mut failed: Vec<String> = Vec::new();
     let mut done = there;
     while !(todo.is_empty() && running.is_empty()) {
-        while running.len() < args.jobs && !interrupted() && failed.is_empty() {
+        while running.len() < jobs && !interrupted() && failed.is_empty() {
             let Some(cell) = todo.pop_front() else { break };
-            running.push((cell, start(args, common, settings, cell)?));
+            running.push((cell, start(args, jobs, common, settings, cell)?));
         }
         if running.is_empty() {
             break;
@@ -211,7 +260,7 @@ fn log_of(out: &Path, cell: &Cell) -> PathBuf {
 }
 
 /// Starts a cell's run, or goes on with it.
-fn start(args: &Args, common: &Common, settings: &Path, cell: &Cell) -> Result<Child> {
+fn start(args: &Args, jobs: usize, common: &Common, settings: &Path, cell: &Cell) -> Result<Child> {
     let failed = |e| Error::io("askem".as_ref(), "starting a run", e);
     let folder = args.out.join(cell.name());
     let mut command = Command::new(std::env::current_exe().map_err(failed)?);
@@ -226,7 +275,7 @@ fn start(args: &Args, common: &Common, settings: &Path, cell: &Cell) -> Result<C
         command.args(["--device", &device.to_string()]);
     }
     let all = std::thread::available_parallelism().map_or(1, usize::from);
-    let threads = (common.threads.unwrap_or(all) / args.jobs).max(1);
+    let threads = (common.threads.unwrap_or(all) / jobs).max(1);
     command.args(["--threads", &threads.to_string()]);
     let log = log_of(&args.out, cell);
     let open = || OpenOptions::new().create(true).append(true).open(&log);
@@ -309,4 +358,22 @@ fn table(summaries: &[Summary]) -> Table {
         ]);
     }
     table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn as_many_runs_as_fit_and_one_at_least() {
+        assert_eq!(fitting(8, 100, 1000), 8);
+        assert_eq!(fitting(8, 300, 1000), 3);
+        assert_eq!(fitting(8, 5000, 1000), 1);
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn linux_says_what_is_free() {
+        assert!(available_memory().is_some_and(|bytes| bytes > 1 << 20));
+    }
 }

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::phantom::Phantom;
 use crate::pool::Region;
 use crate::predict::Embedding;
-use crate::protocol::{Bald, Config};
+use crate::protocol::{Bald, Config, InitialStrategy};
 use crate::run_dir::DataSource;
 use crate::train::AugmentKind;
 use crate::unet::{DropoutKind, Norm};
@@ -255,6 +255,10 @@ pub(super) struct ExperimentArgs {
     /// Patches labelled at the start, drawn from the pool [default: 20]
     #[arg(long, value_name = "PATCHES", help_heading = "Experiment")]
     initial: Option<usize>,
+    /// How those are chosen: by chance, or the typical ones of clusters of the pool, by the untrained network's embeddings
+    /// [default: random]
+    #[arg(long, help_heading = "Experiment")]
+    initial_strategy: Option<InitialStrategy>,
     /// Patches that may be labelled [default: 2000; quick: 300]
     #[arg(long, value_name = "PATCHES", help_heading = "Experiment")]
     pool: Option<usize>,
@@ -273,6 +277,17 @@ pub(super) struct ExperimentArgs {
     /// Epochs of each later training [default: 200; quick: 25]
     #[arg(long, value_name = "N", help_heading = "Training")]
     finetune_epochs: Option<usize>,
+    /// Steps of each training at most, rounded down to whole epochs; full supervision gets as many as all trainings of the others
+    /// together [default: none]
+    #[arg(long, value_name = "STEPS", help_heading = "Training")]
+    max_steps: Option<usize>,
+    /// Stop a training when the loss on held-out patches has not fallen for so many epochs, and take the best network
+    /// [default: train all epochs]
+    #[arg(long, value_name = "EPOCHS", help_heading = "Training")]
+    early_stopping: Option<usize>,
+    /// Share of the labelled patches that --early-stopping holds out of training [default: 0.2]
+    #[arg(long, value_name = "SHARE", requires = "early_stopping", help_heading = "Training")]
+    holdout: Option<f64>,
     /// Adam's learning rate in the initial training [default: 0.001; quick: 0.003]
     #[arg(long, value_name = "RATE", help_heading = "Training")]
     lr: Option<f64>,
@@ -341,12 +356,20 @@ impl ExperimentArgs {
         }
         set(&mut config.seed, &self.seed);
         set(&mut config.initial, &self.initial);
+        set(&mut config.initial_strategy, &self.initial_strategy);
         set(&mut config.pool, &self.pool);
         set(&mut config.query, &self.query);
         set(&mut config.iterations, &self.iterations);
         set(&mut config.label_share, &self.label_share);
         set(&mut config.epochs, &self.epochs);
         set(&mut config.finetune_epochs, &self.finetune_epochs);
+        if self.max_steps.is_some() {
+            config.max_steps = self.max_steps;
+        }
+        if self.early_stopping.is_some() {
+            config.early_stopping = self.early_stopping;
+        }
+        set(&mut config.holdout, &self.holdout);
         set(&mut config.lr, &self.lr);
         set(&mut config.finetune_lr, &self.finetune_lr);
         set(&mut config.batch_size, &self.batch_size);

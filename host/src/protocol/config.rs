@@ -30,6 +30,19 @@ impl Bald {
     }
 }
 
+/// How the patches are chosen that are labelled before the first training.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "files", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "files", serde(rename_all = "snake_case"))]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
+pub enum InitialStrategy {
+    /// By chance, as in the paper.
+    #[default]
+    Random,
+    /// The typical ones of clusters, from embeddings of the untrained network.
+    Typiclust,
+}
+
 /// The settings of one experiment. [`Config::paper`] holds the paper's numbers.
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "files", derive(serde::Serialize, serde::Deserialize))]
@@ -40,6 +53,9 @@ pub struct Config {
     pub seed: u64,
     /// Patches labelled at the start, drawn from the pool.
     pub initial: usize,
+    /// How those are chosen.
+    #[cfg_attr(feature = "files", serde(default))]
+    pub initial_strategy: InitialStrategy,
     /// Patches in the pool.
     pub pool: usize,
     /// Patches labelled per iteration.
@@ -50,6 +66,16 @@ pub struct Config {
     pub epochs: usize,
     /// Epochs of each later training.
     pub finetune_epochs: usize,
+    /// Optimiser steps of each training at most, rounded down to whole epochs, of which there is at least one. Full supervision
+    /// has as many as all trainings of the others together.
+    #[cfg_attr(feature = "files", serde(default))]
+    pub max_steps: Option<usize>,
+    /// Epochs without a smaller loss on the held-out patches after which a training stops; none trains all epochs.
+    #[cfg_attr(feature = "files", serde(default))]
+    pub early_stopping: Option<usize>,
+    /// Share of the labelled patches that is held out of training, with early stopping.
+    #[cfg_attr(feature = "files", serde(default = "fifth"))]
+    pub holdout: f64,
     /// Epochs of the strategy `full`; none means as many sample-steps as the active strategies take.
     pub full_epochs: Option<usize>,
     /// Learning rate of the initial training.
@@ -84,10 +110,16 @@ pub struct Config {
     pub net: UNet,
 }
 
-/// The share in files of before there was one.
+/// The share of labels in files of before there was one.
 #[cfg(feature = "files")]
 fn whole() -> f64 {
     1.0
+}
+
+/// The share held out in files of before there was one.
+#[cfg(feature = "files")]
+fn fifth() -> f64 {
+    0.2
 }
 
 impl Config {
@@ -97,11 +129,15 @@ impl Config {
             strategy: "entropy".into(),
             seed: 0,
             initial: 20,
+            initial_strategy: InitialStrategy::Random,
             pool: 2000,
             query: 20,
             iterations: 25,
             epochs: 500,
             finetune_epochs: 200,
+            max_steps: None,
+            early_stopping: None,
+            holdout: 0.2,
             full_epochs: None,
             lr: 1e-3,
             finetune_lr: 5e-4,
@@ -153,19 +189,48 @@ impl Config {
         Distance { pixels: self.min_distance, sections: self.min_distance_z }
     }
 
-    /// Patches times epochs that the active strategies train in all.
-    pub fn sample_steps(&self) -> u64 {
-        let labelled = |iteration: usize| (self.initial + iteration * self.query) as u64;
-        let finetuned: u64 = (1..=self.iterations).map(labelled).sum();
-        let initial = labelled(0).saturating_mul(self.epochs as u64);
-        initial.saturating_add(finetuned.saturating_mul(self.finetune_epochs as u64))
+    /// Whether a training may end before its last epoch.
+    pub fn has_shorter_trainings(&self) -> bool {
+        self.early_stopping.is_some() || self.max_steps.is_some()
     }
 
-    /// Epochs of full supervision: as many sample-steps on the whole pool as the active
+    /// How many of so many labelled patches are held out of training.
+    pub fn held_out(&self, labelled: usize) -> usize {
+        let share = if self.early_stopping.is_some() { self.holdout } else { 0.0 };
+        (labelled as f64 * share).round() as usize
+    }
+
+    /// Epochs at most of an active strategy's training on all but the held-out ones of the labelled patches; iteration 0 is the
+    /// initial training.
+    pub fn epochs_of(&self, iteration: usize, labelled: usize) -> usize {
+        let epochs = if iteration == 0 { self.epochs } else { self.finetune_epochs };
+        self.within_budget(epochs, labelled, 1)
+    }
+
+    /// Whole epochs that fit into the budget of some trainings.
+    fn within_budget(&self, epochs: usize, labelled: usize, trainings: usize) -> usize {
+        let steps_per_epoch = (labelled - self.held_out(labelled)).div_ceil(self.batch_size).max(1);
+        let fit = |steps: usize| (steps.saturating_mul(trainings) / steps_per_epoch).max(1);
+        self.max_steps.map_or(epochs, |steps| epochs.min(fit(steps)))
+    }
+
+    /// Patches times epochs that the active strategies train in all, at most.
+    pub fn sample_steps(&self) -> u64 {
+        let of_iteration = |iteration: usize| {
+            let labelled = self.initial.saturating_add(iteration.saturating_mul(self.query));
+            let trained = (labelled - self.held_out(labelled)) as u64;
+            trained.saturating_mul(self.epochs_of(iteration, labelled) as u64)
+        };
+        (0..=self.iterations).map(of_iteration).fold(0, u64::saturating_add)
+    }
+
+    /// Epochs of full supervision at most: unless given, as many sample-steps on the whole pool as the active
     /// strategies take in all, so that the ceiling is not a matter of longer training.
     pub fn full_epochs(&self) -> usize {
-        let same_effort = || self.sample_steps().div_ceil(self.pool as u64) as usize;
-        self.full_epochs.unwrap_or_else(same_effort)
+        let trained = (self.pool - self.held_out(self.pool)).max(1) as u64;
+        let same_effort = || self.sample_steps().div_ceil(trained) as usize;
+        let epochs = self.full_epochs.unwrap_or_else(same_effort);
+        self.within_budget(epochs, self.pool, self.iterations + 1)
     }
 
     /// Refuses settings that make no experiment, naming the option.
@@ -204,6 +269,7 @@ impl Config {
         if self.full_epochs == Some(0) {
             return Err(Error::Usage("--epochs 0: give at least 1".into()));
         }
+        self.validate_stopping()?;
         if self.strategy == "full" && self.full_epochs.is_some() {
             // Nothing is drawn from the pool, so nothing can be too large for it.
             return self.validate_numbers();
@@ -223,6 +289,35 @@ impl Config {
             )));
         }
         self.validate_numbers()
+    }
+
+    fn validate_stopping(&self) -> Result<()> {
+        for (option, value) in
+            [("--max-steps", self.max_steps), ("--early-stopping", self.early_stopping)]
+        {
+            if value == Some(0) {
+                return Err(Error::Usage(format!("{option} 0: give at least 1")));
+            }
+        }
+        if !(self.holdout > 0.0 && self.holdout < 1.0) {
+            return Err(Error::Usage(format!(
+                "--holdout {}: give a number between 0 and 1",
+                self.holdout
+            )));
+        }
+        let (option, first) = if self.strategy == "full" {
+            ("--pool", self.pool)
+        } else {
+            ("--initial", self.initial)
+        };
+        if self.early_stopping.is_some() && !(1..first).contains(&self.held_out(first)) {
+            return Err(Error::Usage(format!(
+                "--holdout {}: of {option} {first} patches {} would be held out of training; hold out at least one and leave at least one",
+                self.holdout,
+                self.held_out(first)
+            )));
+        }
+        Ok(())
     }
 
     fn validate_numbers(&self) -> Result<()> {
@@ -263,6 +358,30 @@ mod tests {
     }
 
     #[test]
+    fn a_budget_in_steps_is_whole_epochs() {
+        let config = Config { max_steps: Some(130), ..Config::paper() };
+        // 20, 40 and 520 patches are 5, 10 and 130 steps an epoch.
+        let epochs = [(0, 20), (1, 40), (25, 520)].map(|(i, n)| config.epochs_of(i, n));
+        assert_eq!(epochs, [26, 13, 1]);
+        let config = Config { max_steps: Some(1), ..config };
+        assert_eq!(config.epochs_of(25, 520), 1, "one epoch at least");
+        let config = Config { max_steps: Some(1_000_000), ..config };
+        assert_eq!(config.sample_steps(), 1_410_000, "no more epochs than without a budget");
+        // 26 trainings of 100 steps, 500 steps an epoch of the pool.
+        let config = Config { max_steps: Some(100), full_epochs: Some(700), ..config };
+        assert_eq!(config.full_epochs(), 5);
+    }
+
+    #[test]
+    fn what_is_held_out_is_not_trained_on() {
+        let config = Config { early_stopping: Some(10), ..Config::paper() };
+        assert_eq!(config.sample_steps(), 1_410_000 / 5 * 4);
+        assert_eq!(config.full_epochs(), 705);
+        let config = Config { max_steps: Some(40), ..config };
+        assert_eq!(config.epochs_of(0, 20), 10, "16 patches are 4 steps");
+    }
+
+    #[test]
     fn nonsense_is_refused_by_the_options_name() {
         let refuses = |option: &str, change: &dyn Fn(&mut Config)| {
             let mut config = Config::quick();
@@ -280,6 +399,12 @@ mod tests {
         refuses("--dropout", &|c| c.net.dropout = 1.0);
         refuses("--lr", &|c| c.lr = f64::NAN);
         refuses("strategy", &|c| c.strategy = "best".into());
+        refuses("--max-steps", &|c| c.max_steps = Some(0));
+        refuses("--early-stopping", &|c| c.early_stopping = Some(0));
+        refuses("--holdout", &|c| c.holdout = 1.0);
+        refuses("--holdout", &|c| c.holdout = f64::NAN);
+        refuses("--holdout", &|c| (c.early_stopping, c.initial) = (Some(5), 2));
+        refuses("--holdout", &|c| (c.early_stopping, c.holdout) = (Some(5), 0.99));
         refuses("--label-share", &|c| c.label_share = 0.0);
         refuses("--label-share", &|c| c.label_share = f64::NAN);
         refuses("--class-weights", &|c| c.class_weights = vec![1.0]);

@@ -9,7 +9,7 @@ use base64::prelude::BASE64_STANDARD;
 
 use super::curve::{Axis, Curve, Figure};
 use super::details::{Details, calibration_error, calibration_svg, histograms_svg};
-use super::{PALETTE, escape, picks, times};
+use super::{PALETTE, escape, picks, rasterize, times};
 use crate::comparison::{self, FULL, Series, Summary};
 use crate::error::{Error, Result};
 use crate::protocol::Record;
@@ -49,9 +49,11 @@ pub(super) fn write_comparison_page(
     put(format!("<p class=\"verdict\">{}</p>", verdict(summaries, seeds)));
     put(format!("<p class=\"soft\">{}</p>", what_was_run(&settings, all.len(), seeds)));
     put(figure(
+        out,
+        "curves",
         &comparison_figure(all).svg(),
-        "Mean over seeds; the band is one standard deviation to each side. The dashed line is full supervision: every label of the pool.",
-    ));
+        "Mean over seeds. Up to four curves have bands of one standard deviation to each side; the table below has it for all. The dashed line is full supervision: every label of the pool.",
+    )?);
     put("<h2>In numbers</h2>".into());
     put(summary_table(summaries));
     put("<p class=\"soft\">Mean of the curve: area under it divided by its width. Labels for 90 % and 95 % of full supervision, and labels saved against random \
@@ -60,25 +62,28 @@ pub(super) fn write_comparison_page(
     put(overlays(out, all, summaries));
     put("<h2>What was asked for</h2>".into());
     put(figure(
+        out,
+        "foreground",
         &foreground_figure(all).svg(),
         "Share of foreground in everything labelled: finding the rare class is a good part of a strategy's gain.",
-    ));
+    )?);
     put("<div class=\"row\">".into());
     let with_picks = shown(all, summaries, all.len()).into_iter().filter(|name| name != FULL);
     for name in with_picks.take(2) {
         if let Some((seed, records)) = runs_of(all, &name).first() {
             let caption = format!("{}, seed {seed}: where the picks lie.", escape(&name));
-            put(figure(&picks::svg(records), &caption));
+            put(figure(out, &format!("picks-{name}"), &picks::svg(records), &caption)?);
         }
     }
     put("</div>".into());
     if let Some((seed, records)) = best_run(all, summaries) {
         let run = out.join(format!("{}-{seed}", records[0].strategy));
         put(queries(&run, records));
-        put(spreads(&run, records, &format!("{}, seed {seed}. ", escape(&records[0].strategy))));
+        let whose = format!("{}, seed {seed}. ", escape(&records[0].strategy));
+        put(spreads(out, &run, records, &whose)?);
     }
     put("<h2>Where the time went</h2>".into());
-    put(figure(&times::svg(all), "Seconds of a whole run, mean over seeds."));
+    put(figure(out, "times", &times::svg(all), "Seconds of a whole run, mean over seeds.")?);
     put(settings_block(&settings));
     write(out, "askem compare", &body)
 }
@@ -107,9 +112,11 @@ pub fn write_run_page(out: &Path, resolved: &Resolved, records: &[Record]) -> Re
     ));
     let curve = Curve::new(strategy.clone(), points(records, |r| r.jaccard));
     put(figure(
+        out,
+        "curve",
         &Figure::jaccard(vec![curve], None).svg(),
         "Jaccard index of the test region after each iteration.",
-    ));
+    )?);
     put("<h2>What the network gets wrong</h2>".into());
     match image(&out.join("segmentation.png")) {
         Some(picture) => {
@@ -122,32 +129,37 @@ pub fn write_run_page(out: &Path, resolved: &Resolved, records: &[Record]) -> Re
     if records.iter().any(|record| !record.picked.is_empty()) {
         put("<h2>What was asked for</h2>".into());
         put("<div class=\"row\">".into());
-        put(figure(&picks::svg(records), "Where the picks lie, over all sections."));
+        let caption = "Where the picks lie, over all sections.";
+        put(figure(out, "picks", &picks::svg(records), caption)?);
         put("</div>".into());
         put(picks_table(records));
         put(queries(out, records));
     }
-    put(spreads(out, records, ""));
+    put(spreads(out, out, records, "")?);
     put("<h2>Where the time went</h2>".into());
     let series = Series {
         strategy: strategy.clone(),
         runs: vec![(resolved.experiment.seed, records.to_vec())],
     };
-    put(figure(&times::svg(&[series]), "Seconds of the whole run."));
+    put(figure(out, "times", &times::svg(&[series]), "Seconds of the whole run.")?);
     put(settings_block(&settings));
     write(out, &format!("askem: {strategy}"), &body)
 }
 
-/// The learning curves of all strategies that have one, with full supervision.
+/// Curves up to which bands can be told apart.
+const BANDS: usize = 4;
+
+/// The learning curves of all strategies that have one, with full supervision; with bands where they are few.
 pub(super) fn comparison_figure(all: &[Series]) -> Figure {
     let full = all.iter().find(|series| series.strategy == FULL);
     let full = full.and_then(|series| series.curve().last().map(|point| point.jaccard.mean));
+    let banded = all.iter().filter(|series| series.strategy != FULL).count() <= BANDS;
     let curves = all.iter().filter(|series| series.strategy != FULL).map(|series| {
         let curve = series.curve();
         Curve {
             label: series.strategy.clone(),
             points: curve.iter().map(|p| (p.labelled, p.jaccard.mean)).collect(),
-            spread: curve.iter().map(|p| p.jaccard.deviation).collect(),
+            spread: curve.iter().filter(|_| banded).map(|p| p.jaccard.deviation).collect(),
         }
     });
     Figure::jaccard(curves.collect(), full)
@@ -318,11 +330,12 @@ fn queries(run: &Path, records: &[Record]) -> String {
 }
 
 /// Histograms of the scores, and calibration after the last iteration.
-fn spreads(run: &Path, records: &[Record], whose: &str) -> String {
+fn spreads(out: &Path, run: &Path, records: &[Record], whose: &str) -> Result<String> {
     let details = Details::read_all(run, records.len());
     let mut html = String::new();
     if let Some(svg) = histograms_svg(&details) {
-        html += &figure(&svg, &format!("{whose}Scores before each choice, on one scale."));
+        let caption = format!("{whose}Scores before each choice, on one scale.");
+        html += &figure(out, "scores", &svg, &caption)?;
     }
     if let Some(last) = details.last()
         && let (Some(svg), Some(error)) = (calibration_svg(last), calibration_error(last))
@@ -330,12 +343,12 @@ fn spreads(run: &Path, records: &[Record], whose: &str) -> String {
         let caption = format!(
             "{whose}On the dashed line, probabilities are what they say; the expected calibration error is {error:.3}. Large dots stand for many pixels."
         );
-        html += &figure(&svg, &caption);
+        html += &figure(out, "calibration", &svg, &caption)?;
     }
     if html.is_empty() {
-        return html;
+        return Ok(html);
     }
-    format!("<h2>How sure it is</h2><div class=\"row\">{html}</div>")
+    Ok(format!("<h2>How sure it is</h2><div class=\"row\">{html}</div>"))
 }
 
 /// The winner, random, full supervision and what else is good, as far as there is room.
@@ -388,8 +401,14 @@ fn image(path: &Path) -> Option<String> {
     ))
 }
 
-fn figure(svg: &str, caption: &str) -> String {
-    format!("<figure>{svg}<figcaption>{caption}</figcaption></figure>")
+/// A figure of the page, which is also written as `figures/NAME.svg` and `.png`.
+fn figure(out: &Path, name: &str, svg: &str, caption: &str) -> Result<String> {
+    let folder = out.join("figures");
+    std::fs::create_dir_all(&folder)
+        .map_err(|e| Error::io(&folder, "can't make the directory", e))?;
+    write_atomically(&folder.join(format!("{name}.svg")), svg.as_bytes())?;
+    write_atomically(&folder.join(format!("{name}.png")), &rasterize(svg, 2.0)?)?;
+    Ok(format!("<figure>{svg}<figcaption>{caption}</figcaption></figure>"))
 }
 
 fn settings_block(settings: &str) -> String {

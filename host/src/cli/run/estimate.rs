@@ -1,0 +1,111 @@
+//! What a run will need: memory and time.
+
+use std::time::{Duration, Instant};
+
+use crate::error::Result;
+use crate::executor::Executor;
+use crate::model::{Model, SCORE_BATCH};
+use crate::pool::{PatchReader, Region};
+use crate::predict::windows_per_section;
+use crate::protocol::{Config, Record};
+use crate::strategy::{self, Criterion};
+use crate::unet::{AdamOptions, Output, forward_plan, mc_plan, training_plan};
+
+/// Bytes that a run holds at most.
+pub(in crate::cli) struct Memory {
+    pub(super) network: usize,
+    pub(super) patches: usize,
+    pub(super) sections: usize,
+}
+
+impl Memory {
+    /// All of it.
+    pub(in crate::cli) fn total(&self) -> usize {
+        self.network + self.patches + self.sections
+    }
+
+    pub(in crate::cli) fn of(
+        config: &Config,
+        executor: &dyn Executor,
+        train: &Region,
+        test: &Region,
+    ) -> Result<Self> {
+        let (net, patch) = (&config.net, config.patch);
+        let full = config.strategy == "full";
+        let labelled =
+            if full { config.pool } else { config.initial + config.iterations * config.query };
+        let steps = training_plan(net, config.batch_size, patch, patch, AdamOptions::default());
+        let training = executor.memory(&steps.plan);
+        // The last batch of an epoch may be smaller and has a plan of its own.
+        let partial = if labelled.is_multiple_of(config.batch_size) { 0 } else { training.own };
+        let probabilities = [Output::Probabilities];
+        let evaluation = forward_plan(net, SCORE_BATCH, patch, patch, &probabilities);
+        let evaluation = executor.memory(&evaluation.plan);
+        let criterion = config.bald.criterion();
+        let needs = strategy::by_name(&config.strategy, criterion)?.needs();
+        let scoring = if needs.scores.is_some_and(Criterion::is_under_dropout) {
+            let passes = mc_plan(net, SCORE_BATCH, patch, patch, config.mc_passes);
+            executor.memory(&passes.plan).own
+        } else if needs.passes(1) > 0 {
+            evaluation.own
+        } else {
+            0
+        };
+        let section_of = |region: &Region| region.x.end * region.y.end;
+        Ok(Self {
+            network: training.shared + training.own + partial + evaluation.own + scoring,
+            patches: labelled * patch * patch * 5,
+            // Two sections of images and labels per region, and the blended probabilities.
+            sections: 2 * 5 * (section_of(train) + section_of(test)) + 8 * section_of(test),
+        })
+    }
+}
+
+/// Seconds that the rest of a run will take at most, from a short probe on zeros.
+pub(super) fn estimate(
+    model: &mut Model,
+    config: &Config,
+    test: &PatchReader,
+    records: &[Record],
+) -> Result<f64> {
+    let pixels = config.patch * config.patch;
+    let batch = config.batch_size;
+    let time = |work: &mut dyn FnMut() -> Result<()>| -> Result<f64> {
+        work()?;
+        let (clock, mut rounds) = (Instant::now(), 0);
+        while rounds < 2 || clock.elapsed() < Duration::from_millis(300) {
+            work()?;
+            rounds += 1;
+        }
+        Ok(clock.elapsed().as_secs_f64() / f64::from(rounds))
+    };
+    let (x, labels) = (vec![0.0; batch * pixels], vec![0; batch * pixels]);
+    let step = time(&mut || {
+        model.train_step(&x, &labels, &vec![0; batch], &config.class_weights, [0.0, 1.0])?;
+        model.loss(batch).map(drop)
+    })?;
+    let x = vec![0.0; SCORE_BATCH * pixels];
+    let forward = time(&mut || model.forward(&x, &[Output::Probabilities]).map(drop))?;
+    let (per_sample, per_window) = (step / batch as f64, forward / SCORE_BATCH as f64);
+
+    let windows = (windows_per_section(test, config.patch) * test.region.z.len()) as f64;
+    let strategy = strategy::by_name(&config.strategy, config.bald.criterion())?;
+    let per_scored = per_window * strategy.needs().passes(config.mc_passes) as f64;
+    if strategy.labels_everything() {
+        let samples = config.full_epochs() * (config.pool - config.held_out(config.pool));
+        return Ok(samples as f64 * per_sample + windows * per_window);
+    }
+    let mut seconds = 0.0;
+    for iteration in records.len()..=config.iterations {
+        let labelled = config.initial + iteration * config.query;
+        let epochs = config.epochs_of(iteration, labelled);
+        let (trained, held_out) = (labelled - config.held_out(labelled), config.held_out(labelled));
+        // A look at the held-out patches takes whole batches.
+        let looks = (held_out.div_ceil(SCORE_BATCH) * SCORE_BATCH * epochs) as f64;
+        seconds += (trained * epochs) as f64 * per_sample + (windows + looks) * per_window;
+        if iteration < config.iterations {
+            seconds += config.pool as f64 * per_scored;
+        }
+    }
+    Ok(seconds)
+}

@@ -1,0 +1,192 @@
+//! What a run shows and writes while it goes.
+
+use std::time::{Duration, Instant};
+
+use crate::cli::progress::{Bar, human_time, interrupted, title};
+use crate::cli::{say, say_json};
+use crate::error::Result;
+use crate::pool::PatchReader;
+use crate::protocol::{Config, FirstChoice, Observer, Phase, Record};
+use crate::report::{self, Details};
+use crate::run_dir::RunDir;
+use crate::train::TrainState;
+use crate::volume::{CachedLabels, Section, TiffStackWriter};
+
+/// Seconds between two checkpoints of one training.
+const CHECKPOINT_EVERY: Duration = Duration::from_secs(60);
+
+pub(super) struct RunObserver<'a> {
+    dir: &'a RunDir,
+    config: &'a Config,
+    test: &'a PatchReader,
+    test_labels: &'a CachedLabels,
+    json: bool,
+    bar: Option<Bar>,
+    saved: Instant,
+    segmentation: Option<TiffStackWriter>,
+    /// Of the iteration under way, for the report.
+    details: Details,
+    first: Option<FirstChoice>,
+}
+
+impl<'a> RunObserver<'a> {
+    pub(super) fn new(
+        dir: &'a RunDir,
+        config: &'a Config,
+        test: &'a PatchReader,
+        test_labels: &'a CachedLabels,
+        json: bool,
+    ) -> Self {
+        Self {
+            dir,
+            config,
+            test,
+            test_labels,
+            json,
+            bar: None,
+            saved: Instant::now(),
+            segmentation: None,
+            details: Details::default(),
+            first: None,
+        }
+    }
+
+    fn iterations(&self) -> usize {
+        if self.config.strategy == "full" { 0 } else { self.config.iterations }
+    }
+
+    pub(super) fn table_head(&self) -> Result<()> {
+        say(COLUMNS.map(|(name, width)| format!("{name:>width$}")).join("  "))
+    }
+
+    fn epochs(&self, record: &Record) -> usize {
+        record.epochs.unwrap_or_else(|| match self.config.strategy.as_str() {
+            "full" => self.config.full_epochs(),
+            _ => self.config.epochs_of(record.iteration, record.labelled),
+        })
+    }
+
+    pub(super) fn table_row(&self, record: &Record) -> Result<()> {
+        let seconds = &record.seconds;
+        let cells = [
+            record.iteration.to_string(),
+            record.labelled.to_string(),
+            format!("{:.1} %", 100.0 * record.labelled_foreground),
+            self.epochs(record).to_string(),
+            format!("{:.4}", record.loss),
+            format!("{:.3}", record.jaccard),
+            human_time(seconds.train),
+            human_time(seconds.evaluate),
+            human_time(seconds.score),
+        ];
+        let line: Vec<String> =
+            cells.iter().zip(COLUMNS).map(|(cell, (_, width))| format!("{cell:>width$}")).collect();
+        say(line.join("  "))
+    }
+
+    /// One section of the test region with its segmentation, errors in colour.
+    fn draw_overlay(&self, z: usize, foreground: &[u8]) -> Result<()> {
+        let region = &self.test.region;
+        let section = self.test.section(z)?;
+        let width = section.width;
+        let labels = self.test_labels.section(z)?;
+        let rows =
+            || region.y.clone().map(|y| y * width + region.x.start..y * width + region.x.end);
+        let raw = Section {
+            height: region.height(),
+            width: region.width(),
+            pixels: rows().flat_map(|row| &section.pixels[row]).copied().collect(),
+        };
+        let labels: Vec<u8> = rows().flat_map(|row| &labels[row]).copied().collect();
+        report::write_overlay(&self.dir.file("segmentation.png"), &raw, &labels, foreground)
+    }
+
+    /// Ends the bar and completes the segmentation's file.
+    pub(super) fn finish(mut self) -> Result<()> {
+        self.bar = None;
+        self.segmentation.take().map_or(Ok(()), TiffStackWriter::finish)
+    }
+}
+
+/// The summary's columns: it grows by a row per iteration, so widths are fixed.
+const COLUMNS: [(&str, usize); 9] = [
+    ("iteration", 9),
+    ("labelled", 8),
+    ("foreground", 10),
+    ("epochs", 6),
+    ("loss", 7),
+    ("Jaccard", 7),
+    ("training", 11),
+    ("evaluation", 11),
+    ("selection", 11),
+];
+
+impl Observer for RunObserver<'_> {
+    fn phase(&mut self, iteration: usize, phase: Phase, done: u64, total: u64) {
+        self.bar = None;
+        self.bar = Some(Bar::new(title(iteration, self.iterations(), phase), done, total));
+    }
+
+    fn advance(&mut self, units: u64, loss: Option<f32>) {
+        if let Some(bar) = &self.bar {
+            bar.advance(units);
+            if let Some(loss) = loss {
+                bar.message(format!("loss {loss:.4}"));
+            }
+        }
+    }
+
+    fn stop_requested(&self) -> bool {
+        interrupted()
+    }
+
+    fn wants_checkpoint(&self) -> bool {
+        self.saved.elapsed() > CHECKPOINT_EVERY
+    }
+
+    fn checkpoint(&mut self, iteration: usize, state: &TrainState) -> Result<()> {
+        self.dir.write_checkpoint(iteration, state)?;
+        self.saved = Instant::now();
+        Ok(())
+    }
+
+    fn segmentation(&mut self, z: usize, foreground: &[u8]) -> Result<()> {
+        let region = &self.test.region;
+        if z == region.z.start + region.z.len() / 2 {
+            self.draw_overlay(z, foreground)?;
+        }
+        let writer = match &mut self.segmentation {
+            Some(writer) => writer,
+            None => {
+                let path = self.dir.file("segmentation.tif");
+                let shape = [region.z.len(), region.height(), region.width()];
+                self.segmentation.insert(TiffStackWriter::create(&path, shape)?)
+            }
+        };
+        writer.push_labels(foreground)
+    }
+
+    fn calibration(&mut self, iteration: usize, bins: &[[u64; 2]; 10]) -> Result<()> {
+        self.details = Details { iteration, calibration: bins.to_vec(), ..Details::default() };
+        Ok(())
+    }
+
+    fn chosen(&mut self, _: usize, scores: &[f32], first: &FirstChoice) -> Result<()> {
+        self.details.set_scores(scores);
+        self.first = Some(first.clone());
+        Ok(())
+    }
+
+    fn iteration_done(&mut self, record: &Record) -> Result<()> {
+        self.bar = None;
+        self.details.write(self.dir.path(), self.first.take().as_ref())?;
+        if record.iteration == self.iterations()
+            && let Some(writer) = self.segmentation.take()
+        {
+            // Before the journal's last line, after which nothing is computed again.
+            writer.finish()?;
+        }
+        self.dir.append(record)?;
+        if self.json { say_json(record) } else { self.table_row(record) }
+    }
+}

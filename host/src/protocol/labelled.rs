@@ -1,0 +1,81 @@
+//! The labelled patches of an experiment: those that train, and those held out to say when to stop.
+
+use askem_kernels::rng::{Purpose, sample_without_replacement, stream};
+
+use super::Config;
+use crate::train::{Dataset, EarlyStopping};
+
+/// Patches with their labels, in order of labelling.
+pub(super) struct Labelled {
+    /// What the network is trained on.
+    pub(super) train: Dataset,
+    held_out: Dataset,
+}
+
+impl Labelled {
+    pub(super) fn new(patch: usize) -> Self {
+        Self { train: Dataset::new(patch), held_out: Dataset::new(patch) }
+    }
+
+    /// Adds the patches that have been labelled together, of which some are held out for good: what the network has once been
+    /// trained on can't tell when to stop.
+    pub(super) fn extend(&mut self, config: &Config, samples: &[(Vec<f32>, Vec<u8>)]) {
+        let before = self.train.len() + self.held_out.len();
+        let count = config.held_out(before + samples.len()) - config.held_out(before);
+        let mut order: Vec<usize> = (0..samples.len()).collect();
+        let mut rng = stream(config.seed, Purpose::HeldOut, before as u64, 0);
+        let held_out = sample_without_replacement(&mut rng, &mut order, count).to_vec();
+        for (i, (x, labels)) in samples.iter().enumerate() {
+            let set = if held_out.contains(&i) { &mut self.held_out } else { &mut self.train };
+            set.push(x, labels);
+        }
+    }
+
+    /// Share of foreground among all labelled pixels.
+    pub(super) fn foreground(&self) -> f64 {
+        let [train, held_out] = [&self.train, &self.held_out].map(Dataset::counts);
+        let labelled = train[1] + held_out[1];
+        if labelled == 0 { 0.0 } else { (train[0] + held_out[0]) as f64 / labelled as f64 }
+    }
+
+    pub(super) fn early_stopping(&self, config: &Config) -> Option<EarlyStopping<'_>> {
+        let held_out = &self.held_out;
+        config.early_stopping.map(|patience| EarlyStopping { patience, held_out })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn filled(share: f64) -> Labelled {
+        let config = Config { early_stopping: Some(3), holdout: share, ..Config::paper() };
+        let mut labelled = Labelled::new(1);
+        let mut next = 0;
+        for count in [20, 7, 1, 1, 1] {
+            let samples: Vec<_> = (next..next + count)
+                .map(|i| (vec![i as f32], vec![u8::from(i % 2 == 0)]))
+                .collect();
+            labelled.extend(&config, &samples);
+            next += count;
+        }
+        labelled
+    }
+
+    #[test]
+    fn each_patch_is_in_one_of_the_sets_and_the_share_holds_at_all_times() {
+        for (share, expected) in [(0.2, 6), (0.1, 3), (0.5, 15)] {
+            let labelled = filled(share);
+            assert_eq!((labelled.train.len(), labelled.held_out.len()), (30 - expected, expected));
+            assert!((labelled.foreground() - 0.5).abs() < 1e-12, "foreground of both sets");
+        }
+    }
+
+    #[test]
+    fn without_early_stopping_nothing_is_held_out() {
+        let mut labelled = Labelled::new(1);
+        labelled.extend(&Config::paper(), &vec![(vec![0.0], vec![1]); 20]);
+        assert_eq!((labelled.train.len(), labelled.held_out.len()), (20, 0));
+        assert!(labelled.early_stopping(&Config::paper()).is_none());
+    }
+}

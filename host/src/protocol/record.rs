@@ -1,0 +1,72 @@
+//! What the journal keeps of an iteration.
+
+/// One iteration, as the journal keeps it.
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "files", derive(serde::Serialize, serde::Deserialize))]
+pub struct Record {
+    /// 0 is the initial training.
+    pub iteration: usize,
+    /// The strategy's name.
+    pub strategy: String,
+    /// The experiment's seed.
+    pub seed: u64,
+    /// Labelled patches that the network was trained on.
+    pub labelled: usize,
+    /// Foreground share of their pixels.
+    pub labelled_foreground: f64,
+    /// Mean loss of the last epoch.
+    pub loss: f64,
+    /// In iteration 0, indices of the patches that were labelled first, where they were not drawn by chance.
+    #[cfg_attr(feature = "files", serde(default, skip_serializing_if = "Option::is_none"))]
+    pub initial: Option<Vec<usize>>,
+    /// Epochs of this training, where early stopping or a budget in steps decides.
+    #[cfg_attr(feature = "files", serde(default, skip_serializing_if = "Option::is_none"))]
+    pub epochs: Option<usize>,
+    /// With early stopping, the network that was taken.
+    #[cfg_attr(feature = "files", serde(default, skip_serializing_if = "Option::is_none"))]
+    pub best: Option<BestEpoch>,
+    /// Jaccard index of the foreground over the whole test region.
+    pub jaccard: f64,
+    /// What was chosen for labelling after this iteration, best first.
+    pub picked: Vec<Picked>,
+    /// Wall-clock time.
+    pub seconds: Seconds,
+}
+
+/// The epoch after which the network was best, by the loss on the held-out patches.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "files", derive(serde::Serialize, serde::Deserialize))]
+pub struct BestEpoch {
+    /// Epochs done then.
+    pub epoch: usize,
+    /// The loss on the held-out patches.
+    pub held_out_loss: f64,
+}
+
+/// A chosen patch with its place.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "files", derive(serde::Serialize, serde::Deserialize))]
+pub struct Picked {
+    /// Index into the pool.
+    pub index: usize,
+    /// Section.
+    pub z: usize,
+    /// First row.
+    pub y: usize,
+    /// First column.
+    pub x: usize,
+    /// What it was chosen for; none for a random choice.
+    pub score: Option<f32>,
+}
+
+/// Wall-clock seconds of an iteration's phases.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "files", derive(serde::Serialize, serde::Deserialize))]
+pub struct Seconds {
+    /// Training.
+    pub train: f64,
+    /// Scoring and selection.
+    pub score: f64,
+    /// Prediction of the test region and its comparison with the labels.
+    pub evaluate: f64,
+}

@@ -26,7 +26,7 @@ impl Curve {
 }
 
 /// The figure's size and the plot's frame inside it.
-const WIDTH: f64 = 760.0;
+const WIDTH: f64 = 800.0;
 const HEIGHT: f64 = 460.0;
 const LEFT: f64 = 76.0;
 const RIGHT: f64 = 548.0;

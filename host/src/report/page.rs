@@ -71,7 +71,10 @@ pub(super) fn write_comparison_page(
     let with_picks = shown(all, summaries, all.len()).into_iter().filter(|name| name != FULL);
     for name in with_picks.take(2) {
         if let Some((seed, records)) = runs_of(all, &name).first() {
-            let caption = format!("{}, seed {seed}: where the picks lie.", escape(&name));
+            let caption = format!(
+                "{}, seed {seed}: where the picks lie, from above and from the side.",
+                escape(&name)
+            );
             put(figure(out, &format!("picks-{name}"), &picks::svg(records), &caption)?);
         }
     }
@@ -129,7 +132,7 @@ pub fn write_run_page(out: &Path, resolved: &Resolved, records: &[Record]) -> Re
     if records.iter().any(|record| !record.picked.is_empty()) {
         put("<h2>What was asked for</h2>".into());
         put("<div class=\"row\">".into());
-        let caption = "Where the picks lie, over all sections.";
+        let caption = "Where the picks lie, from above and from the side.";
         put(figure(out, "picks", &picks::svg(records), caption)?);
         put("</div>".into());
         put(picks_table(records));
@@ -210,7 +213,8 @@ fn verdict(summaries: &[Summary], seeds: usize) -> String {
             let [low, high] = best.saving.map_or([0.0; 2], |saving| saving.interval);
             let _ = write!(
                 text,
-                " It needs <b>{factor:.1} times fewer labels</b> for what random reaches at its end ({low:.1} to {high:.1} over seeds)."
+                " It needs <b>{factor:.1} times fewer labels</b> for what random reaches at its end ({low:.1} to {high:.1} over seeds{}).",
+                if low > 1.0 { "" } else { "; as that reaches 1 or less, the saving is not shown" }
             );
         }
     }

@@ -470,7 +470,8 @@ mod tests {
         let decoder =
             png::Decoder::new(std::io::BufReader::new(std::fs::File::open(&png).unwrap()));
         let reader = decoder.read_info().unwrap();
-        assert_eq!((reader.info().width, reader.info().height), (1520, 920));
+        let size = (f64::from(reader.info().width), f64::from(reader.info().height));
+        assert_eq!(size, (2.0 * WIDTH, 2.0 * HEIGHT));
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
     }
 }

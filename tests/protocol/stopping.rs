@@ -25,6 +25,20 @@ fn stopping(strategy: &str) -> Config {
     }
 }
 
+/// A short training with all that matters switched on.
+fn train_options() -> TrainOptions {
+    TrainOptions {
+        epochs: 4,
+        lr: 1e-3,
+        later_lr: None,
+        batch_size: 4,
+        class_weights: vec![1.0, 3.0],
+        augment: Augment { flips: true, turns: true },
+        seed: SEED,
+        iteration: 0,
+    }
+}
+
 /// Keeps the state after each epoch.
 #[derive(Default)]
 struct EveryEpoch {
@@ -108,16 +122,7 @@ fn the_held_out_loss_is_that_of_the_network_without_dropout() {
         (set, all)
     };
     let ((training, _), (held_out, (x, labels))) = (set(0..6), set(6..20));
-    let options = TrainOptions {
-        epochs: 4,
-        lr: 1e-3,
-        later_lr: None,
-        batch_size: 4,
-        class_weights: vec![1.0, 3.0],
-        augment: Augment { flips: true, turns: true },
-        seed: SEED,
-        iteration: 0,
-    };
+    let options = train_options();
     let devices = [cpu(2), gpu("the_held_out_loss_is_that_of_the_network_without_dropout")];
     for executor in devices {
         let mut model = Model::new(executor, config.net, PATCH).unwrap();
@@ -155,20 +160,11 @@ fn held_out_patches_without_labels_are_refused() {
     let [mut training, mut held_out] = [(); 2].map(|()| Dataset::new(PATCH));
     training.push(&vec![0.5; pixels], &vec![1; pixels]);
     held_out.push(&vec![0.5; pixels], &vec![255; pixels]);
-    let options = TrainOptions {
-        epochs: 2,
-        lr: 1e-3,
-        later_lr: None,
-        batch_size: 1,
-        class_weights: vec![1.0, 1.0],
-        augment: Augment { flips: false, turns: false },
-        seed: 0,
-        iteration: 0,
-    };
     let stopping = EarlyStopping { patience: 1, held_out: &held_out };
-    let outcome = train(&mut model, &training, &options, Some(stopping), None, &mut |_, _| {
-        Ok(ControlFlow::Continue(()))
-    });
+    let outcome =
+        train(&mut model, &training, &train_options(), Some(stopping), None, &mut |_, _| {
+            Ok(ControlFlow::Continue(()))
+        });
     let message = outcome.unwrap_err().to_string();
     assert!(message.contains("--holdout"), "{message}");
 }

@@ -6,7 +6,7 @@ use super::FONTS;
 use crate::protocol::{Picked, Record};
 
 const WIDTH: f64 = 420.0;
-const MARGIN: f64 = 64.0;
+const MARGIN: f64 = 80.0;
 /// Height of the view from the side: sections are few and thick.
 const SIDE: f64 = 110.0;
 

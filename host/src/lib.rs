@@ -38,6 +38,8 @@ pub mod score_store;
 pub mod select;
 #[cfg(feature = "files")]
 pub mod shard;
+#[cfg(feature = "tensorboard")]
+pub mod tensorboard;
 #[cfg(feature = "files")]
 pub mod weights;
 #[cfg(feature = "zarr")]

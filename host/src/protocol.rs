@@ -277,15 +277,18 @@ impl Experiment<'_> {
         observer.phase(iteration, Phase::Train, units(already), units(options.epochs));
         let (epochs, loss, best) =
             train(model, &dataset.train, &options, stopping, from.as_ref(), &mut |model, step| {
-                observer.advance(step.samples as u64, step.loss);
+                observer.advance(step.samples as u64);
+                if let Some(losses) = step.losses {
+                    observer.epoch_done(iteration, step.epochs_done, losses)?;
+                }
                 let unfinished = step.epochs_done < options.epochs;
-                if let Some(loss) = step.loss
+                if let Some(losses) = step.losses
                     && unfinished
                     && observer.wants_checkpoint()
                     && !observer.stop_requested()
                 {
                     let best = step.best.cloned();
-                    let state = TrainState::of(model, step.epochs_done, loss, best)?;
+                    let state = TrainState::of(model, step.epochs_done, losses.train, best)?;
                     observer.checkpoint(iteration, &state)?;
                 }
                 let stop = observer.stop_requested();

@@ -112,7 +112,7 @@ impl RunDir {
         let found = FILES.iter().find(|f| dir.file(f).exists());
         match found {
             Some(_) if force => {
-                for folder in ["details", "figures"].map(|name| dir.file(name)) {
+                for folder in ["details", "figures", "tensorboard"].map(|name| dir.file(name)) {
                     match fs::remove_dir_all(&folder) {
                         Err(e) if e.kind() != ErrorKind::NotFound => {
                             let what = "can't delete the earlier run's folder";

@@ -152,6 +152,15 @@ impl TrainState {
     }
 }
 
+/// What an epoch came to.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Losses {
+    /// Of the last step, or the mean of all steps where the training may have ended.
+    pub train: f32,
+    /// With early stopping, of the held-out patches.
+    pub held_out: Option<f32>,
+}
+
 /// What [`train`] tells after each step.
 #[derive(Clone, Copy, Debug)]
 pub struct Progress<'a> {
@@ -159,10 +168,8 @@ pub struct Progress<'a> {
     pub samples: usize,
     /// Epochs finished so far.
     pub epochs_done: usize,
-    /// Whether an epoch has just ended, so that the state can be saved.
-    pub epoch_ended: bool,
-    /// The epoch's last loss, when it has ended.
-    pub loss: Option<f32>,
+    /// If an epoch has just ended, so that the state can be saved: its losses.
+    pub losses: Option<Losses>,
     /// With early stopping, the best network so far.
     pub best: Option<&'a Best>,
 }
@@ -234,20 +241,18 @@ pub fn train(
                 sum += f64::from(model.loss(batch.len())?) * batch.len() as f64;
                 count += batch.len();
             }
+            let mut losses = None;
             if epoch_ended {
                 done += 1;
                 loss = (sum / count as f64) as f32;
-                if let Some(stopping) = stopping {
-                    stopping.look(model, &options.class_weights, done, &mut best)?;
-                }
+                let held_out = match stopping {
+                    Some(s) => Some(s.look(model, &options.class_weights, done, &mut best)?),
+                    None => None,
+                };
+                losses = Some(Losses { train: loss, held_out });
             }
-            let progress = Progress {
-                samples: batch.len(),
-                epochs_done: done,
-                epoch_ended,
-                loss: epoch_ended.then_some(loss),
-                best: best.as_ref(),
-            };
+            let progress =
+                Progress { samples: batch.len(), epochs_done: done, losses, best: best.as_ref() };
             stop |= observe(model, progress)?.is_break();
         }
         if stop && !is_over(done, best.as_ref()) {

@@ -130,7 +130,7 @@ fn the_held_out_loss_is_that_of_the_network_without_dropout() {
         let mut losses = Vec::new();
         let stopping = EarlyStopping { patience: 10, held_out: &held_out };
         train(&mut model, &training, &options, Some(stopping), None, &mut |model, step| {
-            if step.epoch_ended {
+            if let Some(ended) = step.losses {
                 let p = model.forward(&x, &[Output::Probabilities])?.remove(0);
                 let (mut sum, mut weights) = (0.0, 0.0);
                 for (i, &label) in labels.iter().enumerate().filter(|(_, label)| **label != 255) {
@@ -142,6 +142,8 @@ fn the_held_out_loss_is_that_of_the_network_without_dropout() {
                     weights += weight;
                 }
                 losses.push((sum / weights) as f32);
+                let [got, want] = [ended.held_out.unwrap(), losses[losses.len() - 1]];
+                assert!((got - want).abs() <= 1e-6 * want, "{got}, {want}");
                 let best = step.best.expect("there is a best network");
                 let least = losses.iter().copied().fold(f32::INFINITY, f32::min);
                 assert!((best.loss - least).abs() <= 1e-6 * least, "{} {losses:?}", best.loss);

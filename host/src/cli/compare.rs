@@ -50,6 +50,9 @@ pub(super) struct Args {
     /// Runs at a time; they share the processor's threads. Fewer where their memory would not fit (known on Linux, for runs on the CPU).
     #[arg(long, value_name = "N", default_value_t = 1)]
     jobs: usize,
+    /// Write event files for TensorBoard into each run's directory; `tensorboard --logdir OUT` shows all runs.
+    #[arg(long)]
+    tensorboard: bool,
 }
 
 /// One run of the comparison.
@@ -270,6 +273,9 @@ fn start(args: &Args, jobs: usize, common: &Common, settings: &Path, cell: &Cell
     } else {
         command.arg("--config").arg(settings);
         command.args(["--strategy", &cell.strategy, "--seed", &cell.seed.to_string()]);
+    }
+    if args.tensorboard {
+        command.arg("--tensorboard");
     }
     for device in &common.device {
         command.args(["--device", &device.to_string()]);

@@ -2,12 +2,14 @@
 
 mod estimate;
 mod observer;
+mod tensorboard;
 
 use std::path::PathBuf;
 
 pub(super) use self::estimate::Memory;
 use self::estimate::estimate;
 use self::observer::RunObserver;
+use self::tensorboard::TensorBoard;
 use super::options::{DataArgs, ExperimentArgs, Given, OpenData, open_data};
 use super::progress::{catch_interrupt, human_bytes, human_time};
 use super::{Common, say};
@@ -51,6 +53,9 @@ pub(super) struct Job {
     /// Overwrite the run that lies in --out.
     #[arg(long)]
     force: bool,
+    /// Write losses, the learning curve and a segmentation for TensorBoard into OUT/tensorboard; a run that has the folder goes on there.
+    #[arg(long)]
+    tensorboard: bool,
 }
 
 pub(super) fn execute(args: &Args, common: &Common) -> Result<()> {
@@ -165,7 +170,12 @@ impl Run<'_> {
             test: &test,
             test_labels: &open.test_labels,
         };
-        let mut observer = RunObserver::new(&self.dir, config, &test, &open.test_labels, self.json);
+        let board =
+            TensorBoard::open(self.dir.path(), self.job.tensorboard, &progress, |record| {
+                config.epochs_of_record(record)
+            })?;
+        let mut observer =
+            RunObserver::new(&self.dir, config, &test, &open.test_labels, self.json, board);
         if !self.json {
             observer.table_head()?;
             for record in &progress.records {

@@ -1,5 +1,6 @@
 //! Everything that decides an experiment's result, apart from the data.
 
+use super::Record;
 use crate::error::{Error, Result};
 use crate::pool::Distance;
 use crate::predict::Embedding;
@@ -205,6 +206,14 @@ impl Config {
     pub fn epochs_of(&self, iteration: usize, labelled: usize) -> usize {
         let epochs = if iteration == 0 { self.epochs } else { self.finetune_epochs };
         self.within_budget(epochs, labelled, 1)
+    }
+
+    /// Epochs of the training that a record tells of.
+    pub fn epochs_of_record(&self, record: &Record) -> usize {
+        record.epochs.unwrap_or_else(|| match self.strategy.as_str() {
+            "full" => self.full_epochs(),
+            _ => self.epochs_of(record.iteration, record.labelled),
+        })
     }
 
     /// Whole epochs that fit into the budget of some trainings.

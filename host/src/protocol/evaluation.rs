@@ -25,7 +25,7 @@ impl Experiment<'_> {
         let mut bins = [[0; 2]; 10];
         for z in region.z.clone() {
             let p = predict::section_foreground(model, reader, z, &mut |done| {
-                observer.advance(done as u64, None);
+                observer.advance(done as u64);
                 stop_if_asked(observer)
             })?;
             counts.add(compare(&p, reader, self.data.test_labels, z)?);

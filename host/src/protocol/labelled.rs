@@ -1,6 +1,6 @@
 //! The labelled patches of an experiment: those that train, and those held out to say when to stop.
 
-use askem_kernels::rng::{Purpose, sample_without_replacement, stream};
+use askem_kernels::rng::{Purpose, Rng, sample_without_replacement, stream};
 
 use super::Config;
 use crate::train::{Dataset, EarlyStopping};
@@ -18,13 +18,12 @@ impl Labelled {
     }
 
     /// Adds the patches that have been labelled together, of which some are held out for good: what the network has once been
-    /// trained on can't tell when to stop.
+    /// trained on can't tell when to stop. The held-out ones have little and much foreground as all have.
     pub(super) fn extend(&mut self, config: &Config, samples: &[(Vec<f32>, Vec<u8>)]) {
         let before = self.train.len() + self.held_out.len();
         let count = config.held_out(before + samples.len()) - config.held_out(before);
-        let mut order: Vec<usize> = (0..samples.len()).collect();
         let mut rng = stream(config.seed, Purpose::HeldOut, before as u64, 0);
-        let held_out = sample_without_replacement(&mut rng, &mut order, count).to_vec();
+        let held_out = spread_by_foreground(&mut rng, samples, count);
         for (i, (x, labels)) in samples.iter().enumerate() {
             let set = if held_out.contains(&i) { &mut self.held_out } else { &mut self.train };
             set.push(x, labels);
@@ -42,6 +41,23 @@ impl Labelled {
         let held_out = &self.held_out;
         config.early_stopping.map(|patience| EarlyStopping { patience, held_out })
     }
+}
+
+/// Draws so many of the samples, one from each of as many blocks of samples with alike amounts of foreground.
+///
+/// With few samples a plain draw often holds no foreground, and then says nothing about it.
+fn spread_by_foreground(
+    rng: &mut impl Rng,
+    samples: &[(Vec<f32>, Vec<u8>)],
+    count: usize,
+) -> Vec<usize> {
+    let foreground = |i: &usize| samples[*i].1.iter().filter(|label| **label == 1).count();
+    let mut order: Vec<usize> = (0..samples.len()).collect();
+    order.sort_by_key(foreground);
+    let block = |i: usize| i * order.len() / count;
+    (0..count)
+        .map(|i| sample_without_replacement(rng, &mut order[block(i)..block(i + 1)].to_vec(), 1)[0])
+        .collect()
 }
 
 #[cfg(test)]
@@ -68,6 +84,19 @@ mod tests {
             let labelled = filled(share);
             assert_eq!((labelled.train.len(), labelled.held_out.len()), (30 - expected, expected));
             assert!((labelled.foreground() - 0.5).abs() < 1e-12, "foreground of both sets");
+        }
+    }
+
+    #[test]
+    fn held_out_patches_have_little_and_much_foreground() {
+        for seed in 0..20 {
+            let config = Config { early_stopping: Some(3), holdout: 0.2, seed, ..Config::paper() };
+            let mut labelled = Labelled::new(2);
+            // A quarter of the patches has foreground: four drawn plainly have none in three of ten draws.
+            let samples: Vec<_> =
+                (0..20).map(|i| (vec![0.0; 4], vec![u8::from(i % 4 == 1); 4])).collect();
+            labelled.extend(&config, &samples);
+            assert_eq!(labelled.held_out.counts(), [4, 16]);
         }
     }
 

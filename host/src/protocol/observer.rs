@@ -2,7 +2,7 @@
 
 use super::Record;
 use crate::error::Result;
-use crate::train::TrainState;
+use crate::train::{Losses, TrainState};
 
 /// What an iteration is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,8 +20,13 @@ pub trait Observer {
     /// A phase begins; `done` of its `total` units were done before an interruption.
     fn phase(&mut self, _iteration: usize, _phase: Phase, _done: u64, _total: u64) {}
 
-    /// So many units are done; in training, the epoch's loss when one has ended.
-    fn advance(&mut self, _units: u64, _loss: Option<f32>) {}
+    /// So many units are done.
+    fn advance(&mut self, _units: u64) {}
+
+    /// An epoch of an iteration's training is done, the `epoch`th.
+    fn epoch_done(&mut self, _iteration: usize, _epoch: usize, _losses: Losses) -> Result<()> {
+        Ok(())
+    }
 
     /// Whether to stop as soon as the state can be saved.
     fn stop_requested(&self) -> bool {

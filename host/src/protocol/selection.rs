@@ -100,7 +100,7 @@ impl Experiment<'_> {
             observer.phase(iteration, Phase::Score, 0, passes * self.pool.len() as u64);
         }
         let advance: &mut predict::Advance<'_> = &mut |done| {
-            observer.advance(done as u64, None);
+            observer.advance(done as u64);
             stop_if_asked(observer)
         };
         let (reader, pool) = (self.data.train, &self.pool[..]);

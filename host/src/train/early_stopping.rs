@@ -18,7 +18,7 @@ pub struct EarlyStopping<'a> {
 }
 
 impl EarlyStopping<'_> {
-    /// Looks at the held-out patches after an epoch, and keeps the network if it is the best so far.
+    /// Looks at the held-out patches after an epoch, and keeps the network if it is the best so far. Gives their loss.
     ///
     /// # Errors
     /// [`Error::Input`] if the held-out patches have no labelled pixel.
@@ -28,12 +28,12 @@ impl EarlyStopping<'_> {
         class_weights: &[f32],
         epoch: usize,
         best: &mut Option<Best>,
-    ) -> Result<()> {
+    ) -> Result<f32> {
         let loss = loss(model, self.held_out, class_weights)?;
         if best.as_ref().is_none_or(|best| loss < best.loss) {
             *best = Some(Best { epoch, loss, weights: model.weights()? });
         }
-        Ok(())
+        Ok(loss)
     }
 
     /// Whether the patience is over.

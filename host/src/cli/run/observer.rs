@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::tensorboard::TensorBoard;
 use crate::cli::progress::{Bar, human_time, interrupted, title};
 use crate::cli::{say, say_json};
 use crate::error::Result;
@@ -9,7 +10,7 @@ use crate::pool::PatchReader;
 use crate::protocol::{Config, FirstChoice, Observer, Phase, Record};
 use crate::report::{self, Details};
 use crate::run_dir::RunDir;
-use crate::train::TrainState;
+use crate::train::{Losses, TrainState};
 use crate::volume::{CachedLabels, Section, TiffStackWriter};
 
 /// Seconds between two checkpoints of one training.
@@ -21,6 +22,7 @@ pub(super) struct RunObserver<'a> {
     test: &'a PatchReader,
     test_labels: &'a CachedLabels,
     json: bool,
+    board: Option<TensorBoard>,
     bar: Option<Bar>,
     saved: Instant,
     segmentation: Option<TiffStackWriter>,
@@ -36,6 +38,7 @@ impl<'a> RunObserver<'a> {
         test: &'a PatchReader,
         test_labels: &'a CachedLabels,
         json: bool,
+        board: Option<TensorBoard>,
     ) -> Self {
         Self {
             dir,
@@ -43,6 +46,7 @@ impl<'a> RunObserver<'a> {
             test,
             test_labels,
             json,
+            board,
             bar: None,
             saved: Instant::now(),
             segmentation: None,
@@ -59,20 +63,13 @@ impl<'a> RunObserver<'a> {
         say(COLUMNS.map(|(name, width)| format!("{name:>width$}")).join("  "))
     }
 
-    fn epochs(&self, record: &Record) -> usize {
-        record.epochs.unwrap_or_else(|| match self.config.strategy.as_str() {
-            "full" => self.config.full_epochs(),
-            _ => self.config.epochs_of(record.iteration, record.labelled),
-        })
-    }
-
     pub(super) fn table_row(&self, record: &Record) -> Result<()> {
         let seconds = &record.seconds;
         let cells = [
             record.iteration.to_string(),
             record.labelled.to_string(),
             format!("{:.1} %", 100.0 * record.labelled_foreground),
-            self.epochs(record).to_string(),
+            self.config.epochs_of_record(record).to_string(),
             format!("{:.4}", record.loss),
             format!("{:.3}", record.jaccard),
             human_time(seconds.train),
@@ -127,13 +124,17 @@ impl Observer for RunObserver<'_> {
         self.bar = Some(Bar::new(title(iteration, self.iterations(), phase), done, total));
     }
 
-    fn advance(&mut self, units: u64, loss: Option<f32>) {
+    fn advance(&mut self, units: u64) {
         if let Some(bar) = &self.bar {
             bar.advance(units);
-            if let Some(loss) = loss {
-                bar.message(format!("loss {loss:.4}"));
-            }
         }
+    }
+
+    fn epoch_done(&mut self, _: usize, epoch: usize, losses: Losses) -> Result<()> {
+        if let Some(bar) = &self.bar {
+            bar.message(format!("loss {:.4}", losses.train));
+        }
+        self.board.as_mut().map_or(Ok(()), |board| board.epoch_done(epoch, losses))
     }
 
     fn stop_requested(&self) -> bool {
@@ -180,11 +181,18 @@ impl Observer for RunObserver<'_> {
     fn iteration_done(&mut self, record: &Record) -> Result<()> {
         self.bar = None;
         self.details.write(self.dir.path(), self.first.take().as_ref())?;
-        if record.iteration == self.iterations()
-            && let Some(writer) = self.segmentation.take()
-        {
+        let last = record.iteration == self.iterations();
+        if last && let Some(writer) = self.segmentation.take() {
             // Before the journal's last line, after which nothing is computed again.
             writer.finish()?;
+        }
+        if let Some(board) = &mut self.board {
+            board.iteration_done(record, self.config.epochs_of_record(record))?;
+            if last {
+                let region = &self.test.region;
+                let png = self.dir.file("segmentation.png");
+                board.segmentation(record.labelled, [region.height(), region.width()], &png)?;
+            }
         }
         self.dir.append(record)?;
         if self.json { say_json(record) } else { self.table_row(record) }

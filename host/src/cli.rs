@@ -29,6 +29,7 @@ use clap::{Parser, Subcommand};
 use crate::device::{self, DeviceChoice};
 use crate::error::{Error, Result};
 use crate::executor::Executor;
+use crate::gpu::GpuExecutor;
 
 /// Segment electron microscopy with a U-Net that asks for few labels.
 #[derive(Debug, Parser)]
@@ -66,13 +67,22 @@ struct Common {
 
 impl Common {
     fn open_device(&self) -> Result<Box<dyn Executor>> {
+        device::open(&self.one_device()?, self.threads)
+    }
+
+    /// The chosen GPU; `None` where the processor is chosen.
+    fn open_gpu(&self) -> Result<Option<GpuExecutor>> {
+        device::open_gpu(&self.one_device()?)
+    }
+
+    fn one_device(&self) -> Result<DeviceChoice> {
         self.validate()?;
-        let [device] = &device::expand(&self.device)?[..] else {
-            return Err(Error::Usage(
+        match <[_; 1]>::try_from(device::expand(&self.device)?) {
+            Ok([device]) => Ok(device),
+            Err(_) => Err(Error::Usage(
                 "--device: this work runs on one device; several are for score, and for predict to .zarr".into(),
-            ));
-        };
-        device::open(device, self.threads)
+            )),
+        }
     }
 
     fn validate(&self) -> Result<()> {

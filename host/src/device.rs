@@ -114,50 +114,48 @@ pub struct DeviceReport {
 /// # Errors
 /// [`Error::Device`] where the choice names no device, or one that fails its self-test.
 pub fn open(choice: &DeviceChoice, threads: Option<usize>) -> Result<Box<dyn Executor>> {
-    match choice {
-        DeviceChoice::Cpu => Ok(Box::new(CpuExecutor::new(threads)?)),
+    match open_gpu(choice)? {
+        Some(executor) => Ok(Box::new(executor)),
+        None => Ok(Box::new(CpuExecutor::new(threads)?)),
+    }
+}
+
+/// Opens the chosen device if it is a GPU, or a software driver; `None` where it is the processor.
+///
+/// # Errors
+/// [`Error::Device`] where the choice names no device, or one that fails its self-test.
+pub fn open_gpu(choice: &DeviceChoice) -> Result<Option<GpuExecutor>> {
+    // Drivers are not touched where none is wanted.
+    let all = if *choice == DeviceChoice::Cpu { Vec::new() } else { adapters() };
+    let found = match choice {
+        DeviceChoice::Cpu => return Ok(None),
         DeviceChoice::Auto => {
-            let hardware = adapters().into_iter().filter(|adapter| !adapter.is_software());
-            for adapter in hardware {
-                // One that fails is passed over; `askem devices` says why.
-                if let Ok(executor) = open_tested(&adapter) {
-                    return Ok(Box::new(executor));
-                }
-            }
-            Ok(Box::new(CpuExecutor::new(threads)?))
+            // One that fails is passed over; `askem devices` says why.
+            let mut gpus = all.iter().filter(|adapter| !adapter.is_software());
+            return Ok(gpus.find_map(|adapter| open_tested(adapter).ok()));
         }
-        DeviceChoice::Gpu => {
-            let all = adapters();
-            match all.iter().find(|adapter| !adapter.is_software()) {
-                Some(adapter) => Ok(Box::new(open_tested(adapter)?)),
-                None => Err(Error::Device(format!("no GPU on this machine; {}", known(&all)))),
-            }
-        }
-        DeviceChoice::GpuNumber(number) => {
-            let all = adapters();
-            match hardware(&all).get(*number) {
-                Some(adapter) => Ok(Box::new(open_tested(adapter)?)),
-                None => Err(Error::Device(format!(
-                    "no GPU has number {number}, counted from 0; {}",
-                    known(&all)
-                ))),
-            }
-        }
+        DeviceChoice::Gpu => all
+            .iter()
+            .find(|adapter| !adapter.is_software())
+            .ok_or_else(|| "no GPU on this machine".to_owned()),
+        DeviceChoice::GpuNumber(number) => hardware(&all)
+            .get(*number)
+            .copied()
+            .ok_or_else(|| format!("no GPU has number {number}, counted from 0")),
         DeviceChoice::All => {
-            Err(Error::Device("this work runs on one device; name it, such as gpu:0".into()))
+            return Err(Error::Device(
+                "this work runs on one device; name it, such as gpu:0".into(),
+            ));
         }
         DeviceChoice::Named(name) => {
-            let all = adapters();
             let part = name.to_lowercase();
-            let matches = |adapter: &&Adapter| adapter.name().to_lowercase().contains(&part);
-            match all.iter().find(matches) {
-                Some(adapter) => Ok(Box::new(open_tested(adapter)?)),
-                None => {
-                    Err(Error::Device(format!("no adapter is named `{name}`; {}", known(&all))))
-                }
-            }
+            all.iter()
+                .find(|adapter| adapter.name().to_lowercase().contains(&part))
+                .ok_or_else(|| format!("no adapter is named `{name}`"))
         }
-    }
+    };
+    let adapter = found.map_err(|what| Error::Device(format!("{what}; {}", known(&all))))?;
+    open_tested(adapter).map(Some)
 }
 
 /// All devices: adapters from the best to the worst, the CPU executor last.

@@ -2,7 +2,9 @@
 
 mod adapter;
 mod connection;
+mod fuse;
 mod pipelines;
+mod profile;
 pub mod self_test;
 #[cfg(test)]
 mod tests;
@@ -15,12 +17,14 @@ use wgpu::{BindGroupEntry, BindingResource, BufferBinding, BufferUsages};
 
 pub use adapter::{Adapter, adapters};
 use connection::Connection;
+pub use fuse::fuse;
 use pipelines::{Pass, Pipelines};
+pub use profile::{Peaks, StepTime};
 
 use crate::device::checks;
 use crate::error::{Error, Result};
 use crate::executor::{Executor, PlanId};
-use crate::plan::{BufferId, Plan, Step, Storage, View};
+use crate::plan::{BufferId, Memory, Plan, Step, Storage, View};
 
 /// Runs of a section that may wait on the device. More would only hold memory.
 const MAX_IN_FLIGHT: usize = 3;
@@ -54,6 +58,15 @@ struct Dispatch {
     pipeline: wgpu::ComputePipeline,
     bindings: wgpu::BindGroup,
     workgroups: [u32; 3],
+}
+
+impl Dispatch {
+    fn record(&self, pass: &mut wgpu::ComputePass<'_>) {
+        let [x, y, z] = self.workgroups;
+        pass.set_pipeline(&self.pipeline);
+        pass.set_bind_group(0, &self.bindings, &[]);
+        pass.dispatch_workgroups(x, y, z);
+    }
 }
 
 impl GpuExecutor {
@@ -238,6 +251,40 @@ impl GpuExecutor {
         }
         self.connection.check()
     }
+
+    /// Reads the start of a buffer, after all that was submitted before.
+    fn fetch(&mut self, memory: &wgpu::Buffer, data: &mut [u32]) -> Result<()> {
+        let bytes = data.len() as u64 * 4;
+        let staging = match self.staging.take() {
+            Some(staging) if staging.size() >= bytes => staging,
+            _ => {
+                let usage = BufferUsages::MAP_READ | BufferUsages::COPY_DST;
+                self.new_buffer("staging", data.len(), usage)
+            }
+        };
+        let mut encoder = self.connection.device.create_command_encoder(&Default::default());
+        encoder.copy_buffer_to_buffer(memory, 0, &staging, 0, bytes);
+        self.connection.queue.submit([encoder.finish()]);
+        // Refused commands leave the buffer as it was: say so before its bytes are taken for data.
+        self.connection.check()?;
+        let (send, receive) = std::sync::mpsc::channel();
+        staging.slice(..bytes).map_async(wgpu::MapMode::Read, move |mapped| {
+            // The receiver is gone only if waiting failed, which says more.
+            let _ = send.send(mapped);
+        });
+        self.in_flight.clear();
+        self.connection.wait(None)?;
+        let unreadable = |error: &dyn std::fmt::Display| {
+            Error::Device(format!("{}: cannot read results: {error}", self.connection.name))
+        };
+        receive.recv().map_err(|e| unreadable(&e))?.map_err(|e| unreadable(&e))?;
+        let mapped = staging.slice(..bytes).get_mapped_range().map_err(|e| unreadable(&e))?;
+        bytemuck::cast_slice_mut(data).copy_from_slice(&mapped);
+        drop(mapped);
+        staging.unmap();
+        self.staging = Some(staging);
+        self.connection.check()
+    }
 }
 
 impl Executor for GpuExecutor {
@@ -245,8 +292,13 @@ impl Executor for GpuExecutor {
         self.connection.name.clone()
     }
 
+    fn memory(&self, plan: &Plan) -> Memory {
+        fuse(plan.clone()).memory()
+    }
+
     fn prepare(&mut self, plan: Plan) -> Result<PlanId> {
         self.connection.check()?;
+        let plan = fuse(plan);
         self.check_limits(&plan)?;
         let named = |error| match error {
             Error::Device(text) => Error::Device(format!("{}: {text}", plan.name)),
@@ -277,39 +329,7 @@ impl Executor for GpuExecutor {
 
     fn read(&mut self, id: PlanId, buffer: BufferId, data: &mut [u32]) -> Result<()> {
         let memory = self.host_buffer(id, buffer, data.len())?.clone();
-        if data.is_empty() {
-            return Ok(());
-        }
-        let bytes = data.len() as u64 * 4;
-        let staging = match self.staging.take() {
-            Some(staging) if staging.size() >= bytes => staging,
-            _ => {
-                let usage = BufferUsages::MAP_READ | BufferUsages::COPY_DST;
-                self.new_buffer("staging", data.len(), usage)
-            }
-        };
-        let mut encoder = self.connection.device.create_command_encoder(&Default::default());
-        encoder.copy_buffer_to_buffer(&memory, 0, &staging, 0, bytes);
-        self.connection.queue.submit([encoder.finish()]);
-        // Refused commands leave the buffer as it was: say so before its bytes are taken for data.
-        self.connection.check()?;
-        let (send, receive) = std::sync::mpsc::channel();
-        staging.slice(..bytes).map_async(wgpu::MapMode::Read, move |mapped| {
-            // The receiver is gone only if waiting failed, which says more.
-            let _ = send.send(mapped);
-        });
-        self.in_flight.clear();
-        self.connection.wait(None)?;
-        let unreadable = |error: &dyn std::fmt::Display| {
-            Error::Device(format!("{}: cannot read results: {error}", self.connection.name))
-        };
-        receive.recv().map_err(|e| unreadable(&e))?.map_err(|e| unreadable(&e))?;
-        let mapped = staging.slice(..bytes).get_mapped_range().map_err(|e| unreadable(&e))?;
-        bytemuck::cast_slice_mut(data).copy_from_slice(&mapped);
-        drop(mapped);
-        staging.unmap();
-        self.staging = Some(staging);
-        self.connection.check()
+        if data.is_empty() { Ok(()) } else { self.fetch(&memory, data) }
     }
 
     fn run(&mut self, id: PlanId, section: &str) -> Result<()> {
@@ -327,10 +347,7 @@ impl Executor for GpuExecutor {
             timestamp_writes: None,
         });
         for dispatch in dispatches {
-            let [x, y, z] = dispatch.workgroups;
-            pass.set_pipeline(&dispatch.pipeline);
-            pass.set_bind_group(0, &dispatch.bindings, &[]);
-            pass.dispatch_workgroups(x, y, z);
+            dispatch.record(&mut pass);
         }
         drop(pass);
         self.submit(encoder.finish())

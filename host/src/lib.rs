@@ -5,6 +5,7 @@
 //! computes it), [`train`], [`predict`] and [`protocol`].
 
 pub mod annotator;
+pub mod cost;
 pub mod cpu;
 pub mod device;
 pub mod error;

@@ -108,6 +108,13 @@ impl Plan {
         Memory { shared, own: self.slots.iter().sum::<usize>() * 4 }
     }
 
+    /// A builder with the plan's buffers and no sections, and the sections, whose steps are to be written anew.
+    pub fn take_apart(self) -> (PlanBuilder, Vec<Section>) {
+        let Self { name, mut buffers, sections, .. } = self;
+        buffers.iter_mut().for_each(|buffer| buffer.slot = None);
+        (PlanBuilder { name, buffers, sections: Vec::new() }, sections)
+    }
+
     /// The section with this name.
     pub fn section(&self, name: &str) -> Option<&Section> {
         self.sections.iter().find(|s| s.name == name)
@@ -136,6 +143,11 @@ impl PlanBuilder {
             buffers: Vec::new(),
             sections: vec![Section { name: first_section, steps: Vec::new() }],
         }
+    }
+
+    /// Where a buffer lives and for how long.
+    pub fn storage(&self, buffer: BufferId) -> Storage {
+        self.buffers[buffer.index()].storage
     }
 
     /// Opens a new section; later steps go there.

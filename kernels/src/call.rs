@@ -172,6 +172,10 @@ calls! {
     Conv2dBackwardWeight = conv2d::backward_weight(x: float, dy: float) -> (dweight: float);
     Conv2dBackwardBias = conv2d::backward_bias(dy: float) -> (dbias: float);
 
+    Conv2dSplitKBackwardWeight = conv2d_split_k::backward_weight(x: float, dy: float) -> (partials: float);
+    Conv2dSplitKReduce = conv2d_split_k::reduce(partials: float) -> (dweight: float);
+    Conv2dNormReluForwardEval = conv2d_norm_relu::forward_eval(x: float, weight: float, running_mean: float, running_var: float, norm_weight: float, norm_bias: float, mask: float) -> (y: float);
+
     ConvTranspose2dForward = conv_transpose2d::forward(x: float, weight: float, bias: float) -> (y: float);
     ConvTranspose2dBackwardInput = conv_transpose2d::backward_input(dy: float, weight: float) -> (dx: float);
     ConvTranspose2dBackwardWeight = conv_transpose2d::backward_weight(x: float, dy: float) -> (dweight: float);
@@ -185,6 +189,10 @@ calls! {
     BatchNormForwardEval = batch_norm::forward_eval(x: float, running_mean: float, running_var: float, weight: float, bias: float) -> (y: float);
     BatchNormBackwardWeight = batch_norm::backward_weight(x: float, dy: float, mean: float, rstd: float) -> (dweight: float, dbias: float);
     BatchNormBackwardInput = batch_norm::backward_input(x: float, dy: float, mean: float, rstd: float, weight: float, dweight: float, dbias: float) -> (dx: float);
+
+    BatchNormReluForward = batch_norm_relu::forward(x: float, mean: float, rstd: float, weight: float, bias: float, mask: float) -> (y: float);
+    BatchNormReluBackwardWeight = batch_norm_relu::backward_weight(x: float, y: float, dy: float, mean: float, rstd: float) -> (dweight: float, dbias: float, coefficients: float);
+    BatchNormReluBackwardInput = batch_norm_relu::backward_input(x: float, y: float, dy: float, coefficients: float, weight: float) -> (dx: float);
 
     InstanceNormStatistics = instance_norm::statistics(x: float) -> (mean: float, rstd: float);
     InstanceNormForward = instance_norm::forward(x: float, mean: float, rstd: float) -> (y: float);

@@ -18,8 +18,11 @@ pub mod tolerance;
 // The network.
 pub mod adam;
 pub mod batch_norm;
+pub mod batch_norm_relu;
 pub mod concat_channels;
 pub mod conv2d;
+pub mod conv2d_norm_relu;
+pub mod conv2d_split_k;
 pub mod conv_transpose2d;
 pub mod cross_entropy;
 pub mod dropout;

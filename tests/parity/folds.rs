@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use askem::device::trial::Style;
 use askem_kernels::{
-    Call, SIGNATURES, bald, batch_norm, concat_channels, conv_transpose2d, conv2d, cross_entropy,
-    dropout, entropy, global_avg_pool2d, instance_norm, k_center_greedy, k_means, least_confidence,
-    max_pool2d, patch_sum, relu, softmax,
+    Call, SIGNATURES, bald, batch_norm, batch_norm_relu, concat_channels, conv_transpose2d, conv2d,
+    conv2d_norm_relu, cross_entropy, dropout, entropy, global_avg_pool2d, instance_norm,
+    k_center_greedy, k_means, least_confidence, max_pool2d, patch_sum, relu, softmax,
 };
 
 use crate::harness;
@@ -21,6 +21,9 @@ fn folded() -> Vec<Call> {
 
     let p = conv2d::Params { n, c_in: 1, c_out: 1, h: 1, w: 1, kernel: 1, has_bias: 0 };
     calls.extend([Call::Conv2dForward(p), Call::Conv2dBackwardInput(p)]);
+    let (c_in, c_out, mask) = (1, 1, 1);
+    let unit = conv2d_norm_relu::Params { n, c_in, c_out, h: 1, w: 1, kernel: 1, mask, eps: 1e-3 };
+    calls.push(Call::Conv2dNormReluForwardEval(unit));
     calls.push(Call::Conv2dBackwardBias(conv2d::Params { n: 1, c_out: MANY, ..p }));
     let p = conv_transpose2d::Params { n, c_in: 1, c_out: 1, h: 1, w: 1 };
     calls.extend([Call::ConvTranspose2dForward(p), Call::ConvTranspose2dBackwardInput(p)]);
@@ -35,6 +38,12 @@ fn folded() -> Vec<Call> {
         Call::BatchNormForwardEval(p),
         Call::BatchNormBackwardWeight(p),
         Call::BatchNormBackwardInput(p),
+    ]);
+    let p = batch_norm_relu::Params { n: 1, c: MANY, hw, mask: 1, scale: 1.25 };
+    calls.extend([
+        Call::BatchNormReluForward(p),
+        Call::BatchNormReluBackwardWeight(p),
+        Call::BatchNormReluBackwardInput(p),
     ]);
     let p = instance_norm::Params { n, c, hw, eps: 1e-3 };
     calls.extend([
@@ -98,6 +107,8 @@ fn every_pass_unfolds_its_grid() {
         names,
         [
             "conv2d::backward_weight",
+            "conv2d_split_k::backward_weight",
+            "conv2d_split_k::reduce",
             "conv_transpose2d::backward_weight",
             "relu::backward_input",
             "dropout::mask",

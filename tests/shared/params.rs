@@ -3,9 +3,10 @@
 use std::ops::RangeInclusive;
 
 use askem_kernels::{
-    adam, bald, batch_norm, concat_channels, confusion, conv_transpose2d, conv2d, cross_entropy,
-    dropout, entropy, global_avg_pool2d, instance_norm, k_center_greedy, k_means, least_confidence,
-    max_pool2d, min_sq_dist, pairwise_sq_dist, patch_sum, relu, softmax,
+    adam, bald, batch_norm, batch_norm_relu, concat_channels, confusion, conv_transpose2d, conv2d,
+    conv2d_norm_relu, conv2d_split_k, cross_entropy, dropout, entropy, global_avg_pool2d,
+    instance_norm, k_center_greedy, k_means, least_confidence, max_pool2d, min_sq_dist,
+    pairwise_sq_dist, patch_sum, relu, softmax,
 };
 use proptest::prelude::*;
 
@@ -56,6 +57,21 @@ pub(crate) fn conv2d() -> impl Strategy<Value = conv2d::Params> {
     )
 }
 
+pub(crate) fn conv2d_split_k() -> impl Strategy<Value = conv2d_split_k::Params> {
+    (conv2d(), 1..=9u32).prop_map(|(conv, slices)| {
+        let conv2d::Params { n, c_in, c_out, h, w, kernel, .. } = conv;
+        let p = conv2d_split_k::Params { n, c_in, c_out, h, w, kernel, slices };
+        conv2d_split_k::Params { slices: slices.min(p.bands()), ..p }
+    })
+}
+
+pub(crate) fn conv2d_norm_relu() -> impl Strategy<Value = conv2d_norm_relu::Params> {
+    (conv2d(), 0..=2u32, eps()).prop_map(|(conv, mask, eps)| {
+        let conv2d::Params { n, c_in, c_out, h, w, kernel, .. } = conv;
+        conv2d_norm_relu::Params { n, c_in, c_out, h, w, kernel, mask, eps }
+    })
+}
+
 pub(crate) fn conv_transpose2d() -> impl Strategy<Value = conv_transpose2d::Params> {
     (small(), channels(), channels(), side(), side())
         .prop_map(|(n, c_in, c_out, h, w)| conv_transpose2d::Params { n, c_in, c_out, h, w })
@@ -77,6 +93,13 @@ fn eps() -> impl Strategy<Value = f32> {
 pub(crate) fn batch_norm() -> impl Strategy<Value = batch_norm::Params> {
     (planes(), eps(), prop::sample::select(&[0.0, 0.1, 1.0][..]))
         .prop_map(|([n, c, hw], eps, momentum)| batch_norm::Params { n, c, hw, eps, momentum })
+}
+
+pub(crate) fn batch_norm_relu() -> impl Strategy<Value = batch_norm_relu::Params> {
+    (planes(), 0..=2u32).prop_map(|([n, c, hw], mask)| {
+        let scale = if mask == 0 { 1.0 } else { 1.25 };
+        batch_norm_relu::Params { n, c, hw, mask, scale }
+    })
 }
 
 pub(crate) fn instance_norm() -> impl Strategy<Value = instance_norm::Params> {

@@ -11,6 +11,13 @@ macro_rules! for_each_pass {
                 backward_weight: Conv2dBackwardWeight,
                 backward_bias: Conv2dBackwardBias,
             }
+            conv2d_split_k => {
+                backward_weight: Conv2dSplitKBackwardWeight,
+                reduce: Conv2dSplitKReduce,
+            }
+            conv2d_norm_relu => {
+                forward_eval: Conv2dNormReluForwardEval,
+            }
             conv_transpose2d => {
                 forward: ConvTranspose2dForward,
                 backward_input: ConvTranspose2dBackwardInput,
@@ -27,6 +34,11 @@ macro_rules! for_each_pass {
                 forward_eval: BatchNormForwardEval,
                 backward_weight: BatchNormBackwardWeight,
                 backward_input: BatchNormBackwardInput,
+            }
+            batch_norm_relu => {
+                forward: BatchNormReluForward,
+                backward_weight: BatchNormReluBackwardWeight,
+                backward_input: BatchNormReluBackwardInput,
             }
             instance_norm => {
                 statistics: InstanceNormStatistics,

@@ -54,6 +54,19 @@ fn workgroups(call: &Call, entry: &Entry) -> u64 {
         }
         Call::Conv2dBackwardBias(p) => wide(p.c_out),
 
+        // Tiles of filters, once for each slice.
+        Call::Conv2dSplitKBackwardWeight(p) => {
+            let tiles = blocks(wide(p.c_out), "TILE_OUT") * blocks(wide(p.c_in), "TILE_IN");
+            wide(p.slices) * tiles
+        }
+        Call::Conv2dSplitKReduce(p) => {
+            lanes(wide(p.c_out) * wide(p.c_in) * wide(p.kernel) * wide(p.kernel))
+        }
+        Call::Conv2dNormReluForwardEval(p) => {
+            let tiles = blocks(wide(p.w), "TILE_W") * blocks(wide(p.h), "TILE_H");
+            wide(p.n) * blocks(wide(p.c_out), "TILE_OUT") * tiles
+        }
+
         Call::ConvTranspose2dForward(p) => {
             let tiles = blocks(wide(p.h) * wide(p.w), "TILE_PIXELS");
             wide(p.n) * blocks(wide(p.c_out), "TILE_OUT") * tiles
@@ -76,6 +89,10 @@ fn workgroups(call: &Call, entry: &Entry) -> u64 {
         Call::BatchNormForward(p)
         | Call::BatchNormForwardEval(p)
         | Call::BatchNormBackwardInput(p) => planes(wide(p.n) * wide(p.c), p.hw),
+        Call::BatchNormReluBackwardWeight(p) => wide(p.c),
+        Call::BatchNormReluForward(p) | Call::BatchNormReluBackwardInput(p) => {
+            planes(wide(p.n) * wide(p.c), p.hw)
+        }
         Call::InstanceNormStatistics(p) | Call::InstanceNormBackwardStatistics(p) => {
             wide(p.n) * wide(p.c)
         }

@@ -1,5 +1,6 @@
 //! `askem bench`: throughput on this machine, on random data.
 
+mod kernels;
 mod select;
 
 use std::time::{Duration, Instant};
@@ -28,6 +29,8 @@ enum What {
     Score(ScoreArgs),
     /// Selection from embeddings.
     Select(select::Args),
+    /// Time of each shader on a GPU, and its share of what the GPU can do.
+    Kernels(kernels::Args),
 }
 
 #[derive(Debug, ClapArgs)]
@@ -50,15 +53,17 @@ struct NetArgs {
 }
 
 impl NetArgs {
-    fn model(&self, common: &Common) -> Result<Model> {
+    fn net(&self) -> Result<UNet> {
         let net =
             UNet { width: self.width, norm: self.norm, dropout: self.dropout, ..UNet::paper() };
-        let weights = {
-            net.validate()?;
-            net.init(0)
-        };
+        net.validate()?;
+        Ok(net)
+    }
+
+    fn model(&self, common: &Common) -> Result<Model> {
+        let net = self.net()?;
         let mut model = Model::new(common.open_device()?, net, self.patch)?;
-        model.set_weights(&weights)?;
+        model.set_weights(&net.init(0))?;
         Ok(model)
     }
 }
@@ -107,6 +112,7 @@ pub(super) fn execute(args: &Args, common: &Common) -> Result<()> {
         What::Train(args) => train(args, common),
         What::Score(args) => score(args, common),
         What::Select(args) => select::execute(args, common),
+        What::Kernels(args) => kernels::execute(args, common),
     }
 }
 

@@ -5,9 +5,10 @@
 
 use askem_kernels::Call;
 use askem_kernels::{
-    adam, bald, batch_norm, concat_channels, confusion, conv_transpose2d, conv2d, cross_entropy,
-    dropout, entropy, global_avg_pool2d, instance_norm, k_center_greedy, k_means, least_confidence,
-    max_pool2d, min_sq_dist, pairwise_sq_dist, patch_sum, relu, softmax,
+    adam, bald, batch_norm, batch_norm_relu, concat_channels, confusion, conv_transpose2d, conv2d,
+    conv2d_norm_relu, conv2d_split_k, cross_entropy, dropout, entropy, global_avg_pool2d,
+    instance_norm, k_center_greedy, k_means, least_confidence, max_pool2d, min_sq_dist,
+    pairwise_sq_dist, patch_sum, relu, softmax,
 };
 
 use crate::device::trial::{self, Style, Trial, Verdict};
@@ -68,6 +69,18 @@ fn calls() -> Vec<Call> {
         Call::BatchNormBackwardWeight(p),
         Call::BatchNormBackwardInput(p),
     ]);
+    for mask in [0, 1, 2] {
+        let p = batch_norm_relu::Params { n, c, hw, mask, scale: 1.25 };
+        calls.extend([
+            Call::BatchNormReluForward(p),
+            Call::BatchNormReluBackwardWeight(p),
+            Call::BatchNormReluBackwardInput(p),
+        ]);
+        let p = conv2d_norm_relu::Params { n, c_in: c, c_out: 5, h, w, kernel: 3, mask, eps: 1e-5 };
+        calls.push(Call::Conv2dNormReluForwardEval(p));
+    }
+    let p = conv2d_split_k::Params { n, c_in: c, c_out: 5, h: 9, w, kernel: 3, slices: 3 };
+    calls.extend([Call::Conv2dSplitKBackwardWeight(p), Call::Conv2dSplitKReduce(p)]);
     let p = instance_norm::Params { n, c, hw, eps: 1e-5 };
     calls.extend([
         Call::InstanceNormStatistics(p),

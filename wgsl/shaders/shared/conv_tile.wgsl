@@ -7,7 +7,7 @@
 //   channels_in() -> u32, channels_out() -> u32
 //   input_at(index) -> f32            index into [n, channels_in, h, w]
 //   weight_at(out, in, tap) -> f32    both channels exist, tap < kernel * kernel
-//   start_of(out) -> f32              what the sum starts from
+//   finish_of(sample, out) -> vec3    what becomes of a sum: (sum - .x) * .y + .z
 //   store(index, value)               index into [n, channels_out, h, w]
 const WORKGROUP: u32 = 128u;
 const TILE_W: u32 = 16u;
@@ -99,11 +99,12 @@ fn store_rows(sample: u32, out: u32, y: u32, x: u32, rows: vec4<f32>) {
         return;
     }
     let at = ((sample * channels_out() + out) * params.h + y) * params.w + x;
-    let start = start_of(out);
-    if y < params.h { store(at, start + rows.x); }
-    if y + 1u < params.h { store(at + params.w, start + rows.y); }
-    if y + 2u < params.h { store(at + 2u * params.w, start + rows.z); }
-    if y + 3u < params.h { store(at + 3u * params.w, start + rows.w); }
+    let finish = finish_of(sample, out);
+    let values = (rows - finish.x) * finish.y + finish.z;
+    if y < params.h { store(at, values.x); }
+    if y + 1u < params.h { store(at + params.w, values.y); }
+    if y + 2u < params.h { store(at + 2u * params.w, values.z); }
+    if y + 3u < params.h { store(at + 3u * params.w, values.w); }
 }
 
 fn conv_tile(group: u32, lane: u32) {

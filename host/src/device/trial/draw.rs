@@ -131,6 +131,9 @@ fn floats(
         (Call::DropoutForward(p) | Call::DropoutBackwardInput(p), "mask") => {
             each(&mut |rng| if below(rng, 2) == 0 { 0.0 } else { p.scale })
         }
+        (Call::BatchNormReluForward(_) | Call::Conv2dNormReluForwardEval(_), "mask") => {
+            each(&mut |rng| if below(rng, 2) == 0 { 0.0 } else { 1.25 })
+        }
         // Distances; points that are picked have a negative one.
         (_, "sq_dist") => {
             let numbers = numbers(style, len, rng);

@@ -1,0 +1,302 @@
+//! Writes a plan anew with fewer and wider steps.
+//!
+//! A GPU is held up by memory and by dispatches, so what a unit of the network does to a map after its convolution is done in
+//! one pass, and in evaluation within the convolution. And it has many cores: gradients of few filters are summed in slices of
+//! the rows. What the plan leaves in kept and shared buffers stays, up to rounding.
+
+use std::collections::HashMap;
+
+use askem_kernels::{Call, batch_norm_relu, conv2d, conv2d_norm_relu, conv2d_split_k, dropout};
+use askem_wgsl::launch;
+
+use crate::plan::{BufferId, Plan, PlanBuilder, Step, Storage, View};
+
+/// Workgroups that keep a large GPU busy: a few on each of its some hundred cores.
+const BUSY: u32 = 512;
+
+/// The plan as a GPU runs it.
+pub fn fuse(plan: Plan) -> Plan {
+    let mut readers: HashMap<BufferId, usize> = HashMap::new();
+    for step in plan.sections.iter().flat_map(|section| &section.steps) {
+        for read in &step.reads {
+            *readers.entry(read.buffer).or_insert(0) += 1;
+        }
+    }
+    let (builder, sections) = plan.take_apart();
+    let mut fuser = Fuser { builder, readers };
+    for section in sections {
+        fuser.builder.section(section.name);
+        let mut steps = &section.steps[..];
+        while !steps.is_empty() {
+            let taken = fuser
+                .evaluated_unit(steps)
+                .or_else(|| fuser.trained_unit(steps))
+                .or_else(|| fuser.unit_backward(steps))
+                .or_else(|| fuser.split(steps));
+            let taken = taken.unwrap_or_else(|| {
+                fuser.builder.step(steps[0].call, &steps[0].reads, &steps[0].writes);
+                1
+            });
+            steps = &steps[taken..];
+        }
+    }
+    fuser.builder.build()
+}
+
+struct Fuser {
+    builder: PlanBuilder,
+    /// How many steps of the plan read a buffer.
+    readers: HashMap<BufferId, usize>,
+}
+
+/// The dropout of a unit, if it has one: how many steps it is, the call that draws the mask, and what comes out.
+struct Dropped<'a> {
+    steps: usize,
+    mask: Option<(&'a Step, dropout::Params)>,
+    output: View,
+}
+
+impl Dropped<'_> {
+    /// 0, 1 or 2, as the fused operations have it.
+    fn kind(&self) -> u32 {
+        self.mask.map_or(0, |(_, p)| 1 + p.element)
+    }
+
+    fn scale(&self) -> f32 {
+        self.mask.map_or(1.0, |(_, p)| p.scale)
+    }
+
+    /// The mask, or one element that nobody reads.
+    fn mask_or(&self, unused: View) -> View {
+        self.mask.map_or(View { len: 1, ..unused }, |(step, _)| step.writes[0])
+    }
+}
+
+impl Fuser {
+    /// Whether a map is read once and then forgotten, so that nobody misses it.
+    fn is_passing(&self, view: View) -> bool {
+        self.builder.storage(view.buffer) == Storage::Transient
+            && self.readers.get(&view.buffer) == Some(&1)
+    }
+
+    /// The dropout that follows on `input`, or none.
+    fn dropped<'a>(&self, steps: &'a [Step], input: View) -> Dropped<'a> {
+        if let [draw, apply, ..] = steps
+            && let (Call::DropoutMask(p), Call::DropoutForward(_)) = (draw.call, apply.call)
+            && apply.reads[..] == [input, draw.writes[0]]
+            && self.is_passing(apply.writes[0])
+        {
+            return Dropped { steps: 2, mask: Some((draw, p)), output: apply.writes[0] };
+        }
+        Dropped { steps: 0, mask: None, output: input }
+    }
+
+    /// Normalisation's output, then dropout, then ReLU: what they read and write, and the number of steps after the
+    /// normalisation.
+    fn tail<'a>(&self, steps: &'a [Step], normed: View) -> Option<(Dropped<'a>, View, usize)> {
+        let dropped = self.dropped(steps, normed);
+        let relu = steps.get(dropped.steps)?;
+        let fits = matches!(relu.call, Call::ReluForward(_)) && relu.reads[0] == dropped.output;
+        (fits && self.is_passing(normed)).then(|| {
+            let steps = dropped.steps + 1;
+            (dropped, relu.writes[0], steps)
+        })
+    }
+
+    fn draw_mask(&mut self, dropped: &Dropped<'_>) {
+        if let Some((draw, _)) = dropped.mask {
+            self.builder.step(draw.call, &draw.reads, &draw.writes);
+        }
+    }
+
+    /// Convolution, normalisation by running statistics, dropout, ReLU.
+    fn evaluated_unit(&mut self, steps: &[Step]) -> Option<usize> {
+        let [conv, norm, rest @ ..] = steps else { return None };
+        let (Call::Conv2dForward(c), Call::BatchNormForwardEval(b)) = (conv.call, norm.call) else {
+            return None;
+        };
+        let v = conv.writes[0];
+        if c.has_bias == 1 || norm.reads[0] != v || !self.is_passing(v) {
+            return None;
+        }
+        let (dropped, y, taken) = self.tail(rest, norm.writes[0])?;
+        self.draw_mask(&dropped);
+        let conv2d::Params { n, c_in, c_out, h, w, kernel, .. } = c;
+        let mask = dropped.kind();
+        let params = conv2d_norm_relu::Params { n, c_in, c_out, h, w, kernel, mask, eps: b.eps };
+        let unused = norm.reads[4];
+        let mut reads = vec![conv.reads[0], conv.reads[1]];
+        reads.extend(&norm.reads[1..]);
+        reads.push(dropped.mask_or(unused));
+        self.builder.step(Call::Conv2dNormReluForwardEval(params), &reads, &[y]);
+        Some(2 + taken)
+    }
+
+    /// Normalisation by the batch's statistics, dropout, ReLU.
+    fn trained_unit(&mut self, steps: &[Step]) -> Option<usize> {
+        let [norm, rest @ ..] = steps else { return None };
+        let Call::BatchNormForward(b) = norm.call else { return None };
+        let (dropped, y, taken) = self.tail(rest, norm.writes[0])?;
+        self.draw_mask(&dropped);
+        let params = batch_norm_relu::Params {
+            n: b.n,
+            c: b.c,
+            hw: b.hw,
+            mask: dropped.kind(),
+            scale: dropped.scale(),
+        };
+        let mut reads = norm.reads.clone();
+        reads.push(dropped.mask_or(norm.reads[4]));
+        self.builder.step(Call::BatchNormReluForward(params), &reads, &[y]);
+        Some(1 + taken)
+    }
+
+    /// The way back through ReLU, dropout and normalisation.
+    fn unit_backward(&mut self, steps: &[Step]) -> Option<usize> {
+        let [relu, rest @ ..] = steps else { return None };
+        let Call::ReluBackwardInput(_) = relu.call else { return None };
+        let (y, dy) = (relu.reads[0], relu.reads[1]);
+        let mut g = relu.writes[0];
+        let (mut scale, mut element, mut before) = (1.0, 0, 0);
+        if let [drop, ..] = rest
+            && let Call::DropoutBackwardInput(p) = drop.call
+        {
+            if drop.reads[0] != g || !self.is_passing(g) {
+                return None;
+            }
+            (scale, element, before, g) = (p.scale, 1 + p.element, 1, drop.writes[0]);
+        }
+        let [weight, input, ..] = &rest[before..] else { return None };
+        let (Call::BatchNormBackwardWeight(b), Call::BatchNormBackwardInput(_)) =
+            (weight.call, input.call)
+        else {
+            return None;
+        };
+        // Both passes of the normalisation read the gradient.
+        let forgotten = self.builder.storage(g.buffer) == Storage::Transient
+            && self.readers.get(&g.buffer) == Some(&2);
+        if weight.reads[1] != g || input.reads[1] != g || !forgotten {
+            return None;
+        }
+        let (n, c, hw) = (b.n, b.c, b.hw);
+        let params = batch_norm_relu::Params { n, c, hw, mask: element, scale };
+        let x = weight.reads[0];
+        let call = Call::BatchNormReluBackwardWeight(params);
+        let coefficients = self.builder.transient("coefficients", call.len("coefficients"));
+        let reads = [x, y, dy, weight.reads[2], weight.reads[3]];
+        self.builder.step(call, &reads, &[weight.writes[0], weight.writes[1], coefficients]);
+        let reads = [x, y, dy, coefficients, input.reads[4]];
+        self.builder.step(Call::BatchNormReluBackwardInput(params), &reads, &[input.writes[0]]);
+        Some(before + 3)
+    }
+
+    /// The filters' gradient in slices, where there are fewer tiles of filters than the device has room for.
+    fn split(&mut self, steps: &[Step]) -> Option<usize> {
+        let step = &steps[0];
+        let Call::Conv2dBackwardWeight(p) = step.call else { return None };
+        let tiles: u32 = launch(&step.call).workgroups.iter().product();
+        let conv2d::Params { n, c_in, c_out, h, w, kernel, .. } = p;
+        let whole = conv2d_split_k::Params { n, c_in, c_out, h, w, kernel, slices: 1 };
+        let slices = (BUSY / tiles).min(whole.bands());
+        if slices <= 1 {
+            return None;
+        }
+        let params = conv2d_split_k::Params { slices, ..whole };
+        let call = Call::Conv2dSplitKBackwardWeight(params);
+        let partials = self.builder.transient("partial gradients", call.len("partials"));
+        self.builder.step(call, &step.reads, &[partials]);
+        self.builder.step(Call::Conv2dSplitKReduce(params), &[partials], &step.writes);
+        Some(1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::unet::{AdamOptions, DropoutKind, Norm, Output, UNet};
+    use crate::unet::{forward_plan, mc_plan, training_plan};
+
+    fn count(plan: &Plan, op: &str) -> usize {
+        let steps = plan.sections.iter().flat_map(|section| &section.steps);
+        steps.filter(|step| step.call.signature().op == op).count()
+    }
+
+    fn net(norm: Norm, dropout: f32, dropout_kind: DropoutKind) -> UNet {
+        UNet { width: 4, norm, dropout, dropout_kind, ..UNet::paper() }
+    }
+
+    #[test]
+    fn every_unit_of_batch_norm_is_fused() {
+        for (dropout, kind) in [
+            (0.0, DropoutKind::Channel),
+            (0.25, DropoutKind::Channel),
+            (0.25, DropoutKind::Element),
+        ] {
+            let net = net(Norm::Batch, dropout, kind);
+            let plan = fuse(training_plan(&net, 2, 32, 32, AdamOptions::default()).plan);
+            assert_eq!(count(&plan, "relu"), 0);
+            // Statistics, and the two fused operations' three passes.
+            assert_eq!((count(&plan, "batch_norm"), count(&plan, "batch_norm_relu")), (18, 54));
+            assert_eq!(count(&plan, "dropout"), if dropout > 0.0 { 18 } else { 0 });
+
+            let plan = fuse(forward_plan(&net, 2, 32, 32, &[Output::Entropy]).plan);
+            assert_eq!((count(&plan, "conv2d_norm_relu"), count(&plan, "conv2d")), (18, 1));
+            assert_eq!(count(&plan, "relu") + count(&plan, "batch_norm"), 0);
+            let plan = fuse(mc_plan(&net, 2, 32, 32, 3).plan);
+            assert_eq!((count(&plan, "conv2d_norm_relu"), count(&plan, "relu")), (18, 0));
+        }
+    }
+
+    #[test]
+    fn what_the_host_reads_is_still_written() {
+        let net = net(Norm::Batch, 0.0, DropoutKind::Channel);
+        let before = forward_plan(&net, 2, 32, 32, &[Output::EmbeddingFlat]);
+        let plan = fuse(before.plan);
+        let (_, bottleneck) = before.outputs[0];
+        let steps = plan.sections.iter().flat_map(|section| &section.steps);
+        assert!(steps.flat_map(|step| &step.writes).any(|view| view.buffer == bottleneck));
+    }
+
+    #[test]
+    fn a_map_that_others_read_is_not_fused_away() {
+        let net = net(Norm::Batch, 0.0, DropoutKind::Channel);
+        let mut plan = forward_plan(&net, 2, 32, 32, &[Output::Entropy]).plan;
+        // The first convolution's output is read once more.
+        let steps = &mut plan.sections[0].steps;
+        let extra = Step { writes: vec![steps[2].writes[0]], ..steps[2].clone() };
+        let extra = Step { reads: vec![steps[0].writes[0]], ..extra };
+        steps.insert(3, extra);
+        assert_eq!(count(&fuse(plan), "conv2d_norm_relu"), 17);
+    }
+
+    #[test]
+    fn memory_does_not_grow() {
+        for dropout in [0.0, 0.25] {
+            let net = net(Norm::Batch, dropout, DropoutKind::Element);
+            for plan in [
+                training_plan(&net, 4, 64, 64, AdamOptions::default()).plan,
+                forward_plan(&net, 4, 64, 64, &[Output::Probabilities]).plan,
+            ] {
+                let before = plan.memory();
+                let after = fuse(plan).memory();
+                assert_eq!(after.shared, before.shared);
+                assert!(after.own <= before.own, "{after:?} {before:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn few_filters_are_summed_in_slices_and_many_are_not() {
+        let net = UNet { width: 16, ..UNet::paper() };
+        let plan = fuse(training_plan(&net, 4, 128, 128, AdamOptions::default()).plan);
+        let steps = plan.sections.iter().flat_map(|section| &section.steps);
+        let mut tiles = Vec::new();
+        for step in steps {
+            if let Call::Conv2dSplitKBackwardWeight(_) | Call::Conv2dBackwardWeight(_) = step.call {
+                tiles.push(launch(&step.call).workgroups.iter().product::<u32>());
+            }
+        }
+        assert_eq!(tiles.len(), 19);
+        assert!(tiles.iter().all(|&tiles| tiles >= 64), "{tiles:?}");
+    }
+}

@@ -1,0 +1,71 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::Call;
+use crate::tolerance::testing::{Buffer, check_fast, draw};
+
+fn params(n: u32, [c_in, c_out]: [u32; 2], [h, w]: [u32; 2], kernel: u32, mask: u32) -> Params {
+    Params { n, c_in, c_out, h, w, kernel, mask, eps: 1e-5 }
+}
+
+#[test]
+fn a_known_unit() {
+    let p = Params { eps: 3.0, ..params(1, [1, 2], [1, 2], 1, 1) };
+    let mut y = [f64::NAN; 4];
+    let (mean, var) = ([1.0, 1.0], [1.0, 1.0]);
+    let (norm_weight, norm_bias) = ([2.0, 2.0], [1.0, 1.0]);
+    let x = [3.0, -3.0];
+    let mask = [2.0, 0.0];
+    forward_eval(&p, &x, &[1.0, 1.0], &mean, &var, &norm_weight, &norm_bias, &mask, &mut y)
+        .unwrap();
+    // Two times (3 - 1) / 2 * 2 + 1; below zero; dropped.
+    assert_eq!(y, [6.0, 0.0, 0.0, 0.0]);
+}
+
+#[test]
+fn senseless_parameters_and_wrong_lengths_are_refused() {
+    let good = params(1, [1, 2], [1, 1], 3, 0);
+    let call = |p: &Params, mask: &[f32], y: &mut [f32]| {
+        forward_eval(p, &[0.0], &[0.0; 18], &[0.0; 2], &[1.0; 2], &[0.0; 2], &[0.0; 2], mask, y)
+    };
+    for bad in [
+        Params { n: 0, ..good },
+        Params { kernel: 2, ..good },
+        Params { mask: 3, ..good },
+        Params { eps: 0.0, ..good },
+    ] {
+        let refused = call(&bad, &[0.0], &mut [0.0; 2]);
+        assert!(matches!(refused, Err(Error::Params { op: "conv2d_norm_relu", .. })), "{bad:?}");
+    }
+    let refused = call(&good, &[0.0; 2], &mut [0.0; 2]);
+    assert!(matches!(refused, Err(Error::Length { buffer: "mask", expected: 1, got: 2, .. })));
+    let refused = call(&good, &[0.0], &mut [0.0; 3]);
+    assert!(matches!(refused, Err(Error::Length { buffer: "y", expected: 2, got: 3, .. })));
+}
+
+fn check_all(p: Params, seed: u64) {
+    let float = |buffer, i| Buffer::Float(draw(seed + i, p.len(buffer), -1.0..2.0));
+    let keep = |u: f32| if u < 0.3 { 0.0 } else { 1.25 };
+    let mask = draw(seed, p.len("mask"), 0.0..1.0).into_iter().map(keep).collect();
+    let reads = [
+        float("x", 1),
+        float("weight", 2),
+        float("running_mean", 3),
+        Buffer::Float(draw(seed + 4, p.c_out as usize, 0.1..2.0)),
+        float("norm_weight", 5),
+        float("norm_bias", 6),
+        Buffer::Float(mask),
+    ];
+    check_fast(Call::Conv2dNormReluForwardEval(p), &reads, &[Buffer::unset(p.len("y") as u32)]);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn fast_agrees(
+        n in 1u32..3, channels in [1u32..9, 1u32..9], sides in [1u32..12, 1u32..12],
+        kernel in prop::sample::select(&[1u32, 3][..]), mask in 0u32..3, seed: u64,
+    ) {
+        check_all(params(n, channels, sides, kernel, mask), seed >> 1);
+    }
+}

@@ -1,0 +1,125 @@
+// batch_norm_relu: batch norm with the batch's statistics, dropout and ReLU in one pass over the map.
+
+struct Params {
+    n: u32,
+    c: u32,
+    hw: u32,
+    // 0: no dropout; 1: a value of the mask for each channel of a sample; 2: for each element.
+    mask: u32,
+    // The mask's value where something is kept.
+    scale: f32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+
+// The gradient that reaches the normalisation. Where the mask is 0 so is y.
+fn through_relu(y: f32, dy: f32) -> f32 {
+    return select(0.0, dy * params.scale, y > 0.0);
+}
+
+//!pass forward
+//!include shared/planes.wgsl
+@group(0) @binding(1) var<storage, read> x: array<f32>;
+@group(0) @binding(2) var<storage, read> mean: array<f32>;
+@group(0) @binding(3) var<storage, read> rstd: array<f32>;
+@group(0) @binding(4) var<storage, read> weight: array<f32>;
+@group(0) @binding(5) var<storage, read> bias: array<f32>;
+@group(0) @binding(6) var<storage, read> mask: array<f32>;
+@group(0) @binding(7) var<storage, read_write> y: array<f32>;
+
+@compute @workgroup_size(WORKGROUP)
+fn forward(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let part = plane_part(group, groups, lane, params.n * params.c, params.hw);
+    let channel = part.plane % params.c;
+    let centre = mean[channel];
+    let scale = rstd[channel] * weight[channel];
+    let offset = bias[channel];
+    var kept = 1.0;
+    if params.mask == 1u {
+        kept = mask[part.plane];
+    }
+    for (var i = part.first; i < part.end; i += WORKGROUP) {
+        let at = part.plane * params.hw + i;
+        if params.mask == 2u {
+            kept = mask[at];
+        }
+        y[at] = max(((x[at] - centre) * scale + offset) * kept, 0.0);
+    }
+}
+
+//!pass backward_weight
+//!include shared/linear.wgsl
+//!include shared/plane_sum.wgsl
+@group(0) @binding(1) var<storage, read> x: array<f32>;
+@group(0) @binding(2) var<storage, read> y: array<f32>;
+@group(0) @binding(3) var<storage, read> dy: array<f32>;
+@group(0) @binding(4) var<storage, read> mean: array<f32>;
+@group(0) @binding(5) var<storage, read> rstd: array<f32>;
+@group(0) @binding(6) var<storage, read_write> dweight: array<f32>;
+@group(0) @binding(7) var<storage, read_write> dbias: array<f32>;
+@group(0) @binding(8) var<storage, read_write> coefficients: array<f32>;
+
+fn terms(index: u32, shift: f32) -> vec2<f32> {
+    let g = through_relu(y[index], dy[index]);
+    return vec2(g * (x[index] - shift), g);
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn backward_weight(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let channel = linear_group(group, groups);
+    if channel >= params.c {
+        return;
+    }
+    let first = channel * params.hw;
+    let centre = mean[channel];
+    let sums = plane_sum(lane, first, params.c * params.hw, params.n, params.hw, centre);
+    if lane == 0u {
+        let inverse = rstd[channel];
+        let with_xhat = sums.x * inverse;
+        let count = f32(params.n * params.hw);
+        dweight[channel] = with_xhat;
+        dbias[channel] = sums.y;
+        coefficients[4u * channel] = centre;
+        coefficients[4u * channel + 1u] = inverse;
+        coefficients[4u * channel + 2u] = sums.y / count;
+        coefficients[4u * channel + 3u] = with_xhat / count;
+    }
+}
+
+//!pass backward_input
+//!include shared/planes.wgsl
+@group(0) @binding(1) var<storage, read> x: array<f32>;
+@group(0) @binding(2) var<storage, read> y: array<f32>;
+@group(0) @binding(3) var<storage, read> dy: array<f32>;
+@group(0) @binding(4) var<storage, read> coefficients: array<f32>;
+@group(0) @binding(5) var<storage, read> weight: array<f32>;
+@group(0) @binding(6) var<storage, read_write> dx: array<f32>;
+
+@compute @workgroup_size(WORKGROUP)
+fn backward_input(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let part = plane_part(group, groups, lane, params.n * params.c, params.hw);
+    let channel = part.plane % params.c;
+    let centre = coefficients[4u * channel];
+    let inverse = coefficients[4u * channel + 1u];
+    let mean_g = coefficients[4u * channel + 2u];
+    let mean_g_xhat = coefficients[4u * channel + 3u];
+    let scale = weight[channel] * inverse;
+    for (var i = part.first; i < part.end; i += WORKGROUP) {
+        let at = part.plane * params.hw + i;
+        let xhat = (x[at] - centre) * inverse;
+        let g = through_relu(y[at], dy[at]);
+        dx[at] = scale * (g - mean_g - xhat * mean_g_xhat);
+    }
+}

@@ -1,0 +1,58 @@
+// conv2d_norm_relu: convolution, batch norm with the running statistics, dropout and ReLU; only the result is written.
+
+struct Params {
+    n: u32,
+    c_in: u32,
+    c_out: u32,
+    h: u32,
+    w: u32,
+    kernel: u32,
+    // 0: no dropout; 1: a value of the mask for each channel of a sample; 2: for each element.
+    mask: u32,
+    eps: f32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+
+//!pass forward_eval
+//!include shared/conv_tile.wgsl
+@group(0) @binding(1) var<storage, read> x: array<f32>;
+@group(0) @binding(2) var<storage, read> weight: array<f32>;
+@group(0) @binding(3) var<storage, read> running_mean: array<f32>;
+@group(0) @binding(4) var<storage, read> running_var: array<f32>;
+@group(0) @binding(5) var<storage, read> norm_weight: array<f32>;
+@group(0) @binding(6) var<storage, read> norm_bias: array<f32>;
+@group(0) @binding(7) var<storage, read> mask: array<f32>;
+@group(0) @binding(8) var<storage, read_write> y: array<f32>;
+
+fn channels_in() -> u32 { return params.c_in; }
+fn channels_out() -> u32 { return params.c_out; }
+fn input_at(index: u32) -> f32 { return x[index]; }
+fn weight_at(out: u32, in: u32, tap: u32) -> f32 {
+    return weight[(out * params.c_in + in) * params.kernel * params.kernel + tap];
+}
+// A mask of channels is not below zero, and so may go through the ReLU.
+fn finish_of(sample: u32, out: u32) -> vec3<f32> {
+    var kept = 1.0;
+    if params.mask == 1u {
+        kept = mask[sample * params.c_out + out];
+    }
+    let scale = norm_weight[out] / sqrt(running_var[out] + params.eps);
+    return vec3(running_mean[out], scale * kept, norm_bias[out] * kept);
+}
+fn store(index: u32, value: f32) {
+    var kept = 1.0;
+    if params.mask == 2u {
+        kept = mask[index];
+    }
+    y[index] = max(value * kept, 0.0);
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn forward_eval(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    conv_tile(linear_group(group, groups), lane);
+}

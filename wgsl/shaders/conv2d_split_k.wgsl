@@ -1,0 +1,83 @@
+// conv2d_split_k: the filters' gradient of conv2d in slices of the image rows.
+
+struct Params {
+    n: u32,
+    c_in: u32,
+    c_out: u32,
+    h: u32,
+    w: u32,
+    kernel: u32,
+    slices: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+
+fn filters() -> u32 {
+    return params.c_out * params.c_in * params.kernel * params.kernel;
+}
+
+//!pass backward_weight
+//!include shared/weight_tile.wgsl
+@group(0) @binding(1) var<storage, read> x: array<f32>;
+@group(0) @binding(2) var<storage, read> dy: array<f32>;
+@group(0) @binding(3) var<storage, read_write> partials: array<f32>;
+
+var<private> first: u32;
+
+fn store(index: u32, value: f32) { partials[first + index] = value; }
+
+@compute @workgroup_size(WORKGROUP)
+fn backward_weight(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let tiles_out = (params.c_out + TILE_OUT - 1u) / TILE_OUT;
+    let tiles = tiles_out * ((params.c_in + TILE_IN - 1u) / TILE_IN);
+    let index = linear_group(group, groups);
+    // Tiles vary fastest: neighbouring workgroups read the same rows.
+    let slice = index / tiles;
+    if slice >= params.slices {
+        return;
+    }
+    first = slice * filters();
+    let bands = params.n * bands_of_sample();
+    let start = slice * bands / params.slices;
+    let end = (slice + 1u) * bands / params.slices;
+    weight_tile(index % tiles, start, end, lane);
+}
+
+//!pass reduce
+//!include shared/linear.wgsl
+@group(0) @binding(1) var<storage, read> partials: array<f32>;
+@group(0) @binding(2) var<storage, read_write> dweight: array<f32>;
+
+const WORKGROUP: u32 = 64u;
+
+@compute @workgroup_size(WORKGROUP)
+fn reduce(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let filter_ = linear_group(group, groups) * WORKGROUP + lane;
+    let count = filters();
+    if filter_ >= count {
+        return;
+    }
+    // In order, but for four at a time, for the memory to have something to do.
+    var sum = 0.0;
+    var slice = 0u;
+    for (; slice + 4u <= params.slices; slice += 4u) {
+        let at = slice * count + filter_;
+        let a = partials[at];
+        let b = partials[at + count];
+        let c = partials[at + 2u * count];
+        let d = partials[at + 3u * count];
+        sum += (a + b) + (c + d);
+    }
+    for (; slice < params.slices; slice += 1u) {
+        sum += partials[slice * count + filter_];
+    }
+    dweight[filter_] = sum;
+}

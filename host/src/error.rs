@@ -27,6 +27,9 @@ pub enum Error {
     /// A device is missing, refused, or failed its self-test.
     #[error("{0}")]
     Device(String),
+    /// A plan does not fit into a device's memory or its largest buffer; a smaller batch may.
+    #[error("{0}")]
+    TooLarge(String),
     /// An op refused its buffers: a mistake in a plan.
     #[error(transparent)]
     Kernel(#[from] askem_kernels::Error),

@@ -114,7 +114,7 @@ impl GpuExecutor {
             if bytes <= limit {
                 return Ok(());
             }
-            Err(Error::Device(format!(
+            Err(Error::TooLarge(format!(
                 "{}: `{what}` takes {} MiB where {} holds at most {} MiB in one buffer; cut the \
                  batch or the patch's area to {} % or less, or take --device cpu",
                 plan.name,
@@ -302,6 +302,7 @@ impl Executor for GpuExecutor {
         self.check_limits(&plan)?;
         let named = |error| match error {
             Error::Device(text) => Error::Device(format!("{}: {text}", plan.name)),
+            Error::TooLarge(text) => Error::TooLarge(format!("{}: {text}", plan.name)),
             error => error,
         };
         let buffers = self.allocate(&plan).map_err(named)?;

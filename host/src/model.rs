@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::executor::{Executor, PlanId};
 use crate::plan::{BufferId, PlanBuilder};
 use crate::unet::{
@@ -19,7 +19,8 @@ pub struct Moments {
     pub second: Vec<f32>,
 }
 
-/// Patches per batch when scoring and predicting: enough to keep a device busy.
+/// Patches per batch when scoring and predicting: enough to keep a device busy. Where a device can't hold so many, a
+/// [`Model`] takes half as many at a time, or a quarter.
 pub const SCORE_BATCH: usize = 16;
 
 /// A network on a device.
@@ -32,6 +33,8 @@ pub struct Model {
     statistics: Option<BufferId>,
     moments: (BufferId, BufferId),
     sizes: (usize, usize),
+    /// Patches that forward plans and those under dropout take at a time.
+    score_batch: usize,
     training: HashMap<usize, (PlanId, TrainingPlan)>,
     forward: HashMap<Vec<Output>, (PlanId, ForwardPlan)>,
     mc: HashMap<usize, (PlanId, McPlan)>,
@@ -71,6 +74,7 @@ impl Model {
             statistics,
             moments: (first, second),
             sizes,
+            score_batch: SCORE_BATCH,
             training: HashMap::new(),
             forward: HashMap::new(),
             mc: HashMap::new(),
@@ -185,54 +189,95 @@ impl Model {
 
     /// A forward pass without dropout over at most [`SCORE_BATCH`] patches; one vector per
     /// wanted output, for the given patches only.
+    ///
+    /// # Errors
+    /// What the device says, [`Error::TooLarge`] if it can't hold a single patch.
     pub fn forward(&mut self, x: &[f32], outputs: &[Output]) -> Result<Vec<Vec<f32>>> {
-        let count = x.len() / (self.patch * self.patch);
+        self.prepare_fitting(|model| model.prepare_forward(outputs))?;
+        let pixels = self.patch * self.patch;
+        let mut found = vec![Vec::new(); outputs.len()];
+        for x in x.chunks(self.score_batch * pixels) {
+            let (id, plan) = &self.forward[outputs];
+            let id = *id;
+            let count = x.len() / pixels;
+            let len = |b: BufferId| plan.plan.buffers[b.index()].len / self.score_batch * count;
+            let wanted: Vec<_> = plan.outputs.iter().map(|&(_, b)| (b, len(b))).collect();
+            self.executor.write(id, plan.x, bytemuck::cast_slice(x))?;
+            self.executor.run(id, "forward")?;
+            for ((buffer, len), all) in wanted.into_iter().zip(&mut found) {
+                all.extend(self.get(id, buffer, len)?);
+            }
+        }
+        Ok(found)
+    }
+
+    fn prepare_forward(&mut self, outputs: &[Output]) -> Result<()> {
         if !self.forward.contains_key(outputs) {
-            let plan = forward_plan(&self.net, SCORE_BATCH, self.patch, self.patch, outputs);
+            let plan = forward_plan(&self.net, self.score_batch, self.patch, self.patch, outputs);
             let id = self.executor.prepare(plan.plan.clone())?;
             self.forward.insert(outputs.to_vec(), (id, plan));
         }
-        let (id, plan) = &self.forward[outputs];
-        let id = *id;
-        let wanted: Vec<(BufferId, usize)> = plan
-            .outputs
-            .iter()
-            .map(|&(_, b)| (b, plan.plan.buffers[b.index()].len / SCORE_BATCH * count))
-            .collect();
-        self.executor.write(id, plan.x, bytemuck::cast_slice(x))?;
-        self.executor.run(id, "forward")?;
-        wanted.into_iter().map(|(buffer, len)| self.get(id, buffer, len)).collect()
+        Ok(())
     }
 
     /// Passes under dropout over at most [`SCORE_BATCH`] patches: `keys[t]` holds the samples'
     /// dropout keys of pass `t`.
+    ///
+    /// # Errors
+    /// What the device says, [`Error::TooLarge`] if it can't hold a single patch.
     pub fn mc_dropout(&mut self, x: &[f32], keys: &[Vec<u64>]) -> Result<McScores> {
-        let count = x.len() / (self.patch * self.patch);
         let passes = keys.len();
+        self.prepare_fitting(|model| model.prepare_mc(passes))?;
+        let pixels = self.patch * self.patch;
+        let mut scores = McScores { entropy: Vec::new(), mutual_information: Vec::new() };
+        for (batch, x) in x.chunks(self.score_batch * pixels).enumerate() {
+            let count = x.len() / pixels;
+            let (id, plan) = &self.mc[&passes];
+            let id = *id;
+            let (entropy, mutual_information) = (plan.entropy, plan.mutual_information);
+            let executor = &mut *self.executor;
+            for buffer in [plan.sum_p, plan.sum_entropy] {
+                executor.write(id, buffer, &vec![0; plan.plan.buffers[buffer.index()].len])?;
+            }
+            executor.write(id, plan.x, bytemuck::cast_slice(x))?;
+            for pass in keys {
+                if let Some(buffer) = plan.keys {
+                    let keys = &pass[batch * self.score_batch..][..count];
+                    executor.write(id, buffer, &words(keys))?;
+                }
+                executor.run(id, "pass")?;
+            }
+            executor.run(id, "finish")?;
+            scores.entropy.extend(self.get(id, entropy, count)?);
+            scores.mutual_information.extend(self.get(id, mutual_information, count)?);
+        }
+        Ok(scores)
+    }
+
+    fn prepare_mc(&mut self, passes: usize) -> Result<()> {
         if !self.mc.contains_key(&passes) {
-            let plan = mc_plan(&self.net, SCORE_BATCH, self.patch, self.patch, passes);
+            let plan = mc_plan(&self.net, self.score_batch, self.patch, self.patch, passes);
             let id = self.executor.prepare(plan.plan.clone())?;
             self.mc.insert(passes, (id, plan));
         }
-        let (id, plan) = &self.mc[&passes];
-        let id = *id;
-        let (entropy, mutual_information) = (plan.entropy, plan.mutual_information);
-        let executor = &mut *self.executor;
-        for buffer in [plan.sum_p, plan.sum_entropy] {
-            executor.write(id, buffer, &vec![0; plan.plan.buffers[buffer.index()].len])?;
-        }
-        executor.write(id, plan.x, bytemuck::cast_slice(x))?;
-        for pass in keys {
-            if let Some(buffer) = plan.keys {
-                executor.write(id, buffer, &words(pass))?;
+        Ok(())
+    }
+
+    /// Prepares a plan for scores, with fewer patches at a time as long as it doesn't fit.
+    fn prepare_fitting(&mut self, prepare: impl Fn(&mut Self) -> Result<()>) -> Result<()> {
+        loop {
+            match prepare(self) {
+                Err(Error::TooLarge(_)) if self.score_batch > 1 => {
+                    self.score_batch /= 2;
+                    let forward = self.forward.drain().map(|(_, (id, _))| id);
+                    let mc = self.mc.drain().map(|(_, (id, _))| id);
+                    for id in forward.chain(mc) {
+                        self.executor.release(id);
+                    }
+                }
+                other => return other,
             }
-            executor.run(id, "pass")?;
         }
-        executor.run(id, "finish")?;
-        Ok(McScores {
-            entropy: self.get(id, entropy, count)?,
-            mutual_information: self.get(id, mutual_information, count)?,
-        })
     }
 }
 
@@ -240,3 +285,6 @@ impl Model {
 fn words(keys: &[u64]) -> Vec<u32> {
     keys.iter().flat_map(|&k| [k as u32, (k >> 32) as u32]).collect()
 }
+
+#[cfg(test)]
+mod tests;

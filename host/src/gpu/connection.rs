@@ -22,14 +22,21 @@ pub(super) struct Connection {
 #[derive(Debug, Default)]
 struct Faults {
     /// The first error since the last look.
-    error: Mutex<Option<String>>,
+    error: Mutex<Option<Fault>>,
     /// Why the device is gone; for good.
     lost: Mutex<Option<String>>,
 }
 
+/// An error that no call returned.
+#[derive(Debug)]
+enum Fault {
+    OutOfMemory,
+    Other(String),
+}
+
 /// A fault's text is whole even if a thread that held the lock panicked.
-fn lock(text: &Mutex<Option<String>>) -> std::sync::MutexGuard<'_, Option<String>> {
-    text.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock<T>(fault: &Mutex<Option<T>>) -> std::sync::MutexGuard<'_, Option<T>> {
+    fault.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Connection {
@@ -49,13 +56,11 @@ impl Connection {
         let faults = Arc::new(Faults::default());
         let sink = Arc::clone(&faults);
         device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
-            let text = match error {
-                wgpu::Error::OutOfMemory { .. } => {
-                    "out of memory; a smaller batch or patch needs less".into()
-                }
-                error => error.to_string(),
+            let fault = match error {
+                wgpu::Error::OutOfMemory { .. } => Fault::OutOfMemory,
+                error => Fault::Other(error.to_string()),
             };
-            lock(&sink.error).get_or_insert(text);
+            lock(&sink.error).get_or_insert(fault);
         }));
         let sink = Arc::clone(&faults);
         device.set_device_lost_callback(move |_, text| {
@@ -74,7 +79,11 @@ impl Connection {
             )));
         }
         match error {
-            Some(text) => Err(Error::Device(format!("{}: {text}", self.name))),
+            Some(Fault::OutOfMemory) => Err(Error::TooLarge(format!(
+                "{}: out of memory; a smaller batch or patch needs less",
+                self.name
+            ))),
+            Some(Fault::Other(text)) => Err(Error::Device(format!("{}: {text}", self.name))),
             None => Ok(()),
         }
     }

@@ -13,6 +13,9 @@ pub fn flops(call: &Call) -> f64 {
             let conv2d::Params { n, c_in, c_out, h, w, kernel, .. } = *p;
             product(&[n, c_in, c_out, h, w, kernel, kernel])
         }
+        Call::Conv2dJoinedForward(p) | Call::Conv2dJoinedBackwardInput(p) => {
+            product(&[p.n, p.c_in, p.c_out, p.h, p.w, p.kernel, p.kernel])
+        }
         Call::Conv2dNormReluForwardEval(p) => {
             product(&[p.n, p.c_in, p.c_out, p.h, p.w, p.kernel, p.kernel])
         }

@@ -172,6 +172,8 @@ calls! {
     Conv2dBackwardWeight = conv2d::backward_weight(x: float, dy: float) -> (dweight: float);
     Conv2dBackwardBias = conv2d::backward_bias(dy: float) -> (dbias: float);
 
+    Conv2dJoinedForward = conv2d_joined::forward(x: float, weight: float) -> (y: float);
+    Conv2dJoinedBackwardInput = conv2d_joined::backward_input(dy: float, weight: float) -> (dx: float);
     Conv2dSplitKBackwardWeight = conv2d_split_k::backward_weight(x: float, dy: float) -> (partials: float);
     Conv2dSplitKReduce = conv2d_split_k::reduce(partials: float) -> (dweight: float);
     Conv2dNormReluForwardEval = conv2d_norm_relu::forward_eval(x: float, weight: float, running_mean: float, running_var: float, norm_weight: float, norm_bias: float, mask: float) -> (y: float);

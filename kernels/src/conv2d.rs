@@ -128,6 +128,20 @@ pub fn forward<T: Real>(
         "conv2d::forward",
         &[("x", x.len()), ("weight", weight.len()), ("bias", bias.len()), ("y", y.len())],
     )?;
+    let c_in = p.c_in as usize;
+    forward_of_planes(p, x, weight, bias, y, |s, c| s * c_in + c);
+    Ok(())
+}
+
+/// [`forward`] of an input whose planes lie where `plane(sample, channel)` says.
+pub(crate) fn forward_of_planes<T: Real>(
+    p: &Params,
+    x: &[T],
+    weight: &[T],
+    bias: &[T],
+    y: &mut [T],
+    plane: impl Fn(usize, usize) -> usize,
+) {
     let Sizes { n, c_in, c_out, h, w, k, pad } = p.sizes();
     for s in 0..n {
         for o in 0..c_out {
@@ -140,7 +154,7 @@ pub fn forward<T: Real>(
                             for b in 0..k {
                                 let Some(col) = input_at(j, b, pad, w) else { continue };
                                 sum += weight[((o * c_in + c) * k + a) * k + b]
-                                    * x[((s * c_in + c) * h + row) * w + col];
+                                    * x[(plane(s, c) * h + row) * w + col];
                             }
                         }
                     }
@@ -149,7 +163,6 @@ pub fn forward<T: Real>(
             }
         }
     }
-    Ok(())
 }
 
 /// The gradient of the input:
@@ -173,6 +186,19 @@ pub fn backward_input<T: Real>(
         "conv2d::backward_input",
         &[("dy", dy.len()), ("weight", weight.len()), ("dx", dx.len())],
     )?;
+    let c_in = p.c_in as usize;
+    backward_input_to_planes(p, dy, weight, dx, |s, c| s * c_in + c);
+    Ok(())
+}
+
+/// [`backward_input`] to planes that lie where `plane(sample, channel)` says.
+pub(crate) fn backward_input_to_planes<T: Real>(
+    p: &Params,
+    dy: &[T],
+    weight: &[T],
+    dx: &mut [T],
+    plane: impl Fn(usize, usize) -> usize,
+) {
     let Sizes { n, c_in, c_out, h, w, k, pad } = p.sizes();
     for s in 0..n {
         for c in 0..c_in {
@@ -189,12 +215,11 @@ pub fn backward_input<T: Real>(
                             }
                         }
                     }
-                    dx[((s * c_in + c) * h + i) * w + j] = sum;
+                    dx[(plane(s, c) * h + i) * w + j] = sum;
                 }
             }
         }
     }
-    Ok(())
 }
 
 /// The gradient of the filters:

@@ -4,6 +4,7 @@
 use bytemuck::{Pod, Zeroable};
 
 use crate::conv2d;
+use crate::conv2d_joined;
 use crate::error::Error;
 use crate::real::Real;
 use crate::shape::Shape;
@@ -16,6 +17,8 @@ pub struct Params {
     pub n: u32,
     /// Input channels.
     pub c_in: u32,
+    /// Those of the first of two joined inputs, as [`conv2d_joined`] has them; `c_in` where there is one.
+    pub c_a: u32,
     /// Output channels.
     pub c_out: u32,
     /// Rows of input and output.
@@ -32,9 +35,13 @@ pub struct Params {
 }
 
 impl Params {
+    fn joined(&self) -> conv2d_joined::Params {
+        let Self { n, c_in, c_a, c_out, h, w, kernel, .. } = *self;
+        conv2d_joined::Params { n, c_in, c_a, c_out, h, w, kernel }
+    }
+
     fn conv(&self) -> conv2d::Params {
-        let Self { n, c_in, c_out, h, w, kernel, .. } = *self;
-        conv2d::Params { n, c_in, c_out, h, w, kernel, has_bias: 0 }
+        self.joined().conv()
     }
 }
 
@@ -55,7 +62,7 @@ impl Shape for Params {
     }
 
     fn validate(&self) -> Result<(), Error> {
-        let what = match self.conv().validate() {
+        let what = match self.joined().validate() {
             Err(Error::Params { what, .. }) => what,
             Err(other) => return Err(other),
             Ok(()) if self.mask > 2 => "mask must be 0, 1 or 2",
@@ -70,7 +77,7 @@ impl Shape for Params {
 /// `v[n,o,i,j] = sum_(c,a,b) weight[o,c,a,b] x[n,c,i+a-pad,j+b-pad]`.
 ///
 /// # Shapes
-/// `x [n, c_in, h, w]`, `weight [c_out, c_in, kernel, kernel]`, `y [n, c_out, h, w]`, `mask` as `Params` says, all others
+/// `x [n, c_in, h, w]`, or `[n, c_a, h, w]` and then `[n, c_in - c_a, h, w]`; `weight [c_out, c_in, kernel, kernel]`, `y [n, c_out, h, w]`, `mask` as `Params` says, all others
 /// `[c_out]`.
 ///
 /// # Writes
@@ -90,7 +97,7 @@ pub fn forward_eval<T: Real>(
     y: &mut [T],
 ) -> Result<(), Error> {
     check(p, running_mean, running_var, norm_weight, norm_bias, mask)?;
-    conv2d::forward(&p.conv(), x, weight, &[T::ZERO], y)?;
+    conv2d_joined::forward(&p.joined(), x, weight, y)?;
     let (c, hw) = (p.c_out as usize, (p.h * p.w) as usize);
     for (i, y) in y.iter_mut().enumerate() {
         let ch = i / hw % c;
@@ -135,7 +142,7 @@ fn check<T>(
 #[cfg(feature = "std")]
 pub mod fast {
     use super::{Params, check, mask_of};
-    use crate::conv2d;
+    use crate::conv2d_joined;
     use crate::error::Error;
     use crate::simd::for_each_plane_mut;
 
@@ -152,7 +159,7 @@ pub mod fast {
         y: &mut [f32],
     ) -> Result<(), Error> {
         check(p, running_mean, running_var, norm_weight, norm_bias, mask)?;
-        conv2d::fast::forward(&p.conv(), x, weight, &[0.0], y)?;
+        conv2d_joined::fast::forward(&p.joined(), x, weight, y)?;
         let (c, hw) = (p.c_out as usize, (p.h * p.w) as usize);
         for_each_plane_mut(y, hw, |plane, y| {
             let ch = plane % c;

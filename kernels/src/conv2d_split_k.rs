@@ -6,6 +6,7 @@ use core::ops::Range;
 use bytemuck::{Pod, Zeroable};
 
 use crate::conv2d;
+use crate::conv2d_joined::{self, joined_plane};
 use crate::error::Error;
 use crate::real::Real;
 use crate::shape::Shape;
@@ -24,6 +25,8 @@ pub struct Params {
     pub n: u32,
     /// Input channels.
     pub c_in: u32,
+    /// Those of the first of two joined inputs, as [`conv2d_joined`] has them; `c_in` where there is one.
+    pub c_a: u32,
     /// Output channels.
     pub c_out: u32,
     /// Rows of input and output.
@@ -86,6 +89,9 @@ impl Shape for Params {
         if self.slices == 0 || self.slices > self.bands() {
             return refuse("slices must be from 1 to the number of bands");
         }
+        if let Err(what) = conv2d_joined::check_first(self.c_in, self.c_a) {
+            return refuse(what);
+        }
         // The shader multiplies them.
         if u64::from(self.slices + 1) * u64::from(self.bands()) > u64::from(u32::MAX) {
             return refuse("slices times bands must fit into 32 bits");
@@ -100,7 +106,7 @@ impl Shape for Params {
 /// Bands of [`BAND`] rows, sample by sample, are numbered in order, and slice `t` has those from `t bands / slices` on.
 ///
 /// # Shapes
-/// `x [n, c_in, h, w]`, `dy [n, c_out, h, w]`, `partials [slices, c_out, c_in, kernel, kernel]`.
+/// `x [n, c_in, h, w]`, or `[n, c_a, h, w]` and then `[n, c_in - c_a, h, w]`; `dy [n, c_out, h, w]`, `partials [slices, c_out, c_in, kernel, kernel]`.
 ///
 /// # Writes
 /// `partials =`
@@ -129,6 +135,7 @@ pub fn backward_weight<T: Real>(
 fn sum_filter<T: Real>(p: &Params, x: &[T], dy: &[T], slice: usize, filter: usize, sums: &mut [T]) {
     let [c_in, c_out, h, w, k] = [p.c_in, p.c_out, p.h, p.w, p.kernel].map(|size| size as usize);
     let (o, c) = (filter / c_in, filter % c_in);
+    let plane = joined_plane([p.n, p.c_in, p.c_a]);
     sums.fill(T::ZERO);
     for band in p.bands_of(slice) {
         let (s, rows) = p.rows_of(band);
@@ -136,7 +143,7 @@ fn sum_filter<T: Real>(p: &Params, x: &[T], dy: &[T], slice: usize, filter: usiz
             let dy = &dy[((s * c_out + o) * h + i) * w..][..w];
             for a in 0..k {
                 let Some(row) = (i + a).checked_sub(k / 2).filter(|&row| row < h) else { continue };
-                let x = &x[((s * c_in + c) * h + row) * w..][..w];
+                let x = &x[(plane(s, c) * h + row) * w..][..w];
                 for b in 0..k {
                     let mut sum = T::ZERO;
                     for j in 0..w {

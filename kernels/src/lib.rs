@@ -21,6 +21,7 @@ pub mod batch_norm;
 pub mod batch_norm_relu;
 pub mod concat_channels;
 pub mod conv2d;
+pub mod conv2d_joined;
 pub mod conv2d_norm_relu;
 pub mod conv2d_split_k;
 pub mod conv_transpose2d;

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use askem_kernels::tolerance::{compare_gradient, compare_law, finite_difference};
 use askem_kernels::{
     Call, SIGNATURES, Signature, batch_norm, batch_norm_relu, concat_channels, conv_transpose2d,
-    conv2d, conv2d_split_k, cross_entropy, dropout, instance_norm, max_pool2d, relu, softmax,
+    conv2d, conv2d_joined, conv2d_split_k, cross_entropy, dropout, instance_norm, max_pool2d, relu,
+    softmax,
 };
 
 use crate::env::{Env, dot};
@@ -39,12 +40,34 @@ fn chains() -> Vec<Chain> {
     }
     let (n, c_in, c_out, h, w, kernel) = (2, 2, 2, 9, 2, 3);
     let conv = conv2d::Params { n, c_in, c_out, h, w, kernel, has_bias: 0 };
-    let split = conv2d_split_k::Params { n, c_in, c_out, h, w, kernel, slices: 3 };
+    let split = conv2d_split_k::Params { n, c_in, c_a: c_in, c_out, h, w, kernel, slices: 3 };
     chains.push(Chain {
         forward: vec![Call::Conv2dForward(conv)],
         output: "y",
         backward: vec![Call::Conv2dSplitKBackwardWeight(split), Call::Conv2dSplitKReduce(split)],
         inputs: &["weight"],
+        linear: true,
+    });
+    let p = conv2d_joined::Params { n: 2, c_in: 3, c_a: 1, c_out: 2, h: 5, w: 3, kernel: 3 };
+    let split = conv2d_split_k::Params {
+        n: 2,
+        c_in: 3,
+        c_a: 1,
+        c_out: 2,
+        h: 5,
+        w: 3,
+        kernel: 3,
+        slices: 2,
+    };
+    chains.push(Chain {
+        forward: vec![Call::Conv2dJoinedForward(p)],
+        output: "y",
+        backward: vec![
+            Call::Conv2dJoinedBackwardInput(p),
+            Call::Conv2dSplitKBackwardWeight(split),
+            Call::Conv2dSplitKReduce(split),
+        ],
+        inputs: &["x", "weight"],
         linear: true,
     });
     let p = conv_transpose2d::Params { n: 2, c_in: 3, c_out: 2, h: 2, w: 3 };
@@ -245,6 +268,14 @@ fn backward_passes_of_linear_ops_are_adjoint_to_them() {
         }
         checked.extend(chain.forward.iter().map(|call| call.signature().op));
     }
-    let linear = ["concat_channels", "conv2d", "conv_transpose2d", "dropout", "max_pool2d", "relu"];
+    let linear = [
+        "concat_channels",
+        "conv2d",
+        "conv2d_joined",
+        "conv_transpose2d",
+        "dropout",
+        "max_pool2d",
+        "relu",
+    ];
     assert_eq!(checked.into_iter().collect::<Vec<_>>(), linear);
 }

@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use askem::device::trial::Style;
 use askem_kernels::{
     Call, SIGNATURES, bald, batch_norm, batch_norm_relu, concat_channels, conv_transpose2d, conv2d,
-    conv2d_norm_relu, cross_entropy, dropout, entropy, global_avg_pool2d, instance_norm,
-    k_center_greedy, k_means, least_confidence, max_pool2d, patch_sum, relu, softmax,
+    conv2d_joined, conv2d_norm_relu, cross_entropy, dropout, entropy, global_avg_pool2d,
+    instance_norm, k_center_greedy, k_means, least_confidence, max_pool2d, patch_sum, relu,
+    softmax,
 };
 
 use crate::harness;
@@ -21,8 +22,11 @@ fn folded() -> Vec<Call> {
 
     let p = conv2d::Params { n, c_in: 1, c_out: 1, h: 1, w: 1, kernel: 1, has_bias: 0 };
     calls.extend([Call::Conv2dForward(p), Call::Conv2dBackwardInput(p)]);
-    let (c_in, c_out, mask) = (1, 1, 1);
-    let unit = conv2d_norm_relu::Params { n, c_in, c_out, h: 1, w: 1, kernel: 1, mask, eps: 1e-3 };
+    let (c_in, c_a, c_out, h, w, kernel, mask) = (1, 1, 1, 1, 1, 1, 1);
+    let joined = conv2d_joined::Params { n, c_in, c_a, c_out, h, w, kernel };
+    calls.extend([Call::Conv2dJoinedForward(joined), Call::Conv2dJoinedBackwardInput(joined)]);
+    let eps = 1e-3;
+    let unit = conv2d_norm_relu::Params { n, c_in, c_a, c_out, h, w, kernel, mask, eps };
     calls.push(Call::Conv2dNormReluForwardEval(unit));
     calls.push(Call::Conv2dBackwardBias(conv2d::Params { n: 1, c_out: MANY, ..p }));
     let p = conv_transpose2d::Params { n, c_in: 1, c_out: 1, h: 1, w: 1 };

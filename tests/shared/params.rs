@@ -4,9 +4,9 @@ use std::ops::RangeInclusive;
 
 use askem_kernels::{
     adam, bald, batch_norm, batch_norm_relu, concat_channels, confusion, conv_transpose2d, conv2d,
-    conv2d_norm_relu, conv2d_split_k, cross_entropy, dropout, entropy, global_avg_pool2d,
-    instance_norm, k_center_greedy, k_means, least_confidence, max_pool2d, min_sq_dist,
-    pairwise_sq_dist, patch_sum, relu, softmax,
+    conv2d_joined, conv2d_norm_relu, conv2d_split_k, cross_entropy, dropout, entropy,
+    global_avg_pool2d, instance_norm, k_center_greedy, k_means, least_confidence, max_pool2d,
+    min_sq_dist, pairwise_sq_dist, patch_sum, relu, softmax,
 };
 use proptest::prelude::*;
 
@@ -57,18 +57,30 @@ pub(crate) fn conv2d() -> impl Strategy<Value = conv2d::Params> {
     )
 }
 
-pub(crate) fn conv2d_split_k() -> impl Strategy<Value = conv2d_split_k::Params> {
-    (conv2d(), 1..=9u32).prop_map(|(conv, slices)| {
+/// A convolution, and channels of the first of its two inputs.
+fn joined() -> impl Strategy<Value = (conv2d::Params, u32)> {
+    conv2d().prop_flat_map(|conv| (Just(conv), 1..=conv.c_in))
+}
+
+pub(crate) fn conv2d_joined() -> impl Strategy<Value = conv2d_joined::Params> {
+    joined().prop_map(|(conv, c_a)| {
         let conv2d::Params { n, c_in, c_out, h, w, kernel, .. } = conv;
-        let p = conv2d_split_k::Params { n, c_in, c_out, h, w, kernel, slices };
+        conv2d_joined::Params { n, c_in, c_a, c_out, h, w, kernel }
+    })
+}
+
+pub(crate) fn conv2d_split_k() -> impl Strategy<Value = conv2d_split_k::Params> {
+    (joined(), 1..=9u32).prop_map(|((conv, c_a), slices)| {
+        let conv2d::Params { n, c_in, c_out, h, w, kernel, .. } = conv;
+        let p = conv2d_split_k::Params { n, c_in, c_a, c_out, h, w, kernel, slices };
         conv2d_split_k::Params { slices: slices.min(p.bands()), ..p }
     })
 }
 
 pub(crate) fn conv2d_norm_relu() -> impl Strategy<Value = conv2d_norm_relu::Params> {
-    (conv2d(), 0..=2u32, eps()).prop_map(|(conv, mask, eps)| {
+    (joined(), 0..=2u32, eps()).prop_map(|((conv, c_a), mask, eps)| {
         let conv2d::Params { n, c_in, c_out, h, w, kernel, .. } = conv;
-        conv2d_norm_relu::Params { n, c_in, c_out, h, w, kernel, mask, eps }
+        conv2d_norm_relu::Params { n, c_in, c_a, c_out, h, w, kernel, mask, eps }
     })
 }
 

@@ -11,6 +11,10 @@ macro_rules! for_each_pass {
                 backward_weight: Conv2dBackwardWeight,
                 backward_bias: Conv2dBackwardBias,
             }
+            conv2d_joined => {
+                forward: Conv2dJoinedForward,
+                backward_input: Conv2dJoinedBackwardInput,
+            }
             conv2d_split_k => {
                 backward_weight: Conv2dSplitKBackwardWeight,
                 reduce: Conv2dSplitKReduce,

@@ -21,6 +21,8 @@ struct Params {
 
 fn channels_in() -> u32 { return params.c_in; }
 fn channels_out() -> u32 { return params.c_out; }
+fn input_plane(sample: u32, channel: u32) -> u32 { return sample * params.c_in + channel; }
+fn output_plane(sample: u32, channel: u32) -> u32 { return sample * params.c_out + channel; }
 fn input_at(index: u32) -> f32 { return x[index]; }
 fn weight_at(out: u32, in: u32, tap: u32) -> f32 {
     return weight[(out * params.c_in + in) * params.kernel * params.kernel + tap];
@@ -51,6 +53,8 @@ fn forward(
 // The same correlation with the channels exchanged and the kernel turned by half a turn.
 fn channels_in() -> u32 { return params.c_out; }
 fn channels_out() -> u32 { return params.c_in; }
+fn input_plane(sample: u32, channel: u32) -> u32 { return sample * params.c_out + channel; }
+fn output_plane(sample: u32, channel: u32) -> u32 { return sample * params.c_in + channel; }
 fn input_at(index: u32) -> f32 { return dy[index]; }
 fn weight_at(out: u32, in: u32, tap: u32) -> f32 {
     let taps = params.kernel * params.kernel;
@@ -74,6 +78,7 @@ fn backward_input(
 @group(0) @binding(2) var<storage, read> dy: array<f32>;
 @group(0) @binding(3) var<storage, read_write> dweight: array<f32>;
 
+fn x_plane(sample: u32, channel: u32) -> u32 { return sample * params.c_in + channel; }
 fn store(index: u32, value: f32) { dweight[index] = value; }
 
 @compute @workgroup_size(WORKGROUP)

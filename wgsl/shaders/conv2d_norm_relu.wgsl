@@ -3,6 +3,8 @@
 struct Params {
     n: u32,
     c_in: u32,
+    // Of the first of two joined inputs; c_in where there is one.
+    c_a: u32,
     c_out: u32,
     h: u32,
     w: u32,
@@ -16,6 +18,7 @@ struct Params {
 
 //!pass forward_eval
 //!include shared/conv_tile.wgsl
+//!include shared/joined.wgsl
 @group(0) @binding(1) var<storage, read> x: array<f32>;
 @group(0) @binding(2) var<storage, read> weight: array<f32>;
 @group(0) @binding(3) var<storage, read> running_mean: array<f32>;
@@ -27,6 +30,8 @@ struct Params {
 
 fn channels_in() -> u32 { return params.c_in; }
 fn channels_out() -> u32 { return params.c_out; }
+fn input_plane(sample: u32, channel: u32) -> u32 { return joined_plane(sample, channel); }
+fn output_plane(sample: u32, channel: u32) -> u32 { return sample * params.c_out + channel; }
 fn input_at(index: u32) -> f32 { return x[index]; }
 fn weight_at(out: u32, in: u32, tap: u32) -> f32 {
     return weight[(out * params.c_in + in) * params.kernel * params.kernel + tap];

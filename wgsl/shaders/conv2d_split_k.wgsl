@@ -3,6 +3,8 @@
 struct Params {
     n: u32,
     c_in: u32,
+    // Of the first of two joined inputs; c_in where there is one.
+    c_a: u32,
     c_out: u32,
     h: u32,
     w: u32,
@@ -18,12 +20,14 @@ fn filters() -> u32 {
 
 //!pass backward_weight
 //!include shared/weight_tile.wgsl
+//!include shared/joined.wgsl
 @group(0) @binding(1) var<storage, read> x: array<f32>;
 @group(0) @binding(2) var<storage, read> dy: array<f32>;
 @group(0) @binding(3) var<storage, read_write> partials: array<f32>;
 
 var<private> first: u32;
 
+fn x_plane(sample: u32, channel: u32) -> u32 { return joined_plane(sample, channel); }
 fn store(index: u32, value: f32) { partials[first + index] = value; }
 
 @compute @workgroup_size(WORKGROUP)

@@ -40,15 +40,17 @@ fn workgroups(call: &Call, entry: &Entry) -> u64 {
     // Planes of `size` elements, of which a workgroup takes one chunk: shared/planes.wgsl.
     let planes = |planes: u64, size: u32| planes * blocks(wide(size), "CHUNK");
 
+    // Samples, channels, rows and columns of what shared/conv_tile.wgsl writes.
+    let conv_tiles = |[n, c, h, w]: [u32; 4]| {
+        let tiles = blocks(wide(w), "TILE_W") * blocks(wide(h), "TILE_H");
+        wide(n) * blocks(wide(c), "TILE_OUT") * tiles
+    };
+
     match call {
-        Call::Conv2dForward(p) => {
-            let tiles = blocks(wide(p.w), "TILE_W") * blocks(wide(p.h), "TILE_H");
-            wide(p.n) * blocks(wide(p.c_out), "TILE_OUT") * tiles
-        }
-        Call::Conv2dBackwardInput(p) => {
-            let tiles = blocks(wide(p.w), "TILE_W") * blocks(wide(p.h), "TILE_H");
-            wide(p.n) * blocks(wide(p.c_in), "TILE_OUT") * tiles
-        }
+        Call::Conv2dForward(p) => conv_tiles([p.n, p.c_out, p.h, p.w]),
+        Call::Conv2dBackwardInput(p) => conv_tiles([p.n, p.c_in, p.h, p.w]),
+        Call::Conv2dJoinedForward(p) => conv_tiles([p.n, p.c_out, p.h, p.w]),
+        Call::Conv2dJoinedBackwardInput(p) => conv_tiles([p.n, p.c_in, p.h, p.w]),
         Call::Conv2dBackwardWeight(p) => {
             blocks(wide(p.c_out), "TILE_OUT") * blocks(wide(p.c_in), "TILE_IN")
         }
@@ -62,10 +64,7 @@ fn workgroups(call: &Call, entry: &Entry) -> u64 {
         Call::Conv2dSplitKReduce(p) => {
             lanes(wide(p.c_out) * wide(p.c_in) * wide(p.kernel) * wide(p.kernel))
         }
-        Call::Conv2dNormReluForwardEval(p) => {
-            let tiles = blocks(wide(p.w), "TILE_W") * blocks(wide(p.h), "TILE_H");
-            wide(p.n) * blocks(wide(p.c_out), "TILE_OUT") * tiles
-        }
+        Call::Conv2dNormReluForwardEval(p) => conv_tiles([p.n, p.c_out, p.h, p.w]),
 
         Call::ConvTranspose2dForward(p) => {
             let tiles = blocks(wide(p.h) * wide(p.w), "TILE_PIXELS");

@@ -1,21 +1,22 @@
 //! Writes a plan anew with fewer and wider steps.
 //!
 //! A GPU is held up by memory and by dispatches, so what a unit of the network does to a map after its convolution is done in
-//! one pass, and in evaluation within the convolution. And it has many cores: gradients of few filters are summed in slices of
-//! the rows. What the plan leaves in kept and shared buffers stays, up to rounding.
+//! one pass, and in evaluation within the convolution; maps that are to be joined are written joined. And it has many cores:
+//! gradients of few filters are summed in slices of the rows. What the plan leaves in kept and shared buffers stays, up to
+//! rounding.
+
+mod join;
+mod split;
 
 use std::collections::HashMap;
 
-use askem_kernels::{Call, batch_norm_relu, conv2d, conv2d_norm_relu, conv2d_split_k, dropout};
-use askem_wgsl::launch;
+use askem_kernels::{Call, batch_norm_relu, conv2d_joined, conv2d_norm_relu, dropout};
 
 use crate::plan::{BufferId, Plan, PlanBuilder, Step, Storage, View};
 
-/// Workgroups that keep a large GPU busy: a few on each of its some hundred cores.
-const BUSY: u32 = 512;
-
 /// The plan as a GPU runs it.
 pub fn fuse(plan: Plan) -> Plan {
+    let plan = join::join(plan);
     let mut readers: HashMap<BufferId, usize> = HashMap::new();
     for step in plan.sections.iter().flat_map(|section| &section.steps) {
         for read in &step.reads {
@@ -112,18 +113,29 @@ impl Fuser {
     /// Convolution, normalisation by running statistics, dropout, ReLU.
     fn evaluated_unit(&mut self, steps: &[Step]) -> Option<usize> {
         let [conv, norm, rest @ ..] = steps else { return None };
-        let (Call::Conv2dForward(c), Call::BatchNormForwardEval(b)) = (conv.call, norm.call) else {
-            return None;
+        let c = match conv.call {
+            Call::Conv2dForward(p) if p.has_bias == 0 => conv2d_joined::Params {
+                n: p.n,
+                c_in: p.c_in,
+                c_a: p.c_in,
+                c_out: p.c_out,
+                h: p.h,
+                w: p.w,
+                kernel: p.kernel,
+            },
+            Call::Conv2dJoinedForward(p) => p,
+            _ => return None,
         };
+        let Call::BatchNormForwardEval(b) = norm.call else { return None };
         let v = conv.writes[0];
-        if c.has_bias == 1 || norm.reads[0] != v || !self.is_passing(v) {
+        if norm.reads[0] != v || !self.is_passing(v) {
             return None;
         }
         let (dropped, y, taken) = self.tail(rest, norm.writes[0])?;
         self.draw_mask(&dropped);
-        let conv2d::Params { n, c_in, c_out, h, w, kernel, .. } = c;
-        let mask = dropped.kind();
-        let params = conv2d_norm_relu::Params { n, c_in, c_out, h, w, kernel, mask, eps: b.eps };
+        let conv2d_joined::Params { n, c_in, c_a, c_out, h, w, kernel } = c;
+        let (mask, eps) = (dropped.kind(), b.eps);
+        let params = conv2d_norm_relu::Params { n, c_in, c_a, c_out, h, w, kernel, mask, eps };
         let unused = norm.reads[4];
         let mut reads = vec![conv.reads[0], conv.reads[1]];
         reads.extend(&norm.reads[1..]);
@@ -190,28 +202,18 @@ impl Fuser {
         Some(before + 3)
     }
 
-    /// The filters' gradient in slices, where there are fewer tiles of filters than the device has room for.
     fn split(&mut self, steps: &[Step]) -> Option<usize> {
         let step = &steps[0];
         let Call::Conv2dBackwardWeight(p) = step.call else { return None };
-        let tiles: u32 = launch(&step.call).workgroups.iter().product();
-        let conv2d::Params { n, c_in, c_out, h, w, kernel, .. } = p;
-        let whole = conv2d_split_k::Params { n, c_in, c_out, h, w, kernel, slices: 1 };
-        let slices = (BUSY / tiles).min(whole.bands());
-        if slices <= 1 {
-            return None;
-        }
-        let params = conv2d_split_k::Params { slices, ..whole };
-        let call = Call::Conv2dSplitKBackwardWeight(params);
-        let partials = self.builder.transient("partial gradients", call.len("partials"));
-        self.builder.step(call, &step.reads, &[partials]);
-        self.builder.step(Call::Conv2dSplitKReduce(params), &[partials], &step.writes);
+        split::backward_weight(&mut self.builder, p, p.c_in, &step.reads, &step.writes);
         Some(1)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use askem_wgsl::launch;
+
     use super::*;
     use crate::unet::{AdamOptions, DropoutKind, Norm, Output, UNet};
     use crate::unet::{forward_plan, mc_plan, training_plan};
@@ -240,11 +242,29 @@ mod tests {
             assert_eq!(count(&plan, "dropout"), if dropout > 0.0 { 18 } else { 0 });
 
             let plan = fuse(forward_plan(&net, 2, 32, 32, &[Output::Entropy]).plan);
+            // The head is left.
             assert_eq!((count(&plan, "conv2d_norm_relu"), count(&plan, "conv2d")), (18, 1));
             assert_eq!(count(&plan, "relu") + count(&plan, "batch_norm"), 0);
             let plan = fuse(mc_plan(&net, 2, 32, 32, 3).plan);
             assert_eq!((count(&plan, "conv2d_norm_relu"), count(&plan, "relu")), (18, 0));
         }
+    }
+
+    #[test]
+    fn nothing_is_copied_to_be_joined() {
+        for norm in [Norm::Batch, Norm::Instance] {
+            let net = net(norm, 0.25, DropoutKind::Channel);
+            let training = training_plan(&net, 2, 32, 32, AdamOptions::default()).plan;
+            let forward = forward_plan(&net, 2, 32, 32, &[Output::Entropy]).plan;
+            for plan in [training, forward] {
+                assert_eq!(count(&plan, "concat_channels") % 4, 0);
+                assert_eq!(count(&fuse(plan), "concat_channels"), 0);
+            }
+        }
+        // 24 channels of 2 x 2 pixels end where no view may begin: these are copied as before.
+        let odd = UNet { width: 3, ..UNet::paper() };
+        let plan = fuse(forward_plan(&odd, 1, 16, 16, &[Output::Entropy]).plan);
+        assert_eq!(count(&plan, "concat_channels"), 1);
     }
 
     #[test]

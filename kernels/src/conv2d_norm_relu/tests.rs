@@ -5,7 +5,7 @@ use crate::Call;
 use crate::tolerance::testing::{Buffer, check_fast, draw};
 
 fn params(n: u32, [c_in, c_out]: [u32; 2], [h, w]: [u32; 2], kernel: u32, mask: u32) -> Params {
-    Params { n, c_in, c_out, h, w, kernel, mask, eps: 1e-5 }
+    Params { n, c_in, c_a: c_in, c_out, h, w, kernel, mask, eps: 1e-5 }
 }
 
 #[test]
@@ -31,6 +31,7 @@ fn senseless_parameters_and_wrong_lengths_are_refused() {
     for bad in [
         Params { n: 0, ..good },
         Params { kernel: 2, ..good },
+        Params { c_a: 2, ..good },
         Params { mask: 3, ..good },
         Params { eps: 0.0, ..good },
     ] {
@@ -66,6 +67,7 @@ proptest! {
         n in 1u32..3, channels in [1u32..9, 1u32..9], sides in [1u32..12, 1u32..12],
         kernel in prop::sample::select(&[1u32, 3][..]), mask in 0u32..3, seed: u64,
     ) {
-        check_all(params(n, channels, sides, kernel, mask), seed >> 1);
+        let p = params(n, channels, sides, kernel, mask);
+        check_all(Params { c_a: 1 + seed as u32 % p.c_in, ..p }, seed >> 1);
     }
 }

@@ -6,7 +6,7 @@ use crate::tolerance::compare_law;
 use crate::tolerance::testing::{Buffer, check_fast, convert, draw};
 
 fn params(n: u32, [c_in, c_out]: [u32; 2], [h, w]: [u32; 2], kernel: u32, slices: u32) -> Params {
-    let p = Params { n, c_in, c_out, h, w, kernel, slices: 1 };
+    let p = Params { n, c_in, c_a: c_in, c_out, h, w, kernel, slices: 1 };
     Params { slices: slices.clamp(1, p.bands()), ..p }
 }
 
@@ -40,12 +40,29 @@ fn slices_add_up_to_the_gradient_of_conv2d() {
 }
 
 #[test]
+fn joined_inputs_are_those_of_concat_channels() {
+    let p = Params { c_a: 1, ..params(2, [3, 2], [9, 2], 3, 3) };
+    let concat = crate::concat_channels::Params { n: 2, c_a: 1, c_b: 2, hw: 18 };
+    let x: Vec<f64> = convert(&draw(1, p.len("x"), -1.0..2.0));
+    let dy: Vec<f64> = convert(&draw(2, p.len("dy"), -1.0..2.0));
+    let (a, b) = x.split_at(2 * 18);
+    let mut whole = vec![0.0; x.len()];
+    crate::concat_channels::forward(&concat, a, b, &mut whole).unwrap();
+    let (mut got, mut want) = (vec![0.0; p.len("partials")], vec![0.0; p.len("partials")]);
+    backward_weight(&p, &x, &dy, &mut got).unwrap();
+    backward_weight(&Params { c_a: 3, ..p }, &whole, &dy, &mut want).unwrap();
+    assert_eq!(got, want);
+}
+
+#[test]
 fn senseless_parameters_and_wrong_lengths_are_refused() {
     let good = params(2, [1, 1], [9, 2], 3, 4);
     for bad in [
         Params { slices: 0, ..good },
         Params { slices: 5, ..good },
         Params { kernel: 2, ..good },
+        Params { c_a: 0, ..good },
+        Params { c_a: 2, ..good },
         Params { h: 0, ..good },
         Params { n: 1 << 17, slices: 1 << 16, ..good },
     ] {
@@ -76,6 +93,7 @@ proptest! {
         n in 1u32..3, channels in [1u32..5, 1u32..5], sides in [1u32..20, 1u32..10],
         kernel in prop::sample::select(&[1u32, 3][..]), slices in 1u32..9, seed: u64,
     ) {
-        check(params(n, channels, sides, kernel, slices), seed >> 1);
+        let p = params(n, channels, sides, kernel, slices);
+        check(Params { c_a: 1 + seed as u32 % p.c_in, ..p }, seed >> 1);
     }
 }

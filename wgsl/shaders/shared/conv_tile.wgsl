@@ -5,10 +5,11 @@
 //
 // The including pass says what is correlated with what:
 //   channels_in() -> u32, channels_out() -> u32
-//   input_at(index) -> f32            index into [n, channels_in, h, w]
+//   input_plane(sample, channel) -> u32, output_plane(sample, channel) -> u32
+//   input_at(index) -> f32            index into planes of h * w
 //   weight_at(out, in, tap) -> f32    both channels exist, tap < kernel * kernel
 //   finish_of(sample, out) -> vec3    what becomes of a sum: (sum - .x) * .y + .z
-//   store(index, value)               index into [n, channels_out, h, w]
+//   store(index, value)               index into planes of h * w
 const WORKGROUP: u32 = 128u;
 const TILE_W: u32 = 16u;
 const TILE_H: u32 = 8u;
@@ -42,7 +43,7 @@ fn stage_inputs(lane: u32, sample: u32, first_in: u32, y0: u32, x0: u32) {
         let x = x0 + t % HALO_STRIDE - 1u;
         var value = 0.0;
         if channel < channels_in() && y < params.h && x < params.w {
-            value = input_at(((sample * channels_in() + channel) * params.h + y) * params.w + x);
+            value = input_at((input_plane(sample, channel) * params.h + y) * params.w + x);
         }
         input_tile[t] = value;
     }
@@ -98,7 +99,7 @@ fn store_rows(sample: u32, out: u32, y: u32, x: u32, rows: vec4<f32>) {
     if out >= channels_out() || x >= params.w {
         return;
     }
-    let at = ((sample * channels_out() + out) * params.h + y) * params.w + x;
+    let at = (output_plane(sample, out) * params.h + y) * params.w + x;
     let finish = finish_of(sample, out);
     let values = (rows - finish.x) * finish.y + finish.z;
     if y < params.h { store(at, values.x); }

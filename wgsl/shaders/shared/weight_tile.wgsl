@@ -3,7 +3,8 @@
 // Gradients of filters by tiles: a workgroup computes TILE_OUT x TILE_IN kernels over some bands of BAND image rows.
 //
 // The including pass has `x`, `dy` and the sizes of a convolution in `params`, and says where results go:
-//   store(index, value)    index into [c_out, c_in, kernel, kernel]
+//   x_plane(sample, channel) -> u32
+//   store(index, value)                index into [c_out, c_in, kernel, kernel]
 //
 // A lane holds the nine sums of two kernels, LANES_OUT outputs apart, over its row of each band: what it reads of the input
 // serves both. The rows are added at the end, in order.
@@ -44,7 +45,7 @@ fn stage(lane: u32, sample: u32, first_out: u32, first_in: u32, y0: u32, x0: u32
         let col = x0 + pixel % HALO_W - 1u;
         var value = 0.0;
         if channel < params.c_in && row < params.h && col < params.w {
-            value = x[((sample * params.c_in + channel) * params.h + row) * params.w + col];
+            value = x[(x_plane(sample, channel) * params.h + row) * params.w + col];
         }
         x_tile[pixel * X_STRIDE + t / (HALO_H * HALO_W)] = value;
     }

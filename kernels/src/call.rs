@@ -174,6 +174,10 @@ calls! {
 
     Conv2dJoinedForward = conv2d_joined::forward(x: float, weight: float) -> (y: float);
     Conv2dJoinedBackwardInput = conv2d_joined::backward_input(dy: float, weight: float) -> (dx: float);
+    Conv2dSplitChannelsForward = conv2d_split_channels::forward(x: float, weight: float) -> (y_partials: float);
+    Conv2dSplitChannelsSumForward = conv2d_split_channels::sum_forward(y_partials: float) -> (y: float);
+    Conv2dSplitChannelsBackwardInput = conv2d_split_channels::backward_input(dy: float, weight: float) -> (dx_partials: float);
+    Conv2dSplitChannelsSumBackwardInput = conv2d_split_channels::sum_backward_input(dx_partials: float) -> (dx: float);
     Conv2dSplitKBackwardWeight = conv2d_split_k::backward_weight(x: float, dy: float) -> (partials: float);
     Conv2dSplitKReduce = conv2d_split_k::reduce(partials: float) -> (dweight: float);
     Conv2dNormReluForwardEval = conv2d_norm_relu::forward_eval(x: float, weight: float, running_mean: float, running_var: float, norm_weight: float, norm_bias: float, mask: float) -> (y: float);

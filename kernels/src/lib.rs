@@ -23,6 +23,7 @@ pub mod concat_channels;
 pub mod conv2d;
 pub mod conv2d_joined;
 pub mod conv2d_norm_relu;
+pub mod conv2d_split_channels;
 pub mod conv2d_split_k;
 pub mod conv_transpose2d;
 pub mod cross_entropy;

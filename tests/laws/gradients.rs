@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use askem_kernels::tolerance::{compare_gradient, compare_law, finite_difference};
 use askem_kernels::{
     Call, SIGNATURES, Signature, batch_norm, batch_norm_relu, concat_channels, conv_transpose2d,
-    conv2d, conv2d_joined, conv2d_split_k, cross_entropy, dropout, instance_norm, max_pool2d, relu,
-    softmax,
+    conv2d, conv2d_joined, conv2d_split_channels, conv2d_split_k, cross_entropy, dropout,
+    instance_norm, max_pool2d, relu, softmax,
 };
 
 use crate::env::{Env, dot};
@@ -68,6 +68,18 @@ fn chains() -> Vec<Chain> {
             Call::Conv2dSplitKReduce(split),
         ],
         inputs: &["x", "weight"],
+        linear: true,
+    });
+    let (n, c_in, c_a, c_out, h, w, kernel) = (2, 3, 1, 2, 5, 3, 3);
+    let p = conv2d_split_channels::Params { n, c_in, c_a, c_out, h, w, kernel, slices: 2 };
+    chains.push(Chain {
+        forward: vec![Call::Conv2dSplitChannelsForward(p), Call::Conv2dSplitChannelsSumForward(p)],
+        output: "y",
+        backward: vec![
+            Call::Conv2dSplitChannelsBackwardInput(p),
+            Call::Conv2dSplitChannelsSumBackwardInput(p),
+        ],
+        inputs: &["x"],
         linear: true,
     });
     let p = conv_transpose2d::Params { n: 2, c_in: 3, c_out: 2, h: 2, w: 3 };
@@ -272,6 +284,7 @@ fn backward_passes_of_linear_ops_are_adjoint_to_them() {
         "concat_channels",
         "conv2d",
         "conv2d_joined",
+        "conv2d_split_channels",
         "conv_transpose2d",
         "dropout",
         "max_pool2d",

@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use askem::device::trial::Style;
 use askem_kernels::{
     Call, SIGNATURES, bald, batch_norm, batch_norm_relu, concat_channels, conv_transpose2d, conv2d,
-    conv2d_joined, conv2d_norm_relu, cross_entropy, dropout, entropy, global_avg_pool2d,
-    instance_norm, k_center_greedy, k_means, least_confidence, max_pool2d, patch_sum, relu,
-    softmax,
+    conv2d_joined, conv2d_norm_relu, conv2d_split_channels, cross_entropy, dropout, entropy,
+    global_avg_pool2d, instance_norm, k_center_greedy, k_means, least_confidence, max_pool2d,
+    patch_sum, relu, softmax,
 };
 
 use crate::harness;
@@ -25,6 +25,13 @@ fn folded() -> Vec<Call> {
     let (c_in, c_a, c_out, h, w, kernel, mask) = (1, 1, 1, 1, 1, 1, 1);
     let joined = conv2d_joined::Params { n, c_in, c_a, c_out, h, w, kernel };
     calls.extend([Call::Conv2dJoinedForward(joined), Call::Conv2dJoinedBackwardInput(joined)]);
+    let (two, slices) = (2, 2);
+    let split =
+        conv2d_split_channels::Params { n, c_in: two, c_a, c_out: two, h, w, kernel, slices };
+    calls.extend([
+        Call::Conv2dSplitChannelsForward(split),
+        Call::Conv2dSplitChannelsBackwardInput(split),
+    ]);
     let eps = 1e-3;
     let unit = conv2d_norm_relu::Params { n, c_in, c_a, c_out, h, w, kernel, mask, eps };
     calls.push(Call::Conv2dNormReluForwardEval(unit));
@@ -111,6 +118,8 @@ fn every_pass_unfolds_its_grid() {
         names,
         [
             "conv2d::backward_weight",
+            "conv2d_split_channels::sum_forward",
+            "conv2d_split_channels::sum_backward_input",
             "conv2d_split_k::backward_weight",
             "conv2d_split_k::reduce",
             "conv_transpose2d::backward_weight",

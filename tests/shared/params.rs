@@ -4,9 +4,9 @@ use std::ops::RangeInclusive;
 
 use askem_kernels::{
     adam, bald, batch_norm, batch_norm_relu, concat_channels, confusion, conv_transpose2d, conv2d,
-    conv2d_joined, conv2d_norm_relu, conv2d_split_k, cross_entropy, dropout, entropy,
-    global_avg_pool2d, instance_norm, k_center_greedy, k_means, least_confidence, max_pool2d,
-    min_sq_dist, pairwise_sq_dist, patch_sum, relu, softmax,
+    conv2d_joined, conv2d_norm_relu, conv2d_split_channels, conv2d_split_k, cross_entropy, dropout,
+    entropy, global_avg_pool2d, instance_norm, k_center_greedy, k_means, least_confidence,
+    max_pool2d, min_sq_dist, pairwise_sq_dist, patch_sum, relu, softmax,
 };
 use proptest::prelude::*;
 
@@ -66,6 +66,14 @@ pub(crate) fn conv2d_joined() -> impl Strategy<Value = conv2d_joined::Params> {
     joined().prop_map(|(conv, c_a)| {
         let conv2d::Params { n, c_in, c_out, h, w, kernel, .. } = conv;
         conv2d_joined::Params { n, c_in, c_a, c_out, h, w, kernel }
+    })
+}
+
+pub(crate) fn conv2d_split_channels() -> impl Strategy<Value = conv2d_split_channels::Params> {
+    (joined(), 1..=9u32).prop_map(|((conv, c_a), slices)| {
+        let conv2d::Params { n, c_in, c_out, h, w, kernel, .. } = conv;
+        let slices = slices.min(c_in).min(c_out);
+        conv2d_split_channels::Params { n, c_in, c_a, c_out, h, w, kernel, slices }
     })
 }
 

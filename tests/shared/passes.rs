@@ -15,6 +15,12 @@ macro_rules! for_each_pass {
                 forward: Conv2dJoinedForward,
                 backward_input: Conv2dJoinedBackwardInput,
             }
+            conv2d_split_channels => {
+                forward: Conv2dSplitChannelsForward,
+                sum_forward: Conv2dSplitChannelsSumForward,
+                backward_input: Conv2dSplitChannelsBackwardInput,
+                sum_backward_input: Conv2dSplitChannelsSumBackwardInput,
+            }
             conv2d_split_k => {
                 backward_weight: Conv2dSplitKBackwardWeight,
                 reduce: Conv2dSplitKReduce,

@@ -21,7 +21,6 @@ struct Params {
 @group(0) @binding(2) var<storage, read> weight: array<f32>;
 @group(0) @binding(3) var<storage, read_write> y: array<f32>;
 
-fn channels_in() -> u32 { return params.c_in; }
 fn channels_out() -> u32 { return params.c_out; }
 fn input_plane(sample: u32, channel: u32) -> u32 { return joined_plane(sample, channel); }
 fn output_plane(sample: u32, channel: u32) -> u32 { return sample * params.c_out + channel; }
@@ -38,7 +37,7 @@ fn forward(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    conv_tile(linear_group(group, groups), lane);
+    conv_tile(linear_group(group, groups), lane, 0u, params.c_in);
 }
 
 //!pass backward_input
@@ -49,7 +48,6 @@ fn forward(
 @group(0) @binding(3) var<storage, read_write> dx: array<f32>;
 
 // The same correlation with the channels exchanged and the kernel turned by half a turn.
-fn channels_in() -> u32 { return params.c_out; }
 fn channels_out() -> u32 { return params.c_in; }
 fn input_plane(sample: u32, channel: u32) -> u32 { return sample * params.c_out + channel; }
 fn output_plane(sample: u32, channel: u32) -> u32 { return joined_plane(sample, channel); }
@@ -67,5 +65,5 @@ fn backward_input(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    conv_tile(linear_group(group, groups), lane);
+    conv_tile(linear_group(group, groups), lane, 0u, params.c_out);
 }

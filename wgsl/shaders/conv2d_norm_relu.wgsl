@@ -28,7 +28,6 @@ struct Params {
 @group(0) @binding(7) var<storage, read> mask: array<f32>;
 @group(0) @binding(8) var<storage, read_write> y: array<f32>;
 
-fn channels_in() -> u32 { return params.c_in; }
 fn channels_out() -> u32 { return params.c_out; }
 fn input_plane(sample: u32, channel: u32) -> u32 { return joined_plane(sample, channel); }
 fn output_plane(sample: u32, channel: u32) -> u32 { return sample * params.c_out + channel; }
@@ -59,5 +58,5 @@ fn forward_eval(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    conv_tile(linear_group(group, groups), lane);
+    conv_tile(linear_group(group, groups), lane, 0u, params.c_in);
 }

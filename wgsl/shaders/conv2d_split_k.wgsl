@@ -52,11 +52,11 @@ fn backward_weight(
 }
 
 //!pass reduce
-//!include shared/linear.wgsl
+//!include shared/sum_slices.wgsl
 @group(0) @binding(1) var<storage, read> partials: array<f32>;
 @group(0) @binding(2) var<storage, read_write> dweight: array<f32>;
 
-const WORKGROUP: u32 = 64u;
+fn partial_at(index: u32) -> f32 { return partials[index]; }
 
 @compute @workgroup_size(WORKGROUP)
 fn reduce(
@@ -64,24 +64,8 @@ fn reduce(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let filter_ = linear_group(group, groups) * WORKGROUP + lane;
-    let count = filters();
-    if filter_ >= count {
-        return;
+    let element = linear_group(group, groups) * WORKGROUP + lane;
+    if element < filters() {
+        dweight[element] = sum_slices(element, filters(), params.slices);
     }
-    // In order, but for four at a time, for the memory to have something to do.
-    var sum = 0.0;
-    var slice = 0u;
-    for (; slice + 4u <= params.slices; slice += 4u) {
-        let at = slice * count + filter_;
-        let a = partials[at];
-        let b = partials[at + count];
-        let c = partials[at + 2u * count];
-        let d = partials[at + 3u * count];
-        sum += (a + b) + (c + d);
-    }
-    for (; slice < params.slices; slice += 1u) {
-        sum += partials[slice * count + filter_];
-    }
-    dweight[filter_] = sum;
 }

@@ -56,6 +56,18 @@ fn workgroups(call: &Call, entry: &Entry) -> u64 {
         }
         Call::Conv2dBackwardBias(p) => wide(p.c_out),
 
+        Call::Conv2dSplitChannelsForward(p) => {
+            wide(p.slices) * conv_tiles([p.n, p.c_out, p.h, p.w])
+        }
+        Call::Conv2dSplitChannelsBackwardInput(p) => {
+            wide(p.slices) * conv_tiles([p.n, p.c_in, p.h, p.w])
+        }
+        Call::Conv2dSplitChannelsSumForward(p) => {
+            lanes(wide(p.n) * wide(p.c_out) * wide(p.h) * wide(p.w))
+        }
+        Call::Conv2dSplitChannelsSumBackwardInput(p) => {
+            lanes(wide(p.n) * wide(p.c_in) * wide(p.h) * wide(p.w))
+        }
         // Tiles of filters, once for each slice.
         Call::Conv2dSplitKBackwardWeight(p) => {
             let tiles = blocks(wide(p.c_out), "TILE_OUT") * blocks(wide(p.c_in), "TILE_IN");

@@ -10,7 +10,7 @@ mod split;
 
 use std::collections::HashMap;
 
-use askem_kernels::{Call, batch_norm_relu, conv2d_joined, conv2d_norm_relu, dropout};
+use askem_kernels::{Call, batch_norm_relu, conv2d, conv2d_joined, conv2d_norm_relu, dropout};
 
 use crate::plan::{BufferId, Plan, PlanBuilder, Step, Storage, View};
 
@@ -114,15 +114,7 @@ impl Fuser {
     fn evaluated_unit(&mut self, steps: &[Step]) -> Option<usize> {
         let [conv, norm, rest @ ..] = steps else { return None };
         let c = match conv.call {
-            Call::Conv2dForward(p) if p.has_bias == 0 => conv2d_joined::Params {
-                n: p.n,
-                c_in: p.c_in,
-                c_a: p.c_in,
-                c_out: p.c_out,
-                h: p.h,
-                w: p.w,
-                kernel: p.kernel,
-            },
+            Call::Conv2dForward(p) if p.has_bias == 0 => as_joined(p),
             Call::Conv2dJoinedForward(p) => p,
             _ => return None,
         };
@@ -202,12 +194,26 @@ impl Fuser {
         Some(before + 3)
     }
 
+    /// A convolution or a gradient of one in slices.
     fn split(&mut self, steps: &[Step]) -> Option<usize> {
-        let step = &steps[0];
-        let Call::Conv2dBackwardWeight(p) = step.call else { return None };
-        split::backward_weight(&mut self.builder, p, p.c_in, &step.reads, &step.writes);
-        Some(1)
+        let Step { call, reads, writes } = &steps[0];
+        let call = match *call {
+            Call::Conv2dBackwardWeight(p) => {
+                split::backward_weight(&mut self.builder, p, p.c_in, reads, writes);
+                return Some(1);
+            }
+            Call::Conv2dForward(p) if p.has_bias == 0 => Call::Conv2dJoinedForward(as_joined(p)),
+            Call::Conv2dBackwardInput(p) => Call::Conv2dJoinedBackwardInput(as_joined(p)),
+            call => call,
+        };
+        split::over_channels(&mut self.builder, &call, reads, writes).then_some(1)
     }
+}
+
+/// A convolution of one input as one of two, the second of which is empty.
+fn as_joined(p: conv2d::Params) -> conv2d_joined::Params {
+    let conv2d::Params { n, c_in, c_out, h, w, kernel, .. } = p;
+    conv2d_joined::Params { n, c_in, c_a: c_in, c_out, h, w, kernel }
 }
 
 #[cfg(test)]
@@ -290,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn memory_does_not_grow() {
+    fn memory_hardly_grows() {
         for dropout in [0.0, 0.25] {
             let net = net(Norm::Batch, dropout, DropoutKind::Element);
             for plan in [
@@ -300,23 +306,25 @@ mod tests {
                 let before = plan.memory();
                 let after = fuse(plan).memory();
                 assert_eq!(after.shared, before.shared);
-                assert!(after.own <= before.own, "{after:?} {before:?}");
+                // Slices take some.
+                assert!(10 * after.own <= 11 * before.own, "{after:?} {before:?}");
             }
         }
     }
 
     #[test]
-    fn few_filters_are_summed_in_slices_and_many_are_not() {
+    fn small_work_is_cut_in_slices() {
         let net = UNet { width: 16, ..UNet::paper() };
         let plan = fuse(training_plan(&net, 4, 128, 128, AdamOptions::default()).plan);
         let steps = plan.sections.iter().flat_map(|section| &section.steps);
         let mut tiles = Vec::new();
         for step in steps {
-            if let Call::Conv2dSplitKBackwardWeight(_) | Call::Conv2dBackwardWeight(_) = step.call {
-                tiles.push(launch(&step.call).workgroups.iter().product::<u32>());
+            let name = step.call.signature().name;
+            if name.starts_with("conv2d") && !name.contains("reduce") && !name.contains("bias") {
+                tiles.push((launch(&step.call).workgroups.iter().product::<u32>(), name));
             }
         }
-        assert_eq!(tiles.len(), 19);
-        assert!(tiles.iter().all(|&tiles| tiles >= 64), "{tiles:?}");
+        assert!(tiles.len() > 3 * 18, "{tiles:?}");
+        assert!(tiles.iter().all(|&(tiles, _)| tiles >= 64), "{tiles:?}");
     }
 }

@@ -6,9 +6,9 @@
 use askem_kernels::Call;
 use askem_kernels::{
     adam, bald, batch_norm, batch_norm_relu, concat_channels, confusion, conv_transpose2d, conv2d,
-    conv2d_joined, conv2d_norm_relu, conv2d_split_k, cross_entropy, dropout, entropy,
-    global_avg_pool2d, instance_norm, k_center_greedy, k_means, least_confidence, max_pool2d,
-    min_sq_dist, pairwise_sq_dist, patch_sum, relu, softmax,
+    conv2d_joined, conv2d_norm_relu, conv2d_split_channels, conv2d_split_k, cross_entropy, dropout,
+    entropy, global_avg_pool2d, instance_norm, k_center_greedy, k_means, least_confidence,
+    max_pool2d, min_sq_dist, pairwise_sq_dist, patch_sum, relu, softmax,
 };
 
 use crate::device::trial::{self, Style, Trial, Verdict};
@@ -82,6 +82,14 @@ fn calls() -> Vec<Call> {
     }
     let p = conv2d_joined::Params { n, c_in: c, c_a: 1, c_out: 5, h, w, kernel: 3 };
     calls.extend([Call::Conv2dJoinedForward(p), Call::Conv2dJoinedBackwardInput(p)]);
+    let (c_in, c_a, c_out) = (c, 1, 5);
+    let p = conv2d_split_channels::Params { n, c_in, c_a, c_out, h, w, kernel: 3, slices: 2 };
+    calls.extend([
+        Call::Conv2dSplitChannelsForward(p),
+        Call::Conv2dSplitChannelsSumForward(p),
+        Call::Conv2dSplitChannelsBackwardInput(p),
+        Call::Conv2dSplitChannelsSumBackwardInput(p),
+    ]);
     let p = conv2d_split_k::Params { n, c_in: c, c_a: 1, c_out: 5, h: 9, w, kernel: 3, slices: 3 };
     calls.extend([Call::Conv2dSplitKBackwardWeight(p), Call::Conv2dSplitKReduce(p)]);
     let p = instance_norm::Params { n, c, hw, eps: 1e-5 };

@@ -4,7 +4,7 @@
 // channels of TILE_H x TILE_W pixels, going through the input channels by CHUNK_IN at a time.
 //
 // The including pass says what is correlated with what:
-//   channels_in() -> u32, channels_out() -> u32
+//   channels_out() -> u32
 //   input_plane(sample, channel) -> u32, output_plane(sample, channel) -> u32
 //   input_at(index) -> f32            index into planes of h * w
 //   weight_at(out, in, tap) -> f32    both channels exist, tap < kernel * kernel
@@ -34,7 +34,7 @@ struct Sums {
     b0: vec4<f32>, b1: vec4<f32>, b2: vec4<f32>, b3: vec4<f32>,
 }
 
-fn stage_inputs(lane: u32, sample: u32, first_in: u32, y0: u32, x0: u32) {
+fn stage_inputs(lane: u32, sample: u32, first_in: u32, end_in: u32, y0: u32, x0: u32) {
     for (var t = lane; t < CHUNK_IN * HALO; t += WORKGROUP) {
         let channel = first_in + t / HALO;
         // The halo starts one row and column before the tile: where that is outside, the subtraction wraps to a
@@ -42,7 +42,7 @@ fn stage_inputs(lane: u32, sample: u32, first_in: u32, y0: u32, x0: u32) {
         let y = y0 + (t % HALO) / HALO_STRIDE - 1u;
         let x = x0 + t % HALO_STRIDE - 1u;
         var value = 0.0;
-        if channel < channels_in() && y < params.h && x < params.w {
+        if channel < end_in && y < params.h && x < params.w {
             value = input_at((input_plane(sample, channel) * params.h + y) * params.w + x);
         }
         input_tile[t] = value;
@@ -50,7 +50,7 @@ fn stage_inputs(lane: u32, sample: u32, first_in: u32, y0: u32, x0: u32) {
 }
 
 // `taps` is kernel * kernel, as a literal in each call, so that the divisions below are by constants.
-fn stage_weights(lane: u32, first_in: u32, first_out: u32, taps: u32) {
+fn stage_weights(lane: u32, first_in: u32, end_in: u32, first_out: u32, taps: u32) {
     for (var t = lane; t < CHUNK_IN * taps * (TILE_OUT / 4u); t += WORKGROUP) {
         let k = t % (CHUNK_IN * taps);
         let four = t / (CHUNK_IN * taps);
@@ -59,7 +59,7 @@ fn stage_weights(lane: u32, first_in: u32, first_out: u32, taps: u32) {
         let out = first_out + four * 4u;
         // Without its own channels a lane's sums stay zero and are never stored.
         var value = vec4<f32>();
-        if channel < channels_in() {
+        if channel < end_in {
             if out < channels_out() { value.x = weight_at(out, channel, tap); }
             if out + 1u < channels_out() { value.y = weight_at(out + 1u, channel, tap); }
             if out + 2u < channels_out() { value.z = weight_at(out + 2u, channel, tap); }
@@ -108,7 +108,15 @@ fn store_rows(sample: u32, out: u32, y: u32, x: u32, rows: vec4<f32>) {
     if y + 3u < params.h { store(at + 3u * params.w, values.w); }
 }
 
-fn conv_tile(group: u32, lane: u32) {
+// Tiles of all samples.
+fn tile_count() -> u32 {
+    let tiles_x = (params.w + TILE_W - 1u) / TILE_W;
+    let tiles_y = (params.h + TILE_H - 1u) / TILE_H;
+    return params.n * tiles_x * tiles_y * ((channels_out() + TILE_OUT - 1u) / TILE_OUT);
+}
+
+// One tile, summed over the input channels from `begin_in` to before `end_in`.
+fn conv_tile(group: u32, lane: u32, begin_in: u32, end_in: u32) {
     let tiles_x = (params.w + TILE_W - 1u) / TILE_W;
     let tiles_y = (params.h + TILE_H - 1u) / TILE_H;
     let tiles_out = (channels_out() + TILE_OUT - 1u) / TILE_OUT;
@@ -127,17 +135,17 @@ fn conv_tile(group: u32, lane: u32) {
     let eight = lane / (TILE_W * TILE_H / ROWS);
     let out = first_out + 8u * eight;
     var sums = Sums();
-    for (var first_in = 0u; first_in < channels_in(); first_in += CHUNK_IN) {
+    for (var first_in = begin_in; first_in < end_in; first_in += CHUNK_IN) {
         workgroupBarrier();
-        stage_inputs(lane, sample, first_in, y0, x0);
+        stage_inputs(lane, sample, first_in, end_in, y0, x0);
         if params.kernel == 3u {
-            stage_weights(lane, first_in, first_out, 9u);
+            stage_weights(lane, first_in, end_in, first_out, 9u);
         } else {
-            stage_weights(lane, first_in, first_out, 1u);
+            stage_weights(lane, first_in, end_in, first_out, 1u);
         }
         workgroupBarrier();
         if out < channels_out() {
-            let channels = min(CHUNK_IN, channels_in() - first_in);
+            let channels = min(CHUNK_IN, end_in - first_in);
             for (var i = 0u; i < channels; i += 1u) {
                 let input = i * HALO + y * HALO_STRIDE + x;
                 if params.kernel == 3u {

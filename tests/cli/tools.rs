@@ -228,6 +228,31 @@ fn bench_reports_the_agreed_fields() {
 }
 
 #[test]
+fn bench_kernels_times_every_shader_of_a_step() {
+    let devices = check_devices(&askem(["devices", "--json"]).succeed());
+    let adapter = devices.iter().find(|device| device["backend"] != "native");
+    let adapter = adapter.expect("a Vulkan driver is needed, such as Debian's mesa-vulkan-drivers");
+    let small = ["--batch", "1", "--patch", "16", "--width", "2", "--repeats", "1", "--json"];
+    for (work, wanted) in [
+        ("train", &["adam::update", "batch_norm_relu::backward_input"][..]),
+        ("score", &["conv2d_norm_relu::forward_eval", "entropy::forward"]),
+        ("bald", &["dropout::mask", "bald::accumulate"]),
+    ] {
+        let call = askem(["bench", "kernels", "--work", work]).args(small);
+        let lines = call.args(["--device", adapter["name"].as_str().unwrap()]).succeed();
+        let lines = lines.json_lines();
+        let names: Vec<_> = lines.iter().map(|line| line["kernel"].as_str().unwrap()).collect();
+        assert!(wanted.iter().all(|name| names.contains(name)), "{work}: {names:?}");
+        let sum = |field: &str| -> f64 { lines.iter().map(|line| number(line, field)).sum() };
+        assert!((sum("share_of_time") - 1.0).abs() < 1e-6 && sum("ms") > 0.0, "{lines:?}");
+        for line in &lines {
+            assert!(number(line, "dispatches") >= 1.0 && number(line, "gbyte_per_second") >= 0.0);
+        }
+    }
+    askem(["bench", "kernels", "--device", "cpu"]).run().refuses(2, &["GPU", "--device"]);
+}
+
+#[test]
 fn bench_select_takes_embeddings_from_a_file() {
     // Two clusters of ten points on a line; the first point is labelled, and the farthest from it is the last.
     let folder = tempdir().unwrap();

@@ -217,6 +217,18 @@ fn bench_reports_the_agreed_fields() {
         criteria
     );
 
+    // Of a volume.
+    let folder = tempdir().unwrap();
+    let (raw, _) = phantom_folders(folder.path());
+    let call = |patches: &str| {
+        let call = askem(["bench", "score", "--criteria", "entropy,bald", "--patches", patches]);
+        call.path("--raw", &raw).args(small).args(net)
+    };
+    let lines = call("20").succeed().json_lines();
+    check(&lines, &["device", "criterion", "patches"], &["mvoxel_per_second"]);
+    assert_eq!(lines[0]["patches"], 20);
+    call("100000000").run().refuses(2, &["--patches 100000000", "only", "16 x 16"]);
+
     let select = ["bench", "select", "--pool", "50", "--dim", "4", "--query", "3"];
     let select = askem(select).args(small).succeed().json_lines();
     check(&select, &["algorithm", "pool", "dim"], &["seconds"]);

@@ -3,6 +3,8 @@
 mod kernels;
 mod select;
 
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use askem_kernels::rng::{Purpose, Rng, normal, stream};
@@ -13,7 +15,9 @@ use super::table::Table;
 use super::{Common, say, say_json};
 use crate::error::{Error, Result};
 use crate::model::{Model, SCORE_BATCH};
+use crate::pool::{PatchReader, Position, Scaling, draw_pool};
 use crate::unet::{Norm, Output, UNet};
+use crate::volume::{Region, Volume, open_raw};
 
 #[derive(Debug, ClapArgs)]
 pub(super) struct Args {
@@ -93,8 +97,65 @@ struct ScoreArgs {
     /// Dropout passes of bald.
     #[arg(long, value_name = "N", default_value_t = 10)]
     mc_passes: usize,
+    /// A volume whose patches are scored, at random places; they are read each time. Without it patches are random numbers in memory.
+    #[arg(long, value_name = "PATH")]
+    raw: Option<PathBuf>,
     #[command(flatten)]
     net: NetArgs,
+}
+
+/// Where scored patches come from.
+enum Pool {
+    Memory(Vec<f32>),
+    Volume(PatchReader, Vec<Position>),
+}
+
+impl Pool {
+    fn open(args: &ScoreArgs) -> Result<Self> {
+        let patch = args.net.patch;
+        let Some(path) = &args.raw else {
+            return Ok(Self::Memory(random(args.patches * patch * patch)));
+        };
+        let raw: Arc<dyn Volume> = Arc::from(open_raw(path)?);
+        let region = Region::whole(raw.shape());
+        region.require_patch(patch, "scored")?;
+        let places = region.positions(patch);
+        if args.patches as u64 > places {
+            return Err(Error::Usage(format!(
+                "--patches {}: {} has only {places} different patches of {patch} x {patch}",
+                args.patches,
+                path.display()
+            )));
+        }
+        let positions = draw_pool(&region, patch, args.patches, 0)?;
+        let scaling = Scaling::measure(&*raw, &region)?;
+        Ok(Self::Volume(PatchReader::new(raw, region, scaling), positions))
+    }
+
+    /// Calls `score` with batches of patches and the number of the first in each.
+    fn for_each_batch(
+        &self,
+        patch: usize,
+        mut score: impl FnMut(usize, &[f32]) -> Result<()>,
+    ) -> Result<()> {
+        let pixels = patch * patch;
+        match self {
+            Self::Memory(x) => (0..)
+                .zip(x.chunks(SCORE_BATCH * pixels))
+                .try_for_each(|(batch, x)| score(batch * SCORE_BATCH, x)),
+            Self::Volume(reader, positions) => {
+                let mut x = Vec::new();
+                for (batch, positions) in positions.chunks(SCORE_BATCH).enumerate() {
+                    x.clear();
+                    for &at in positions {
+                        reader.read(at, patch, &mut x)?;
+                    }
+                    score(batch * SCORE_BATCH, &x)?;
+                }
+                Ok(())
+            }
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, Serialize)]
@@ -206,14 +267,14 @@ struct ScoreResult<'a> {
 fn score(args: &ScoreArgs, common: &Common) -> Result<()> {
     at_least_one("--patches", args.patches)?;
     at_least_one("--mc-passes", args.mc_passes)?;
+    let pool = Pool::open(args)?;
     let mut model = args.net.model(common)?;
     let device = model.device_name();
     let pixels = args.net.patch * args.net.patch;
-    let pool = random(args.patches * pixels);
     let mut table = Table::new(&["criterion", "patches", "Mvoxel per second"]);
     for &criterion in &args.criteria {
         let seconds = median(args.net.repeats, || {
-            for (batch, x) in pool.chunks(SCORE_BATCH * pixels).enumerate() {
+            pool.for_each_batch(args.net.patch, |first, x| {
                 let count = x.len() / pixels;
                 let values = match criterion {
                     Scored::Entropy => model.forward(x, &[Output::Entropy])?.remove(0),
@@ -223,7 +284,6 @@ fn score(args: &ScoreArgs, common: &Common) -> Result<()> {
                     Scored::Embedding => model.forward(x, &[Output::EmbeddingMean])?.remove(0),
                     Scored::Bald => {
                         let key = |pass: usize, i: usize| (pass * args.patches + i) as u64;
-                        let first = batch * SCORE_BATCH;
                         let samples = first..first + count;
                         let keys: Vec<Vec<u64>> = (0..args.mc_passes)
                             .map(|pass| samples.clone().map(|i| key(pass, i)).collect())
@@ -234,8 +294,8 @@ fn score(args: &ScoreArgs, common: &Common) -> Result<()> {
                 if values.iter().any(|v| !v.is_finite()) {
                     return Err(Error::Device("a score is not a number".into()));
                 }
-            }
-            Ok(())
+                Ok(())
+            })
         })?;
         let mvoxel_per_second = (args.patches * pixels) as f64 / seconds / 1e6;
         let result =

@@ -31,6 +31,9 @@ pub fn flops(call: &Call) -> f64 {
             let conv_transpose2d::Params { n, c_in, c_out, h, w } = *p;
             product(&[n, c_in, c_out, h, w, 4])
         }
+        Call::SegmentationHeadEntropy(p)
+        | Call::SegmentationHeadLeastConfidence(p)
+        | Call::SegmentationHeadAccumulate(p) => product(&[p.n, p.c, p.classes, p.hw]),
         Call::PairwiseSqDistForward(p) => product(&[p.rows_a, p.rows_b, p.dim]),
         Call::MinSqDistForward(p) => product(&[p.rows, p.centers, p.dim]),
         Call::KMeansAssign(p) => product(&[p.rows, p.k, p.dim]),

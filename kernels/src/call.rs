@@ -229,6 +229,9 @@ calls! {
     BaldAccumulate = bald::accumulate(p: float) -> (sum_p: float, sum_entropy: float);
     BaldEntropyOfMean = bald::entropy_of_mean(sum_p: float) -> (map: float);
     BaldMutualInformation = bald::mutual_information(sum_p: float, sum_entropy: float) -> (map: float);
+    SegmentationHeadEntropy = segmentation_head::entropy(x: float, weight: float, bias: float) -> (partials: float);
+    SegmentationHeadLeastConfidence = segmentation_head::least_confidence(x: float, weight: float, bias: float) -> (partials: float);
+    SegmentationHeadAccumulate = segmentation_head::accumulate(x: float, weight: float, bias: float) -> (sum_p: float, sum_entropy: float);
     PatchSumForward = patch_sum::forward(map: float) -> (score: float);
     GlobalAvgPool2dForward = global_avg_pool2d::forward(x: float) -> (y: float);
 

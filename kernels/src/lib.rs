@@ -40,6 +40,7 @@ pub mod confusion;
 pub mod entropy;
 pub mod least_confidence;
 pub mod patch_sum;
+pub mod segmentation_head;
 
 // Geometry.
 pub mod k_center_greedy;

@@ -7,7 +7,7 @@ use askem_kernels::{
     Call, SIGNATURES, bald, batch_norm, batch_norm_relu, concat_channels, conv_transpose2d, conv2d,
     conv2d_joined, conv2d_norm_relu, conv2d_split_channels, cross_entropy, dropout, entropy,
     global_avg_pool2d, instance_norm, k_center_greedy, k_means, least_confidence, max_pool2d,
-    patch_sum, relu, softmax,
+    patch_sum, relu, segmentation_head, softmax,
 };
 
 use crate::harness;
@@ -80,6 +80,12 @@ fn folded() -> Vec<Call> {
         Call::BaldAccumulate(p),
         Call::BaldEntropyOfMean(p),
         Call::BaldMutualInformation(p),
+    ]);
+    let p = segmentation_head::Params { n, c, classes: 2, hw };
+    calls.extend([
+        Call::SegmentationHeadEntropy(p),
+        Call::SegmentationHeadLeastConfidence(p),
+        Call::SegmentationHeadAccumulate(p),
     ]);
     calls.push(Call::PatchSumForward(patch_sum::Params { n, hw }));
     calls.push(Call::GlobalAvgPool2dForward(global_avg_pool2d::Params { n, c, hw }));

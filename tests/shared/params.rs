@@ -6,7 +6,7 @@ use askem_kernels::{
     adam, bald, batch_norm, batch_norm_relu, concat_channels, confusion, conv_transpose2d, conv2d,
     conv2d_joined, conv2d_norm_relu, conv2d_split_channels, conv2d_split_k, cross_entropy, dropout,
     entropy, global_avg_pool2d, instance_norm, k_center_greedy, k_means, least_confidence,
-    max_pool2d, min_sq_dist, pairwise_sq_dist, patch_sum, relu, softmax,
+    max_pool2d, min_sq_dist, pairwise_sq_dist, patch_sum, relu, segmentation_head, softmax,
 };
 use proptest::prelude::*;
 
@@ -201,6 +201,11 @@ pub(crate) fn entropy() -> impl Strategy<Value = entropy::Params> {
 
 pub(crate) fn least_confidence() -> impl Strategy<Value = least_confidence::Params> {
     classes().prop_map(|[n, c, hw]| least_confidence::Params { n, c, hw })
+}
+
+pub(crate) fn segmentation_head() -> impl Strategy<Value = segmentation_head::Params> {
+    (small(), channels(), 1..=8u32, length())
+        .prop_map(|(n, c, classes, hw)| segmentation_head::Params { n, c, classes, hw })
 }
 
 pub(crate) fn patch_sum() -> impl Strategy<Value = patch_sum::Params> {

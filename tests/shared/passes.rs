@@ -90,6 +90,11 @@ macro_rules! for_each_pass {
                 entropy_of_mean: BaldEntropyOfMean,
                 mutual_information: BaldMutualInformation,
             }
+            segmentation_head => {
+                entropy: SegmentationHeadEntropy,
+                least_confidence: SegmentationHeadLeastConfidence,
+                accumulate: SegmentationHeadAccumulate,
+            }
             patch_sum => {
                 forward: PatchSumForward,
             }

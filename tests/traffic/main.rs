@@ -92,8 +92,8 @@ fn a_score_moves_what_was_measured_and_no_more() {
     let entropy = forward_plan(&net, 16, 128, 128, &[Output::Entropy]).plan;
     let bald = mc_plan(&net, 16, 128, 128, 10).plan;
     for (row, most_dispatches) in [
-        (Row::new("score entropy, batch 16".into(), entropy, floor(16)), 30),
-        (Row::new("bald pass, batch 16".into(), bald, floor(16)), 47),
+        (Row::new("score entropy, batch 16".into(), entropy, floor(16)), 28),
+        (Row::new("bald pass, batch 16".into(), bald, floor(16)), 45),
     ] {
         row.print();
         assert!(row.fused.0 <= most_dispatches, "{} dispatches", row.fused.0);

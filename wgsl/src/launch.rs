@@ -137,6 +137,9 @@ fn workgroups(call: &Call, entry: &Entry) -> u64 {
             planes(wide(p.n), p.hw)
         }
 
+        Call::SegmentationHeadEntropy(p)
+        | Call::SegmentationHeadLeastConfidence(p)
+        | Call::SegmentationHeadAccumulate(p) => wide(p.n) * blocks(wide(p.hw), "BLOCK"),
         Call::PatchSumForward(p) => wide(p.n),
         Call::GlobalAvgPool2dForward(p) => wide(p.n) * wide(p.c),
 

@@ -81,7 +81,7 @@ fn updates(pass: &str, buffer: &str) -> bool {
         ("max_pool2d::backward_input", "dx")
             | ("batch_norm::statistics", "running_mean" | "running_var")
             | ("adam::update", _)
-            | ("bald::accumulate", _)
+            | ("bald::accumulate" | "segmentation_head::accumulate", _)
             | ("k_center_greedy::pick" | "k_center_greedy::update", _)
             | ("k_means::update", _)
     )

@@ -10,7 +10,10 @@ mod split;
 
 use std::collections::HashMap;
 
-use askem_kernels::{Call, batch_norm_relu, conv2d, conv2d_joined, conv2d_norm_relu, dropout};
+use askem_kernels::{
+    Call, batch_norm_relu, conv2d, conv2d_joined, conv2d_norm_relu, dropout, patch_sum,
+    segmentation_head,
+};
 
 use crate::plan::{BufferId, Plan, PlanBuilder, Step, Storage, View};
 
@@ -33,6 +36,7 @@ pub fn fuse(plan: Plan) -> Plan {
                 .evaluated_unit(steps)
                 .or_else(|| fuser.trained_unit(steps))
                 .or_else(|| fuser.unit_backward(steps))
+                .or_else(|| fuser.head(steps))
                 .or_else(|| fuser.split(steps));
             let taken = taken.unwrap_or_else(|| {
                 fuser.builder.step(steps[0].call, &steps[0].reads, &steps[0].writes);
@@ -194,6 +198,40 @@ impl Fuser {
         Some(before + 3)
     }
 
+    /// The convolution to classes, softmax, and what is made of the probabilities where they are not wanted themselves.
+    fn head(&mut self, steps: &[Step]) -> Option<usize> {
+        let [conv, softmax, score, rest @ ..] = steps else { return None };
+        let (Call::Conv2dForward(c), Call::SoftmaxForward(_)) = (conv.call, softmax.call) else {
+            return None;
+        };
+        let (logits, p) = (conv.writes[0], softmax.writes[0]);
+        let fits = c.kernel == 1 && c.has_bias == 1 && c.c_out <= segmentation_head::MAX_CLASSES;
+        let passes = self.is_passing(logits) && self.is_passing(p);
+        if !(fits && passes && softmax.reads[0] == logits && score.reads[0] == p) {
+            return None;
+        }
+        let params =
+            segmentation_head::Params { n: c.n, c: c.c_in, classes: c.c_out, hw: c.h * c.w };
+        let call = match score.call {
+            Call::BaldAccumulate(_) => {
+                let call = Call::SegmentationHeadAccumulate(params);
+                self.builder.step(call, &conv.reads, &score.writes);
+                return Some(3);
+            }
+            Call::EntropyForward(_) => Call::SegmentationHeadEntropy(params),
+            Call::LeastConfidenceForward(_) => Call::SegmentationHeadLeastConfidence(params),
+            _ => return None,
+        };
+        let map = score.writes[0];
+        let sum = rest.first().filter(|sum| sum.reads[0] == map && self.is_passing(map))?;
+        let Call::PatchSumForward(_) = sum.call else { return None };
+        let partials = self.builder.transient("partial scores", call.len("partials"));
+        self.builder.step(call, &conv.reads, &[partials]);
+        let blocks = patch_sum::Params { n: c.n, hw: params.blocks() };
+        self.builder.step(Call::PatchSumForward(blocks), &[partials], &sum.writes);
+        Some(4)
+    }
+
     /// A convolution or a gradient of one in slices.
     fn split(&mut self, steps: &[Step]) -> Option<usize> {
         let Step { call, reads, writes } = &steps[0];
@@ -248,11 +286,12 @@ mod tests {
             assert_eq!(count(&plan, "dropout"), if dropout > 0.0 { 18 } else { 0 });
 
             let plan = fuse(forward_plan(&net, 2, 32, 32, &[Output::Entropy]).plan);
-            // The head is left.
-            assert_eq!((count(&plan, "conv2d_norm_relu"), count(&plan, "conv2d")), (18, 1));
+            assert_eq!((count(&plan, "conv2d_norm_relu"), count(&plan, "conv2d")), (18, 0));
             assert_eq!(count(&plan, "relu") + count(&plan, "batch_norm"), 0);
+            assert_eq!((count(&plan, "segmentation_head"), count(&plan, "softmax")), (1, 0));
             let plan = fuse(mc_plan(&net, 2, 32, 32, 3).plan);
             assert_eq!((count(&plan, "conv2d_norm_relu"), count(&plan, "relu")), (18, 0));
+            assert_eq!((count(&plan, "segmentation_head"), count(&plan, "softmax")), (1, 0));
         }
     }
 
@@ -281,6 +320,21 @@ mod tests {
         let (_, bottleneck) = before.outputs[0];
         let steps = plan.sections.iter().flat_map(|section| &section.steps);
         assert!(steps.flat_map(|step| &step.writes).any(|view| view.buffer == bottleneck));
+    }
+
+    #[test]
+    fn probabilities_that_are_wanted_are_written() {
+        let net = net(Norm::Batch, 0.0, DropoutKind::Channel);
+        for outputs in [
+            &[Output::Entropy, Output::Probabilities][..],
+            &[Output::Entropy, Output::LeastConfidence],
+            &[Output::Probabilities],
+        ] {
+            let plan = fuse(forward_plan(&net, 2, 32, 32, outputs).plan);
+            assert_eq!((count(&plan, "segmentation_head"), count(&plan, "softmax")), (0, 1));
+        }
+        let plan = fuse(forward_plan(&net, 2, 32, 32, &[Output::LeastConfidence]).plan);
+        assert_eq!((count(&plan, "segmentation_head"), count(&plan, "softmax")), (1, 0));
     }
 
     #[test]

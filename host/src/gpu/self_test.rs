@@ -8,7 +8,7 @@ use askem_kernels::{
     adam, bald, batch_norm, batch_norm_relu, concat_channels, confusion, conv_transpose2d, conv2d,
     conv2d_joined, conv2d_norm_relu, conv2d_split_channels, conv2d_split_k, cross_entropy, dropout,
     entropy, global_avg_pool2d, instance_norm, k_center_greedy, k_means, least_confidence,
-    max_pool2d, min_sq_dist, pairwise_sq_dist, patch_sum, relu, softmax,
+    max_pool2d, min_sq_dist, pairwise_sq_dist, patch_sum, relu, segmentation_head, softmax,
 };
 
 use crate::device::trial::{self, Style, Trial, Verdict};
@@ -129,6 +129,12 @@ fn calls() -> Vec<Call> {
         Call::BaldAccumulate(p),
         Call::BaldEntropyOfMean(p),
         Call::BaldMutualInformation(p),
+    ]);
+    let p = segmentation_head::Params { n, c: 5, classes: c, hw: 301 };
+    calls.extend([
+        Call::SegmentationHeadEntropy(p),
+        Call::SegmentationHeadLeastConfidence(p),
+        Call::SegmentationHeadAccumulate(p),
     ]);
     calls.push(Call::PatchSumForward(patch_sum::Params { n, hw: 301 }));
     calls.push(Call::GlobalAvgPool2dForward(global_avg_pool2d::Params { n, c, hw: 301 }));

@@ -34,6 +34,9 @@ pub fn flops(call: &Call) -> f64 {
         Call::SegmentationHeadEntropy(p)
         | Call::SegmentationHeadLeastConfidence(p)
         | Call::SegmentationHeadAccumulate(p) => product(&[p.n, p.c, p.classes, p.hw]),
+        Call::ConvTranspose2dSplitKBackwardWeight(p) => {
+            product(&[p.n, p.c_in, p.c_out, p.h, p.w, 4])
+        }
         Call::PairwiseSqDistForward(p) => product(&[p.rows_a, p.rows_b, p.dim]),
         Call::MinSqDistForward(p) => product(&[p.rows, p.centers, p.dim]),
         Call::KMeansAssign(p) => product(&[p.rows, p.k, p.dim]),

@@ -187,6 +187,9 @@ calls! {
     ConvTranspose2dBackwardWeight = conv_transpose2d::backward_weight(x: float, dy: float) -> (dweight: float);
     ConvTranspose2dBackwardBias = conv_transpose2d::backward_bias(dy: float) -> (dbias: float);
 
+    ConvTranspose2dSplitKBackwardWeight = conv_transpose2d_split_k::backward_weight(x: float, dy: float) -> (partials: float);
+    ConvTranspose2dSplitKReduce = conv_transpose2d_split_k::reduce(partials: float) -> (dweight: float);
+
     MaxPool2dForward = max_pool2d::forward(x: float) -> (y: float, indices: uint);
     MaxPool2dBackwardInput = max_pool2d::backward_input(dy: float, indices: uint) -> (dx: float);
 
@@ -199,6 +202,11 @@ calls! {
     BatchNormReluForward = batch_norm_relu::forward(x: float, mean: float, rstd: float, weight: float, bias: float, mask: float) -> (y: float);
     BatchNormReluBackwardWeight = batch_norm_relu::backward_weight(x: float, y: float, dy: float, mean: float, rstd: float) -> (dweight: float, dbias: float, coefficients: float);
     BatchNormReluBackwardInput = batch_norm_relu::backward_input(x: float, y: float, dy: float, coefficients: float, weight: float) -> (dx: float);
+
+    BatchNormSplitStatistics = batch_norm_split::statistics(x: float) -> (partials: float);
+    BatchNormSplitMerge = batch_norm_split::merge(partials: float) -> (mean: float, rstd: float, running_mean: float, running_var: float);
+    BatchNormSplitBackwardWeight = batch_norm_split::backward_weight(x: float, y: float, dy: float, mean: float, rstd: float) -> (dpartials: float);
+    BatchNormSplitMergeBackwardWeight = batch_norm_split::merge_backward_weight(dpartials: float, mean: float, rstd: float) -> (dweight: float, dbias: float, coefficients: float);
 
     InstanceNormStatistics = instance_norm::statistics(x: float) -> (mean: float, rstd: float);
     InstanceNormForward = instance_norm::forward(x: float, mean: float, rstd: float) -> (y: float);

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use askem_kernels::tolerance::{compare_gradient, compare_law, finite_difference};
 use askem_kernels::{
-    Call, SIGNATURES, Signature, batch_norm, batch_norm_relu, concat_channels, conv_transpose2d,
-    conv2d, conv2d_joined, conv2d_split_channels, conv2d_split_k, cross_entropy, dropout,
-    instance_norm, max_pool2d, relu, softmax,
+    Call, SIGNATURES, Signature, batch_norm, batch_norm_relu, batch_norm_split, concat_channels,
+    conv_transpose2d, conv_transpose2d_split_k, conv2d, conv2d_joined, conv2d_split_channels,
+    conv2d_split_k, cross_entropy, dropout, instance_norm, max_pool2d, relu, softmax,
 };
 
 use crate::env::{Env, dot};
@@ -94,6 +94,19 @@ fn chains() -> Vec<Chain> {
         inputs: &["x", "weight", "bias"],
         linear: true,
     });
+    let (n, c_in, c_out, h, w) = (2, 3, 2, 2, 3);
+    let p = conv_transpose2d::Params { n, c_in, c_out, h, w };
+    let split = conv_transpose2d_split_k::Params { n, c_in, c_out, h, w, slices: 2 };
+    chains.push(Chain {
+        forward: vec![Call::ConvTranspose2dForward(p)],
+        output: "y",
+        backward: vec![
+            Call::ConvTranspose2dSplitKBackwardWeight(split),
+            Call::ConvTranspose2dSplitKReduce(split),
+        ],
+        inputs: &["weight"],
+        linear: true,
+    });
     let p = max_pool2d::Params { n: 1, c: 3, h: 5, w: 6 };
     chains.push(Chain {
         forward: vec![Call::MaxPool2dForward(p)],
@@ -144,6 +157,24 @@ fn chains() -> Vec<Chain> {
             linear: false,
         });
     }
+    let (n, c, hw, eps, momentum) = (2, 3, 7, 1e-5, 0.1);
+    let p = batch_norm_relu::Params { n, c, hw, mask: 0, scale: 1.0 };
+    let split = batch_norm_split::Params { n, c, hw, slices: 4, eps, momentum, scale: 1.0 };
+    chains.push(Chain {
+        forward: vec![
+            Call::BatchNormSplitStatistics(split),
+            Call::BatchNormSplitMerge(split),
+            Call::BatchNormReluForward(p),
+        ],
+        output: "y",
+        backward: vec![
+            Call::BatchNormSplitBackwardWeight(split),
+            Call::BatchNormSplitMergeBackwardWeight(split),
+            Call::BatchNormReluBackwardInput(p),
+        ],
+        inputs: &["x", "weight", "bias"],
+        linear: false,
+    });
     let p = relu::Params { len: 37 };
     chains.push(Chain {
         forward: vec![Call::ReluForward(p)],

@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use askem::device::trial::Style;
 use askem_kernels::{
-    Call, SIGNATURES, bald, batch_norm, batch_norm_relu, concat_channels, conv_transpose2d, conv2d,
-    conv2d_joined, conv2d_norm_relu, conv2d_split_channels, cross_entropy, dropout, entropy,
-    global_avg_pool2d, instance_norm, k_center_greedy, k_means, least_confidence, max_pool2d,
-    patch_sum, relu, segmentation_head, softmax,
+    Call, SIGNATURES, bald, batch_norm, batch_norm_relu, batch_norm_split, concat_channels,
+    conv_transpose2d, conv2d, conv2d_joined, conv2d_norm_relu, conv2d_split_channels,
+    cross_entropy, dropout, entropy, global_avg_pool2d, instance_norm, k_center_greedy, k_means,
+    least_confidence, max_pool2d, patch_sum, relu, segmentation_head, softmax,
 };
 
 use crate::harness;
@@ -56,6 +56,9 @@ fn folded() -> Vec<Call> {
         Call::BatchNormReluBackwardWeight(p),
         Call::BatchNormReluBackwardInput(p),
     ]);
+    let (eps, momentum, scale) = (1e-3, 0.1, 1.25);
+    let p = batch_norm_split::Params { n: 1, c: MANY, hw, slices: 2, eps, momentum, scale };
+    calls.extend([Call::BatchNormSplitStatistics(p), Call::BatchNormSplitBackwardWeight(p)]);
     let p = instance_norm::Params { n, c, hw, eps: 1e-3 };
     calls.extend([
         Call::InstanceNormStatistics(p),
@@ -129,6 +132,10 @@ fn every_pass_unfolds_its_grid() {
             "conv2d_split_k::backward_weight",
             "conv2d_split_k::reduce",
             "conv_transpose2d::backward_weight",
+            "conv_transpose2d_split_k::backward_weight",
+            "conv_transpose2d_split_k::reduce",
+            "batch_norm_split::merge",
+            "batch_norm_split::merge_backward_weight",
             "relu::backward_input",
             "dropout::mask",
             "cross_entropy::forward",

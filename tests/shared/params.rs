@@ -3,10 +3,11 @@
 use std::ops::RangeInclusive;
 
 use askem_kernels::{
-    adam, bald, batch_norm, batch_norm_relu, concat_channels, confusion, conv_transpose2d, conv2d,
-    conv2d_joined, conv2d_norm_relu, conv2d_split_channels, conv2d_split_k, cross_entropy, dropout,
-    entropy, global_avg_pool2d, instance_norm, k_center_greedy, k_means, least_confidence,
-    max_pool2d, min_sq_dist, pairwise_sq_dist, patch_sum, relu, segmentation_head, softmax,
+    adam, bald, batch_norm, batch_norm_relu, batch_norm_split, concat_channels, confusion,
+    conv_transpose2d, conv_transpose2d_split_k, conv2d, conv2d_joined, conv2d_norm_relu,
+    conv2d_split_channels, conv2d_split_k, cross_entropy, dropout, entropy, global_avg_pool2d,
+    instance_norm, k_center_greedy, k_means, least_confidence, max_pool2d, min_sq_dist,
+    pairwise_sq_dist, patch_sum, relu, segmentation_head, softmax,
 };
 use proptest::prelude::*;
 
@@ -97,6 +98,15 @@ pub(crate) fn conv_transpose2d() -> impl Strategy<Value = conv_transpose2d::Para
         .prop_map(|(n, c_in, c_out, h, w)| conv_transpose2d::Params { n, c_in, c_out, h, w })
 }
 
+pub(crate) fn conv_transpose2d_split_k() -> impl Strategy<Value = conv_transpose2d_split_k::Params>
+{
+    (conv_transpose2d(), 1..=9u32).prop_map(|(conv, slices)| {
+        let conv_transpose2d::Params { n, c_in, c_out, h, w } = conv;
+        let p = conv_transpose2d_split_k::Params { n, c_in, c_out, h, w, slices };
+        conv_transpose2d_split_k::Params { slices: slices.min(p.chunks()), ..p }
+    })
+}
+
 pub(crate) fn max_pool2d() -> impl Strategy<Value = max_pool2d::Params> {
     (small(), channels(), side(), side()).prop_map(|(n, c, h, w)| max_pool2d::Params {
         n,
@@ -119,6 +129,14 @@ pub(crate) fn batch_norm_relu() -> impl Strategy<Value = batch_norm_relu::Params
     (planes(), 0..=2u32).prop_map(|([n, c, hw], mask)| {
         let scale = if mask == 0 { 1.0 } else { 1.25 };
         batch_norm_relu::Params { n, c, hw, mask, scale }
+    })
+}
+
+pub(crate) fn batch_norm_split() -> impl Strategy<Value = batch_norm_split::Params> {
+    (batch_norm(), 1..=9u32).prop_map(|(norm, slices)| {
+        let batch_norm::Params { n, c, hw, eps, momentum } = norm;
+        let slices = slices.min(n * hw);
+        batch_norm_split::Params { n, c, hw, slices, eps, momentum, scale: 1.25 }
     })
 }
 

@@ -34,6 +34,10 @@ macro_rules! for_each_pass {
                 backward_weight: ConvTranspose2dBackwardWeight,
                 backward_bias: ConvTranspose2dBackwardBias,
             }
+            conv_transpose2d_split_k => {
+                backward_weight: ConvTranspose2dSplitKBackwardWeight,
+                reduce: ConvTranspose2dSplitKReduce,
+            }
             max_pool2d => {
                 forward: MaxPool2dForward,
                 backward_input: MaxPool2dBackwardInput,
@@ -49,6 +53,12 @@ macro_rules! for_each_pass {
                 forward: BatchNormReluForward,
                 backward_weight: BatchNormReluBackwardWeight,
                 backward_input: BatchNormReluBackwardInput,
+            }
+            batch_norm_split => {
+                statistics: BatchNormSplitStatistics,
+                merge: BatchNormSplitMerge,
+                backward_weight: BatchNormSplitBackwardWeight,
+                merge_backward_weight: BatchNormSplitMergeBackwardWeight,
             }
             instance_norm => {
                 statistics: InstanceNormStatistics,

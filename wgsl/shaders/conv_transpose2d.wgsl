@@ -14,12 +14,7 @@ struct Params {
 
 @group(0) @binding(0) var<uniform> params: Params;
 
-// Index of the upper left of the four outputs of a pixel of the input.
-fn output_index(sample: u32, channel: u32, pixel: u32) -> u32 {
-    let row = pixel / params.w;
-    let col = pixel - row * params.w;
-    return ((sample * params.c_out + channel) * 2u * params.h + 2u * row) * 2u * params.w + 2u * col;
-}
+//!include shared/upsampled.wgsl
 
 //!pass forward
 //!include shared/linear.wgsl
@@ -205,7 +200,21 @@ fn backward_input(
 }
 
 //!pass backward_weight
-//!include conv_transpose2d/backward_weight.wgsl
+//!include shared/upsampled_weight_tile.wgsl
+@group(0) @binding(1) var<storage, read> x: array<f32>;
+@group(0) @binding(2) var<storage, read> dy: array<f32>;
+@group(0) @binding(3) var<storage, read_write> dweight: array<f32>;
+
+fn store(index: u32, value: f32) { dweight[index] = value; }
+
+@compute @workgroup_size(WORKGROUP)
+fn backward_weight(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    weight_tile(linear_group(group, groups), 0u, params.n * chunks_of_sample(), lane);
+}
 
 //!pass backward_bias
 //!include shared/linear.wgsl

@@ -91,6 +91,12 @@ fn workgroups(call: &Call, entry: &Entry) -> u64 {
         }
         Call::ConvTranspose2dBackwardBias(p) => wide(p.c_out),
 
+        Call::ConvTranspose2dSplitKBackwardWeight(p) => {
+            let tiles = blocks(wide(p.c_out), "TILE_OUT") * blocks(wide(p.c_in), "TILE_IN");
+            wide(p.slices) * tiles
+        }
+        Call::ConvTranspose2dSplitKReduce(p) => lanes(wide(p.c_in) * wide(p.c_out) * 4),
+
         // Both passes have a lane for each window.
         Call::MaxPool2dForward(p) | Call::MaxPool2dBackwardInput(p) => {
             planes(wide(p.n) * wide(p.c), (p.h / 2) * (p.w / 2))
@@ -103,6 +109,12 @@ fn workgroups(call: &Call, entry: &Entry) -> u64 {
         Call::BatchNormReluBackwardWeight(p) => wide(p.c),
         Call::BatchNormReluForward(p) | Call::BatchNormReluBackwardInput(p) => {
             planes(wide(p.n) * wide(p.c), p.hw)
+        }
+        Call::BatchNormSplitStatistics(p) | Call::BatchNormSplitBackwardWeight(p) => {
+            wide(p.c) * wide(p.slices)
+        }
+        Call::BatchNormSplitMerge(p) | Call::BatchNormSplitMergeBackwardWeight(p) => {
+            lanes(wide(p.c))
         }
         Call::InstanceNormStatistics(p) | Call::InstanceNormBackwardStatistics(p) => {
             wide(p.n) * wide(p.c)

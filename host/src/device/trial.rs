@@ -79,7 +79,10 @@ fn updates(pass: &str, buffer: &str) -> bool {
     matches!(
         (pass, buffer),
         ("max_pool2d::backward_input", "dx")
-            | ("batch_norm::statistics", "running_mean" | "running_var")
+            | (
+                "batch_norm::statistics" | "batch_norm_split::merge",
+                "running_mean" | "running_var"
+            )
             | ("adam::update", _)
             | ("bald::accumulate" | "segmentation_head::accumulate", _)
             | ("k_center_greedy::pick" | "k_center_greedy::update", _)

@@ -5,10 +5,11 @@
 
 use askem_kernels::Call;
 use askem_kernels::{
-    adam, bald, batch_norm, batch_norm_relu, concat_channels, confusion, conv_transpose2d, conv2d,
-    conv2d_joined, conv2d_norm_relu, conv2d_split_channels, conv2d_split_k, cross_entropy, dropout,
-    entropy, global_avg_pool2d, instance_norm, k_center_greedy, k_means, least_confidence,
-    max_pool2d, min_sq_dist, pairwise_sq_dist, patch_sum, relu, segmentation_head, softmax,
+    adam, bald, batch_norm, batch_norm_relu, batch_norm_split, concat_channels, confusion,
+    conv_transpose2d, conv_transpose2d_split_k, conv2d, conv2d_joined, conv2d_norm_relu,
+    conv2d_split_channels, conv2d_split_k, cross_entropy, dropout, entropy, global_avg_pool2d,
+    instance_norm, k_center_greedy, k_means, least_confidence, max_pool2d, min_sq_dist,
+    pairwise_sq_dist, patch_sum, relu, segmentation_head, softmax,
 };
 
 use crate::device::trial::{self, Style, Trial, Verdict};
@@ -92,6 +93,19 @@ fn calls() -> Vec<Call> {
     ]);
     let p = conv2d_split_k::Params { n, c_in: c, c_a: 1, c_out: 5, h: 9, w, kernel: 3, slices: 3 };
     calls.extend([Call::Conv2dSplitKBackwardWeight(p), Call::Conv2dSplitKReduce(p)]);
+    let (eps, momentum, scale) = (1e-5, 0.1, 1.25);
+    let p = batch_norm_split::Params { n, c, hw, slices: 4, eps, momentum, scale };
+    calls.extend([
+        Call::BatchNormSplitStatistics(p),
+        Call::BatchNormSplitMerge(p),
+        Call::BatchNormSplitBackwardWeight(p),
+        Call::BatchNormSplitMergeBackwardWeight(p),
+    ]);
+    let p = conv_transpose2d_split_k::Params { n, c_in: 5, c_out: c, h: 9, w: 11, slices: 3 };
+    calls.extend([
+        Call::ConvTranspose2dSplitKBackwardWeight(p),
+        Call::ConvTranspose2dSplitKReduce(p),
+    ]);
     let p = instance_norm::Params { n, c, hw, eps: 1e-5 };
     calls.extend([
         Call::InstanceNormStatistics(p),

@@ -7,17 +7,29 @@
 // The planes are one line of elements, and a lane takes every 256th of them, so that small planes keep all lanes
 // busy. Four at a time, for the memory to have something to do.
 fn plane_sum(lane: u32, first: u32, stride: u32, planes: u32, size: u32, shift: f32) -> vec2<f32> {
-    let count = planes * size;
+    return plane_sum_part(lane, first, stride, vec2(0u, planes * size), size, shift);
+}
+
+// The same over some elements of the line, from range.x to before range.y.
+fn plane_sum_part(
+    lane: u32,
+    first: u32,
+    stride: u32,
+    range: vec2<u32>,
+    size: u32,
+    shift: f32,
+) -> vec2<f32> {
+    let begin = range.x + lane;
     // A step of WORKGROUP elements, in planes and elements: no division within the loop.
     let step_planes = WORKGROUP / size;
     let step_elements = WORKGROUP % size;
-    var element = lane % size;
-    var at = first + lane / size * stride;
+    var element = begin % size;
+    var at = first + begin / size * stride;
     var sums = vec2<f32>();
-    for (var k = lane; k < count; k += 4u * WORKGROUP) {
+    for (var k = begin; k < range.y; k += 4u * WORKGROUP) {
         var part = array<vec2<f32>, 4>();
         for (var j = 0u; j < 4u; j += 1u) {
-            if k + j * WORKGROUP < count {
+            if k + j * WORKGROUP < range.y {
                 part[j] = terms(at + element, shift);
             }
             element += step_elements;

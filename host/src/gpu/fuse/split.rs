@@ -1,7 +1,10 @@
 //! Sums in slices where there are fewer tiles than the device has room for: gradients of few filters in slices of the rows, small images in
-//! slices of the channels.
+//! slices of the channels, and what a norm sums over few channels in slices of these.
 
-use askem_kernels::{Call, conv2d, conv2d_joined, conv2d_split_channels, conv2d_split_k};
+use askem_kernels::{
+    Call, batch_norm, batch_norm_relu, batch_norm_split, conv_transpose2d,
+    conv_transpose2d_split_k, conv2d, conv2d_joined, conv2d_split_channels, conv2d_split_k,
+};
 use askem_wgsl::launch;
 
 use crate::plan::{PlanBuilder, View};
@@ -13,6 +16,79 @@ const BUSY: u32 = 512;
 const FEW: u32 = 128;
 /// Channels of a slice, at least: adding slices costs as much as a few channels do.
 const CHANNELS: u32 = 16;
+
+/// Elements of a channel's slice, at least: eight for each lane.
+const ELEMENTS: u32 = 2048;
+
+/// How a norm's channel is cut, if it is worth it.
+fn channel_slices(n: u32, c: u32, hw: u32) -> Option<u32> {
+    let slices = (BUSY / c).min(n * hw / ELEMENTS);
+    (slices >= 2).then_some(slices)
+}
+
+/// Appends the statistics of a batch.
+pub(super) fn statistics(
+    builder: &mut PlanBuilder,
+    p: batch_norm::Params,
+    reads: &[View],
+    writes: &[View],
+) {
+    let batch_norm::Params { n, c, hw, eps, momentum } = p;
+    let Some(slices) = channel_slices(n, c, hw) else {
+        builder.step(Call::BatchNormStatistics(p), reads, writes);
+        return;
+    };
+    let p = batch_norm_split::Params { n, c, hw, slices, eps, momentum, scale: 1.0 };
+    let call = Call::BatchNormSplitStatistics(p);
+    let partials = builder.transient("partial statistics", call.len("partials"));
+    builder.step(call, reads, &[partials]);
+    builder.step(Call::BatchNormSplitMerge(p), &[partials], writes);
+}
+
+/// Appends the gradients of a norm's weight and bias through ReLU and dropout; reads and writes are those of
+/// `batch_norm_relu::backward_weight`.
+pub(super) fn norm_backward_weight(
+    builder: &mut PlanBuilder,
+    p: batch_norm_relu::Params,
+    reads: &[View; 5],
+    writes: &[View; 3],
+) {
+    let batch_norm_relu::Params { n, c, hw, scale, .. } = p;
+    let Some(slices) = channel_slices(n, c, hw) else {
+        builder.step(Call::BatchNormReluBackwardWeight(p), reads, writes);
+        return;
+    };
+    // These passes use neither the eps nor the momentum.
+    let p = batch_norm_split::Params { n, c, hw, slices, eps: 1.0, momentum: 0.0, scale };
+    let call = Call::BatchNormSplitBackwardWeight(p);
+    let partials = builder.transient("partial gradients", call.len("dpartials"));
+    builder.step(call, reads, &[partials]);
+    let [_, _, _, mean, rstd] = *reads;
+    builder.step(Call::BatchNormSplitMergeBackwardWeight(p), &[partials, mean, rstd], writes);
+}
+
+/// Appends the gradient of a transposed convolution's filters.
+pub(super) fn transposed_backward_weight(
+    builder: &mut PlanBuilder,
+    p: conv_transpose2d::Params,
+    reads: &[View],
+    writes: &[View],
+) {
+    let whole = Call::ConvTranspose2dBackwardWeight(p);
+    let tiles: u32 = launch(&whole).workgroups.iter().product();
+    let conv_transpose2d::Params { n, c_in, c_out, h, w } = p;
+    let p = conv_transpose2d_split_k::Params { n, c_in, c_out, h, w, slices: 1 };
+    let slices = (BUSY / tiles).min(p.chunks());
+    if slices < 2 {
+        builder.step(whole, reads, writes);
+        return;
+    }
+    let p = conv_transpose2d_split_k::Params { slices, ..p };
+    let call = Call::ConvTranspose2dSplitKBackwardWeight(p);
+    let partials = builder.transient("partial gradients", call.len("partials"));
+    builder.step(call, reads, &[partials]);
+    builder.step(Call::ConvTranspose2dSplitKReduce(p), &[partials], writes);
+}
 
 /// Appends a convolution or the gradient of its input, whose joined form this is, if it is worth slices.
 pub(super) fn over_channels(

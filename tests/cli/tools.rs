@@ -247,8 +247,8 @@ fn bench_kernels_times_every_shader_of_a_step() {
     let small = ["--batch", "1", "--patch", "16", "--width", "2", "--repeats", "1", "--json"];
     for (work, wanted) in [
         ("train", &["adam::update", "batch_norm_relu::backward_input"][..]),
-        ("score", &["conv2d_norm_relu::forward_eval", "entropy::forward"]),
-        ("bald", &["dropout::mask", "bald::accumulate"]),
+        ("score", &["conv2d_norm_relu::forward_eval", "segmentation_head::entropy"]),
+        ("bald", &["dropout::mask", "segmentation_head::accumulate"]),
     ] {
         let call = askem(["bench", "kernels", "--work", work]).args(small);
         let lines = call.args(["--device", adapter["name"].as_str().unwrap()]).succeed();

@@ -2,10 +2,11 @@
 
 use askem_kernels::rng::{Purpose, Rng, Xoshiro256PlusPlus, stream};
 use askem_kernels::{
-    Arg, ArgMut, Call, Element, Error, Real, adam, bald, batch_norm, concat_channels, confusion,
-    conv_transpose2d, conv2d, cross_entropy, dropout, entropy, global_avg_pool2d, instance_norm,
-    k_center_greedy, k_means, least_confidence, max_pool2d, min_sq_dist, pairwise_sq_dist,
-    patch_sum, relu, softmax,
+    Arg, ArgMut, Call, Element, Error, Real, adam, bald, batch_norm, batch_norm_relu,
+    batch_norm_split, concat_channels, confusion, conv_transpose2d, conv_transpose2d_split_k,
+    conv2d, conv2d_joined, conv2d_norm_relu, conv2d_split_channels, conv2d_split_k, cross_entropy,
+    dropout, entropy, global_avg_pool2d, instance_norm, k_center_greedy, k_means, least_confidence,
+    max_pool2d, min_sq_dist, pairwise_sq_dist, patch_sum, relu, segmentation_head, softmax,
 };
 
 /// Buffers of a pass at most, and elements in the largest.
@@ -14,6 +15,46 @@ const LONGEST: usize = 600;
 
 const CONV: conv2d::Params =
     conv2d::Params { n: 2, c_in: 3, c_out: 2, h: 5, w: 7, kernel: 3, has_bias: 1 };
+const JOINED: conv2d_joined::Params =
+    conv2d_joined::Params { n: 2, c_in: 3, c_a: 1, c_out: 2, h: 5, w: 7, kernel: 3 };
+const CHANNELS: conv2d_split_channels::Params = conv2d_split_channels::Params {
+    n: 2,
+    c_in: 3,
+    c_a: 1,
+    c_out: 2,
+    h: 5,
+    w: 7,
+    kernel: 3,
+    slices: 2,
+};
+const ROWS: conv2d_split_k::Params =
+    conv2d_split_k::Params { n: 2, c_in: 3, c_a: 1, c_out: 2, h: 5, w: 7, kernel: 3, slices: 2 };
+const UNIT: conv2d_norm_relu::Params = conv2d_norm_relu::Params {
+    n: 2,
+    c_in: 3,
+    c_a: 1,
+    c_out: 2,
+    h: 5,
+    w: 7,
+    kernel: 3,
+    mask: 1,
+    eps: 1e-5,
+};
+const UP_PIXELS: conv_transpose2d_split_k::Params =
+    conv_transpose2d_split_k::Params { n: 2, c_in: 3, c_out: 2, h: 5, w: 7, slices: 2 };
+const NORM_RELU: batch_norm_relu::Params =
+    batch_norm_relu::Params { n: 2, c: 3, hw: 35, mask: 1, scale: 1.25 };
+const NORM_SPLIT: batch_norm_split::Params = batch_norm_split::Params {
+    n: 2,
+    c: 3,
+    hw: 35,
+    slices: 4,
+    eps: 1e-5,
+    momentum: 0.1,
+    scale: 1.25,
+};
+const HEAD: segmentation_head::Params =
+    segmentation_head::Params { n: 2, c: 3, classes: 2, hw: 35 };
 const UP: conv_transpose2d::Params =
     conv_transpose2d::Params { n: 2, c_in: 3, c_out: 2, h: 5, w: 7 };
 const POOL: max_pool2d::Params = max_pool2d::Params { n: 2, c: 3, h: 5, w: 7 };
@@ -34,10 +75,21 @@ pub(crate) const CALLS: &[Call] = &[
     Call::Conv2dBackwardInput(CONV),
     Call::Conv2dBackwardWeight(CONV),
     Call::Conv2dBackwardBias(CONV),
+    Call::Conv2dJoinedForward(JOINED),
+    Call::Conv2dJoinedBackwardInput(JOINED),
+    Call::Conv2dSplitChannelsForward(CHANNELS),
+    Call::Conv2dSplitChannelsSumForward(CHANNELS),
+    Call::Conv2dSplitChannelsBackwardInput(CHANNELS),
+    Call::Conv2dSplitChannelsSumBackwardInput(CHANNELS),
+    Call::Conv2dSplitKBackwardWeight(ROWS),
+    Call::Conv2dSplitKReduce(ROWS),
+    Call::Conv2dNormReluForwardEval(UNIT),
     Call::ConvTranspose2dForward(UP),
     Call::ConvTranspose2dBackwardInput(UP),
     Call::ConvTranspose2dBackwardWeight(UP),
     Call::ConvTranspose2dBackwardBias(UP),
+    Call::ConvTranspose2dSplitKBackwardWeight(UP_PIXELS),
+    Call::ConvTranspose2dSplitKReduce(UP_PIXELS),
     Call::MaxPool2dForward(POOL),
     Call::MaxPool2dBackwardInput(POOL),
     Call::BatchNormStatistics(BATCH),
@@ -45,6 +97,13 @@ pub(crate) const CALLS: &[Call] = &[
     Call::BatchNormForwardEval(BATCH),
     Call::BatchNormBackwardWeight(BATCH),
     Call::BatchNormBackwardInput(BATCH),
+    Call::BatchNormReluForward(NORM_RELU),
+    Call::BatchNormReluBackwardWeight(NORM_RELU),
+    Call::BatchNormReluBackwardInput(NORM_RELU),
+    Call::BatchNormSplitStatistics(NORM_SPLIT),
+    Call::BatchNormSplitMerge(NORM_SPLIT),
+    Call::BatchNormSplitBackwardWeight(NORM_SPLIT),
+    Call::BatchNormSplitMergeBackwardWeight(NORM_SPLIT),
     Call::InstanceNormStatistics(INSTANCE),
     Call::InstanceNormForward(INSTANCE),
     Call::InstanceNormBackwardStatistics(INSTANCE),
@@ -67,6 +126,9 @@ pub(crate) const CALLS: &[Call] = &[
     Call::BaldAccumulate(BALD),
     Call::BaldEntropyOfMean(BALD),
     Call::BaldMutualInformation(BALD),
+    Call::SegmentationHeadEntropy(HEAD),
+    Call::SegmentationHeadLeastConfidence(HEAD),
+    Call::SegmentationHeadAccumulate(HEAD),
     Call::PatchSumForward(patch_sum::Params { n: 2, hw: 35 }),
     Call::GlobalAvgPool2dForward(global_avg_pool2d::Params { n: 2, c: 3, hw: 35 }),
     Call::PairwiseSqDistForward(pairwise_sq_dist::Params { rows_a: 5, rows_b: 9, dim: 7 }),

@@ -1,8 +1,9 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::Call;
-use crate::tolerance::testing::{Buffer, check_fast, draw};
+use crate::tolerance::compare_law;
+use crate::tolerance::testing::{Buffer, check_fast, convert, draw};
+use crate::{Call, batch_norm, dropout, relu};
 
 fn params(n: u32, [c_in, c_out]: [u32; 2], [h, w]: [u32; 2], kernel: u32, mask: u32) -> Params {
     Params { n, c_in, c_a: c_in, c_out, h, w, kernel, mask, eps: 1e-5 }
@@ -20,6 +21,40 @@ fn a_known_unit() {
         .unwrap();
     // Two times (3 - 1) / 2 * 2 + 1; below zero; dropped.
     assert_eq!(y, [6.0, 0.0, 0.0, 0.0]);
+}
+
+#[test]
+fn it_is_the_single_operations_one_after_another() {
+    for kind in [0, 1, 2] {
+        let p = params(2, [3, 2], [4, 5], 3, kind);
+        let drawn = |seed, buffer| -> Vec<f64> { convert(&draw(seed, p.len(buffer), -1.0..2.0)) };
+        let (x, weight) = (drawn(1, "x"), drawn(2, "weight"));
+        let (mean, norm_weight, norm_bias) =
+            (drawn(3, "running_mean"), drawn(4, "norm_weight"), drawn(5, "norm_bias"));
+        let var: Vec<f64> = convert(&draw(6, 2, 0.1..2.0));
+        let keep = |u: f32| if u < 0.3 { 0.0 } else { 1.25 };
+        let mask: Vec<f64> =
+            draw(7, p.len("mask"), 0.0..1.0).into_iter().map(keep).map(f64::from).collect();
+        let mut got = vec![f64::NAN; p.len("y")];
+        forward_eval(&p, &x, &weight, &mean, &var, &norm_weight, &norm_bias, &mask, &mut got)
+            .unwrap();
+
+        let (mut v, mut normed) = (vec![0.0; got.len()], vec![0.0; got.len()]);
+        conv2d::forward(&p.conv(), &x, &weight, &[0.0], &mut v).unwrap();
+        let norm = batch_norm::Params { n: 2, c: 2, hw: 20, eps: p.eps, momentum: 0.0 };
+        batch_norm::forward_eval(&norm, &v, &mean, &var, &norm_weight, &norm_bias, &mut normed)
+            .unwrap();
+        if kind > 0 {
+            let (element, threshold, scale) = (kind - 1, 0, 1.25);
+            let drop = dropout::Params { n: 2, c: 2, hw: 20, element, layer: 0, threshold, scale };
+            dropout::forward(&drop, &normed, &mask, &mut v).unwrap();
+        } else {
+            v.copy_from_slice(&normed);
+        }
+        let mut want = vec![0.0; got.len()];
+        relu::forward(&relu::Params { len: 80 }, &v, &mut want).unwrap();
+        compare_law(&got, &want, 10.0).unwrap();
+    }
 }
 
 #[test]

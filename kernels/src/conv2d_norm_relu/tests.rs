@@ -33,8 +33,7 @@ fn it_is_the_single_operations_one_after_another() {
             (drawn(3, "running_mean"), drawn(4, "norm_weight"), drawn(5, "norm_bias"));
         let var: Vec<f64> = convert(&draw(6, 2, 0.1..2.0));
         let keep = |u: f32| if u < 0.3 { 0.0 } else { 1.25 };
-        let mask: Vec<f64> =
-            draw(7, p.len("mask"), 0.0..1.0).into_iter().map(keep).map(f64::from).collect();
+        let mask: Vec<f64> = draw(7, p.len("mask"), 0.0..1.0).into_iter().map(keep).collect();
         let mut got = vec![f64::NAN; p.len("y")];
         forward_eval(&p, &x, &weight, &mean, &var, &norm_weight, &norm_bias, &mask, &mut got)
             .unwrap();

@@ -73,10 +73,17 @@ fn uniforms_have_the_bytes_of_the_rust_structs() {
         adam { len, beta1, beta2, eps }
         bald { n, c, hw, passes }
         batch_norm { n, c, hw, eps, momentum }
+        batch_norm_relu { n, c, hw, mask, scale }
+        batch_norm_split { n, c, hw, slices, eps, momentum, scale }
         concat_channels { n, c_a, c_b, hw }
         confusion { len, ignore_label, threshold }
         conv2d { n, c_in, c_out, h, w, kernel, has_bias }
+        conv2d_joined { n, c_in, c_a, c_out, h, w, kernel }
+        conv2d_norm_relu { n, c_in, c_a, c_out, h, w, kernel, mask, eps }
+        conv2d_split_channels { n, c_in, c_a, c_out, h, w, kernel, slices }
+        conv2d_split_k { n, c_in, c_a, c_out, h, w, kernel, slices }
         conv_transpose2d { n, c_in, c_out, h, w }
+        conv_transpose2d_split_k { n, c_in, c_out, h, w, slices }
         cross_entropy { n, c, hw, ignore_label }
         dropout { n, c, hw, element, layer, threshold, scale }
         entropy { n, c, hw }
@@ -90,6 +97,7 @@ fn uniforms_have_the_bytes_of_the_rust_structs() {
         pairwise_sq_dist { rows_a, rows_b, dim }
         patch_sum { n, hw }
         relu { len }
+        segmentation_head { n, c, classes, hw }
         softmax { n, c, hw }
     };
     assert_eq!(layouts.len(), SHADERS.len());
@@ -109,4 +117,11 @@ fn shared_constants_agree() {
         let block = constant("cross_entropy", pass, "PIXEL_BLOCK");
         assert_eq!(block, askem_kernels::cross_entropy::BLOCK);
     }
+    let split = |op, name| constant(op, "backward_weight", name) as u32;
+    assert_eq!(split("conv2d_split_k", "BAND"), askem_kernels::conv2d_split_k::BAND);
+    let chunk = split("conv_transpose2d_split_k", "CHUNK");
+    assert_eq!(chunk, askem_kernels::conv_transpose2d_split_k::CHUNK);
+    let head = |name| constant("segmentation_head", "entropy", name) as u32;
+    assert_eq!(head("BLOCK"), askem_kernels::segmentation_head::BLOCK);
+    assert_eq!(head("MAX_CLASSES"), askem_kernels::segmentation_head::MAX_CLASSES);
 }

@@ -1,4 +1,4 @@
-//! [`conv2d`](crate::conv2d) of two inputs that lie one behind the other: what
+//! [`conv2d`] of two inputs that lie one behind the other: what
 //! [`concat_channels`](crate::concat_channels) joins, without copying it first.
 
 use bytemuck::{Pod, Zeroable};

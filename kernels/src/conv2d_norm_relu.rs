@@ -1,4 +1,4 @@
-//! A unit of the network in evaluation: [`conv2d`](crate::conv2d), [`batch_norm`](crate::batch_norm) with the running
+//! A unit of the network in evaluation: [`conv2d`], [`batch_norm`](crate::batch_norm) with the running
 //! statistics, [`dropout`](crate::dropout) and [`relu`](crate::relu), of which only the result is written.
 
 use bytemuck::{Pod, Zeroable};

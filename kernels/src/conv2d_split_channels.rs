@@ -1,4 +1,4 @@
-//! [`conv2d_joined`](crate::conv2d_joined) in slices of the channels that are summed over, for devices that have many more
+//! [`conv2d_joined`] in slices of the channels that are summed over, for devices that have many more
 //! cores than a small image has tiles.
 
 use core::ops::Range;

@@ -1,4 +1,4 @@
-//! The filters' gradient of [`conv2d`](crate::conv2d) in slices of the image rows, for devices that have many more
+//! The filters' gradient of [`conv2d`] in slices of the image rows, for devices that have many more
 //! cores than there are filters.
 
 use core::ops::Range;

@@ -1,4 +1,4 @@
-//! The filters' gradient of [`conv_transpose2d`](crate::conv_transpose2d) in slices of the pixels, for devices that have many more
+//! The filters' gradient of [`conv_transpose2d`] in slices of the pixels, for devices that have many more
 //! cores than there are filters.
 
 use core::ops::Range;

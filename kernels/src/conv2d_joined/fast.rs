@@ -1,4 +1,4 @@
-//! f32 forms, made of those of [`conv2d`](crate::conv2d) and copies. The CPU executor has its joined maps side by side in another way.
+//! f32 forms, made of those of [`conv2d`] and copies. The CPU executor has its joined maps side by side in another way.
 
 use super::{Params, joined_plane};
 use crate::conv2d;

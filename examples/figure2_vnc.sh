@@ -3,9 +3,10 @@
 #
 #   examples/figure2_vnc.sh ROOT [quick|paper] [OUT]
 #
-# ROOT holds the dataset (`askem run --help` says where it is to be had). `quick`, the default, is a smaller network and a shorter protocol: 21 runs of
-# minutes each on two cores. `paper` has the paper's numbers: 21 runs of 1.4 million sample-steps, about ten days on two cores by the speed of a training step, so it is for a GPU or a cluster. Both
-# go on where they were interrupted; the estimate of each run stands in OUT/logs.
+# ROOT holds the dataset (`askem run --help` says where it is to be had). `quick`, the default, is a smaller network and a shorter protocol: 21 runs; on two
+# cores of an AMD EPYC (Zen 5) the first four took 1 min 18 s to 1 min 56 s each, so that all take about 35 minutes. `paper` has the paper's numbers: 21 runs of 1.4 million
+# sample-steps, about ten days on two cores by the speed of a training step, so it is for a GPU (no time is known there yet) or a cluster. Both go on where they were
+# interrupted; the estimate of each run stands in OUT/logs.
 set -euo pipefail
 root=${1:?usage: figure2_vnc.sh ROOT [quick|paper] [OUT]}
 preset=${2:-quick}

@@ -30,7 +30,7 @@ class Clock:
     left_out: list[str] = field(default_factory=list)
 
     def left(self) -> float:
-        return self.seconds - (time.monotonic() - self.start)
+        return max(self.seconds - (time.monotonic() - self.start), 1.0)
 
     def allows(self, what: str, seconds: float) -> bool:
         if self.left() >= seconds:
@@ -42,17 +42,18 @@ class Clock:
 def train(args: argparse.Namespace, rates: Rates, clock: Clock) -> None:
     batches = args.batch.split(",")
     command = [args.askem, "bench", "train", "--batch", args.batch, "--repeats", "3", "--json", "--device", args.device]
-    for row in rows(command):
+    for row in rows(command, clock.left()):
         rates.add(f"train, batch {row['batch']}, samples/s", "askem", row["samples_per_second"])
     for who, options in SETTINGS.items():
         if not clock.allows(who + ", training", 60):
             continue
         command = [*args.torch, "bench-train", "--batch", *batches, "--repeats", "3", "--device", args.torch_device]
-        for row in rows([*command, *options]):
+        for row in rows([*command, *options], clock.left()):
             if "samples_per_s" in row:
                 rates.add(f"train, batch {row['batch']}, samples/s", who, row["samples_per_s"])
     if args.burn and clock.allows("burn, training", 60):
-        for row in rows([args.burn, "train", "--backend", "wgpu", "--batch", args.batch, "--repeats", "3"]):
+        command = [args.burn, "train", "--backend", "wgpu", "--batch", args.batch, "--repeats", "3"]
+        for row in rows(command, clock.left()):
             if "samples_per_second" in row:
                 rates.add(f"train, batch {row['batch']}, samples/s", "burn on wgpu", row["samples_per_second"])
 
@@ -60,19 +61,19 @@ def train(args: argparse.Namespace, rates: Rates, clock: Clock) -> None:
 def score(args: argparse.Namespace, rates: Rates, clock: Clock) -> None:
     command = [args.askem, "bench", "score", "--patches", str(args.patches), "--criteria", "entropy,bald", "--repeats",
                "1", "--json", "--device", args.device]
-    for row in rows(command):
+    for row in rows(command, clock.left()):
         rates.add(f"{row['criterion']}, Mvoxel/s", "askem", row["mvoxel_per_second"])
     for who, options in SETTINGS.items():
         if not clock.allows(who + ", scoring", 60):
             continue
         command = [*args.torch, "bench-score", "--methods", "entropy", "--n", str(args.patches), "--batch", "16", "64",
                    "--pool-on", "host", "--fold-bn", "--repeats", "1", "--device", args.torch_device, *options]
-        for row in rows(command):
+        for row in rows(command, clock.left()):
             if "mvoxel_per_s" in row:
                 rates.add("entropy, Mvoxel/s", f"{who}, batch {row['batch']}", row["mvoxel_per_s"])
     if args.burn and clock.allows("burn, scoring", 60):
         command = [args.burn, "score", "--backend", "wgpu", "--patches", str(args.patches), "--repeats", "1"]
-        for row in rows(command):
+        for row in rows(command, clock.left()):
             if "mvoxel_per_second" in row and row.get("criterion") == "entropy":
                 rates.add("entropy, Mvoxel/s", "burn on wgpu", row["mvoxel_per_second"])
 
@@ -89,7 +90,11 @@ def protocol(args: argparse.Namespace, rates: Rates, clock: Clock) -> float | No
     with tempfile.TemporaryDirectory() as folder:
         begin = time.monotonic()
         command = [args.askem, "run", "--device", args.device, "--strategy", "entropy", "--out", f"{folder}/run"]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=max(clock.left() - 30, 1), check=False)
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=clock.left(), check=False)
+        except subprocess.TimeoutExpired:
+            clock.left_out.append("the rest of the whole protocol")
+            return None
         if done.returncode != 0:
             print(f"left out: {' '.join(command)}\n{done.stderr[-500:]}", file=sys.stderr)
             return None
@@ -139,7 +144,11 @@ def main() -> None:
     for work, batch in [("train", 4), ("train", 20), ("score", 16), ("bald", 16)]:
         command = [args.askem, "bench", "kernels", "--work", work, "--batch", str(batch), "--repeats", "3", "--device", args.device]
         if clock.allows(f"kernels of {work}, batch {batch}", 30):
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            try:
+                done = subprocess.run(command, capture_output=True, text=True, timeout=clock.left(), check=False)
+            except subprocess.TimeoutExpired:
+                clock.left_out.append(f"kernels of {work}, batch {batch}")
+                continue
             print(f"{work}, batch {batch}, {done.stdout or done.stderr}")
     rates = Rates()
     for number in range(args.rounds):

@@ -12,6 +12,8 @@ use crate::{assert_close, bench, random};
 const ROWS: usize = 65_536;
 const DIM: usize = 256;
 const K: usize = 20;
+/// A state of k-means in which rounds go on.
+const GO_ON: [u32; 2] = [0, 0];
 
 pub(crate) fn bench_all(c: &mut Criterion) {
     let mut group = c.benchmark_group("selection");
@@ -22,13 +24,17 @@ pub(crate) fn bench_all(c: &mut Criterion) {
     let p = k_means::Params { rows, k, dim };
     let centroids = &points[..K * DIM];
     let (mut assignment, mut sq_dist) = (vec![0; ROWS], vec![0.0; ROWS]);
+    let mut changes = vec![0; ROWS.div_ceil(k_means::TILE as usize)];
     bench(&mut group, "k_means::assign", (2.0 * (ROWS * DIM * K) as f64, bytes), || {
         let points = black_box(&points);
-        k_means::fast::assign(&p, points, centroids, &mut assignment, &mut sq_dist).unwrap();
+        let (to, changes) = (&mut assignment, &mut changes);
+        k_means::fast::assign(&p, points, centroids, &GO_ON, to, &mut sq_dist, changes).unwrap();
     });
     let few = k_means::Params { rows: 1000, ..p };
     let (mut want, mut distances) = (vec![0; 1000], vec![0.0; 1000]);
-    k_means::assign(&few, &points[..1000 * DIM], centroids, &mut want, &mut distances).unwrap();
+    let (points_of_few, to) = (&points[..1000 * DIM], &mut want);
+    let changes = &mut changes[..1000_usize.div_ceil(k_means::TILE as usize)];
+    k_means::assign(&few, points_of_few, centroids, &GO_ON, to, &mut distances, changes).unwrap();
     assert_eq!(assignment[..1000], want);
 
     // Far from all, so that nothing is chosen yet; the floor is one pass for each centre.

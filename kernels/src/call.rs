@@ -245,10 +245,10 @@ calls! {
 
     PairwiseSqDistForward = pairwise_sq_dist::forward(a: float, b: float) -> (sq_dist: float);
     MinSqDistForward = min_sq_dist::forward(points: float, centers: float) -> (sq_dist: float, index: uint);
-    KCenterGreedyPick = k_center_greedy::pick(sq_dist: float) -> (picks: uint);
-    KCenterGreedyUpdate = k_center_greedy::update(points: float, picks: uint) -> (sq_dist: float);
-    KMeansAssign = k_means::assign(points: float, centroids: float) -> (assignment: uint, sq_dist: float);
-    KMeansUpdate = k_means::update(points: float, assignment: uint) -> (centroids: float);
+    KCenterGreedyAddCenter = k_center_greedy::add_center(points: float, far_row: uint, far_sq_dist: float) -> (sq_dist: float, next_far_row: uint, next_far_sq_dist: float, picks: uint);
+    KMeansAssign = k_means::assign(points: float, centroids: float, state: uint) -> (assignment: uint, sq_dist: float, changes: uint);
+    KMeansUpdate = k_means::update(points: float, assignment: uint, state: uint) -> (centroids: float, movements: float);
+    KMeansCheckConvergence = k_means::check_convergence(changes: uint, movements: float, limit: float) -> (state: uint);
 
     ConfusionForward = confusion::forward(p: float, labels: uint) -> (counts: uint);
 }

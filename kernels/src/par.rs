@@ -210,9 +210,26 @@ mod tests {
                 let points = draw(1, 33_000, -1.0..1.0);
                 let mut centroids = points[..231].to_vec();
                 let (mut assignment, mut sq_dist) = (vec![0; 1000], vec![0.0; 1000]);
-                k_means::fast::assign(&p, &points, &centroids, &mut assignment, &mut sq_dist)
-                    .unwrap();
-                k_means::fast::update(&p, &points, &assignment, &mut centroids).unwrap();
+                let (mut changes, mut movements) = ([0; 32], [0.0; 7]);
+                k_means::fast::assign(
+                    &p,
+                    &points,
+                    &centroids,
+                    &[0; 2],
+                    &mut assignment,
+                    &mut sq_dist,
+                    &mut changes,
+                )
+                .unwrap();
+                k_means::fast::update(
+                    &p,
+                    &points,
+                    &assignment,
+                    &[0; 2],
+                    &mut centroids,
+                    &mut movements,
+                )
+                .unwrap();
                 let p = cross_entropy::Params { n: 3, c: 2, hw: 5000, ignore_label: 9 };
                 let logits = draw(2, 30_000, -5.0..5.0);
                 let labels: Vec<u32> = (0..15_000).map(|i| i % 2).collect();
@@ -221,7 +238,14 @@ mod tests {
                     .unwrap();
                 cross_entropy::fast::reduce(&p, &partials, &mut loss).unwrap();
                 let bits = |x: &[f32]| x.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
-                (bits(&centroids), assignment, bits(&sq_dist), bits(&partials), bits(&loss))
+                (
+                    bits(&centroids),
+                    assignment,
+                    bits(&sq_dist),
+                    bits(&movements),
+                    bits(&partials),
+                    bits(&loss),
+                )
             })
         };
         let one = run(1);

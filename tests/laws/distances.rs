@@ -2,7 +2,7 @@
 
 use askem_kernels::rng::{Purpose, normal, stream};
 use askem_kernels::tolerance::LAW;
-use askem_kernels::{Call, k_center_greedy, k_means, min_sq_dist, pairwise_sq_dist};
+use askem_kernels::{Call, Shape, k_center_greedy, k_means, min_sq_dist, pairwise_sq_dist};
 use proptest::prelude::*;
 
 use crate::env::Env;
@@ -72,6 +72,11 @@ proptest! {
         let x = points(seed, rows, dim);
         env.set("points", x.clone());
         env.set("sq_dist", vec![f64::from(f32::MAX); rows as usize]);
+        let blocks = p.blocks() as usize;
+        env.set_uint("far_row", vec![0; blocks]);
+        env.set("far_sq_dist", vec![f64::from(f32::MAX); blocks]);
+        env.set_uint("next_far_row", vec![u32::MAX; blocks]);
+        env.set("next_far_sq_dist", vec![f64::NAN; blocks]);
         env.set_uint("picks", vec![0; 1 + capacity as usize]);
         let sq_dist_of = |i: usize, j: usize| -> f64 {
             let dim = dim as usize;
@@ -79,7 +84,9 @@ proptest! {
         };
         let mut radius = f64::INFINITY;
         for t in 0..capacity as usize {
-            env.step(Call::KCenterGreedyPick(p));
+            env.step(Call::KCenterGreedyAddCenter(p));
+            env.set_uint("far_row", env.get_uint("next_far_row").to_vec());
+            env.set("far_sq_dist", env.get("next_far_sq_dist").to_vec());
             let picks: Vec<usize> =
                 env.get_uint("picks")[1..=t + 1].iter().map(|&pick| pick as usize).collect();
             let (before, latest) = (&picks[..t], picks[t]);
@@ -93,7 +100,6 @@ proptest! {
                 prop_assert!(farthest <= radius);
                 radius = farthest;
             }
-            env.step(Call::KCenterGreedyUpdate(p));
         }
     }
 
@@ -104,13 +110,30 @@ proptest! {
         let mut env = Env::default();
         env.set("points", points(seed, rows, dim));
         env.set("centroids", points(!seed, k, dim));
+        env.set_uint("state", vec![0, 0]);
+        env.set("limit", vec![0.0]);
+        // No point has a cluster yet.
+        env.set_uint("assignment", vec![k; rows as usize]);
+        env.set("sq_dist", vec![f64::NAN; rows as usize]);
+        env.set_uint("changes", vec![u32::MAX; p.len("changes")]);
+        env.set("movements", vec![f64::NAN; p.len("movements")]);
+        env.step(Call::KMeansAssign(p));
+        prop_assert_eq!(env.get_uint("changes").iter().sum::<u32>(), rows);
         let mut inertia = f64::INFINITY;
-        for _ in 0..8 {
-            env.run(&[Call::KMeansAssign(p)]);
+        for round in 1..=8 {
             let next: f64 = env.get("sq_dist").iter().sum();
             prop_assert!(next <= inertia * (1.0 + LAW), "{next} after {inertia}");
             inertia = next;
+            let before = env.get_uint("assignment").to_vec();
             env.step(Call::KMeansUpdate(p));
+            env.step(Call::KMeansAssign(p));
+            env.step(Call::KMeansCheckConvergence(p));
+            let same = before == env.get_uint("assignment");
+            let movement: f64 = env.get("movements").iter().sum();
+            prop_assert_eq!(env.get_uint("state"), [round, u32::from(same || movement == 0.0)]);
+            if env.get_uint("state")[1] == 1 {
+                break;
+            }
         }
     }
 }

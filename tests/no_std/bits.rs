@@ -133,10 +133,10 @@ pub(crate) const CALLS: &[Call] = &[
     Call::GlobalAvgPool2dForward(global_avg_pool2d::Params { n: 2, c: 3, hw: 35 }),
     Call::PairwiseSqDistForward(pairwise_sq_dist::Params { rows_a: 5, rows_b: 9, dim: 7 }),
     Call::MinSqDistForward(min_sq_dist::Params { rows: 15, centers: 3, dim: 7 }),
-    Call::KCenterGreedyPick(GREEDY),
-    Call::KCenterGreedyUpdate(GREEDY),
+    Call::KCenterGreedyAddCenter(GREEDY),
     Call::KMeansAssign(MEANS),
     Call::KMeansUpdate(MEANS),
+    Call::KMeansCheckConvergence(MEANS),
     Call::ConfusionForward(confusion::Params { len: 105, ignore_label: 255, threshold: 0.5 }),
 ];
 

@@ -6,8 +6,8 @@ use askem::device::trial::Style;
 use askem_kernels::{
     Call, SIGNATURES, bald, batch_norm, batch_norm_relu, batch_norm_split, concat_channels,
     conv_transpose2d, conv2d, conv2d_joined, conv2d_norm_relu, conv2d_split_channels,
-    cross_entropy, dropout, entropy, global_avg_pool2d, instance_norm, k_center_greedy, k_means,
-    least_confidence, max_pool2d, patch_sum, relu, segmentation_head, softmax,
+    cross_entropy, dropout, entropy, global_avg_pool2d, instance_norm, k_means, least_confidence,
+    max_pool2d, patch_sum, relu, segmentation_head, softmax,
 };
 
 use crate::harness;
@@ -93,9 +93,6 @@ fn folded() -> Vec<Call> {
     calls.push(Call::PatchSumForward(patch_sum::Params { n, hw }));
     calls.push(Call::GlobalAvgPool2dForward(global_avg_pool2d::Params { n, c, hw }));
     calls.push(Call::KMeansUpdate(k_means::Params { rows: 3, k: MANY, dim: 1 }));
-    // Rows go by 16 to a workgroup.
-    let p = k_center_greedy::Params { rows: 16 * MANY, dim: 1, capacity: 2 };
-    calls.push(Call::KCenterGreedyUpdate(p));
     calls.push(Call::ReluForward(relu::Params { len: 256 * MANY }));
     calls
 }
@@ -115,7 +112,7 @@ fn every_pass_unfolds_its_grid() {
     let tested: BTreeSet<_> = folded().iter().map(|call| call.signature().name).collect();
     let others: Vec<_> =
         SIGNATURES.iter().filter(|signature| !tested.contains(signature.name)).collect();
-    let single = ["cross_entropy::reduce", "k_center_greedy::pick", "confusion::forward"];
+    let single = ["cross_entropy::reduce", "k_means::check_convergence", "confusion::forward"];
     for signature in &others {
         let (_, entry) = askem_wgsl::find(signature.op, signature.pass).expect("it has a shader");
         let unfolds = entry.source.contains("linear_group(group, groups)");
@@ -143,8 +140,9 @@ fn every_pass_unfolds_its_grid() {
             "adam::update",
             "pairwise_sq_dist::forward",
             "min_sq_dist::forward",
-            "k_center_greedy::pick",
+            "k_center_greedy::add_center",
             "k_means::assign",
+            "k_means::check_convergence",
             "confusion::forward",
         ]
     );

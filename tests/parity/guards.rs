@@ -3,17 +3,24 @@
 
 use askem::device::trial::{self, Style, Trial};
 use askem_kernels::tolerance::compare_exact;
-use askem_kernels::{Call, k_center_greedy, max_pool2d};
+use askem_kernels::{Call, k_center_greedy, k_means, max_pool2d};
 
-use crate::harness::with_gpu;
+use crate::harness::{with_executors, with_gpu};
 
-/// What the GPU makes of a trial's written buffer. Panics if it wrote beside it.
-fn written(trial: &Trial) -> Vec<u32> {
+/// What the GPU makes of a trial's written buffers. Panics if it wrote beside one.
+fn all_written(trial: &Trial) -> Vec<Vec<u32>> {
     let mut outputs = Vec::new();
     with_gpu(|gpu| outputs = trial::run(gpu, std::slice::from_ref(trial)).expect("it runs"));
     let name = trial.call.signature().name;
-    let output = outputs[0].pop().expect("the pass writes a buffer");
-    output.unwrap_or_else(|| panic!("{name}: memory beside the buffer was written"))
+    let whole = |output: Option<_>| {
+        output.unwrap_or_else(|| panic!("{name}: memory beside the buffer was written"))
+    };
+    outputs.remove(0).into_iter().map(whole).collect()
+}
+
+/// The same of the only buffer that is written.
+fn written(trial: &Trial) -> Vec<u32> {
+    all_written(trial).pop().expect("the pass writes a buffer")
 }
 
 #[test]
@@ -42,18 +49,35 @@ fn max_pool2d_skips_positions_outside_the_plane() {
 }
 
 #[test]
-fn k_center_greedy_skips_picks_that_are_no_rows() {
+fn k_center_greedy_skips_centers_that_are_no_rows() {
     let p = k_center_greedy::Params { rows: 301, dim: 5, capacity: 8 };
-    for picks in [[1, p.rows], [1, p.rows + 3], [1, u32::MAX], [0, 7], [p.capacity + 1, 7]] {
-        let mut trial = Trial::draw(Call::KCenterGreedyUpdate(p), Style::Normal, 0);
-        // The other picks are rows, should one of them be taken.
-        trial.reads[1].fill(0);
-        trial.reads[1][..2].copy_from_slice(&picks);
-        if let Err(differs) = compare_exact(&written(&trial), &trial.writes[0]) {
-            panic!("{picks:?}: sq_dist: {differs} (bits)");
+    for row in [p.rows, p.rows + 3, u32::MAX] {
+        let mut trial = Trial::draw(Call::KCenterGreedyAddCenter(p), Style::Normal, 0);
+        trial.reads[1].fill(row);
+        assert_eq!(all_written(&trial), trial.writes, "{row}");
+    }
+    let mut trial = Trial::draw(Call::KCenterGreedyAddCenter(p), Style::Normal, 0);
+    trial.reads[1].fill(p.rows - 1);
+    assert_ne!(all_written(&trial), trial.writes, "a center that is a row has an effect");
+    // Where there is no room for a pick, also with a count that makes no sense, nothing else changes.
+    for count in [p.capacity, p.capacity + 1, u32::MAX] {
+        trial.writes[3][0] = count;
+        assert_eq!(all_written(&trial)[3], trial.writes[3], "{count}");
+    }
+}
+
+#[test]
+fn k_means_does_nothing_after_its_last_round() {
+    let p = k_means::Params { rows: 67, k: 5, dim: 9 };
+    for call in [Call::KMeansAssign(p), Call::KMeansUpdate(p)] {
+        for (last, rests) in [(0, false), (1, true)] {
+            let mut trial = Trial::draw(call, Style::Normal, 0);
+            trial.reads[2][1] = last;
+            with_executors(|executor| {
+                let outputs = trial::run(executor, std::slice::from_ref(&trial)).expect("it runs");
+                let same = outputs[0].iter().map(Option::as_ref).eq(trial.writes.iter().map(Some));
+                assert_eq!(same, rests, "{}: {call:?}", executor.name());
+            });
         }
     }
-    let mut trial = Trial::draw(Call::KCenterGreedyUpdate(p), Style::Normal, 0);
-    trial.reads[1][..2].copy_from_slice(&[1, p.rows - 1]);
-    assert_ne!(written(&trial), trial.writes[0], "a pick that is a row has an effect");
 }

@@ -2,7 +2,7 @@
 
 use askem::cpu::CpuExecutor;
 use askem::device::trial::{self, Style, Trial, Verdict};
-use askem_kernels::{Call, conv2d, k_means, max_pool2d, relu};
+use askem_kernels::{Call, conv2d, k_center_greedy, k_means, max_pool2d, relu};
 
 type Outputs = Vec<Option<Vec<u32>>>;
 
@@ -104,4 +104,18 @@ fn an_integer_that_is_another() {
     let (trial, outputs) = right(Call::KMeansAssign(p), Style::Constant);
     let what = fault(&trial, &outputs, |o| words(o)[8] = 1);
     assert!(what.contains("where 0 is the same point"), "{what}");
+    // A count that does not follow from the clusters.
+    let what = fault(&trial, &outputs, |o| o[2].as_mut().expect("whole")[2] ^= 1);
+    assert!(what.contains("changes: element 2"), "{what}");
+
+    // Of equally far rows the second, and a row with the distance of another.
+    let p = k_center_greedy::Params { rows: 67, dim: 9, capacity: 5 };
+    let call = Call::KCenterGreedyAddCenter(p);
+    let (trial, outputs) = right(call, Style::Constant);
+    let what = fault(&trial, &outputs, |o| o[1].as_mut().expect("whole")[3] += 1);
+    assert!(what.contains("next_far_row: element 3"), "{what}");
+    let what = fault(&trial, &outputs, |o| o[2].as_mut().expect("whole")[3] ^= 1);
+    assert!(what.contains("next_far_sq_dist: element 3"), "{what}");
+    let what = fault(&trial, &outputs, |o| o[3].as_mut().expect("whole")[1] ^= 1);
+    assert!(what.contains("picks: element 1"), "{what}");
 }

@@ -2,7 +2,7 @@
 //! every distance is exact on every device.
 
 use askem::executor::Executor;
-use askem::geometry::{DeviceGeometry, Points};
+use askem::geometry::{DeviceGeometry, Geometry, Points};
 use askem::strategy::{Candidates, CoreSet, KMeans, Pick, Strategy};
 use askem_kernels::rng::{Purpose, Xoshiro256PlusPlus, below, stream};
 
@@ -72,14 +72,30 @@ fn check_core_set(executor: &mut dyn Executor) {
     }
 }
 
+/// More rows than blocks of one tile hold, and more picks than the device makes in one run, but not a multiple of that.
+fn check_many_picks(executor: &mut dyn Executor) {
+    let rng = &mut stream(9, Purpose::Test, 0, 0);
+    let (points, labelled) = (integers(rng, 33_003, 12), integers(rng, 2, 12));
+    for k in [16, 37] {
+        let got = select(&CoreSet, executor, [&points, &labelled], k);
+        assert_eq!(got, farthest(&points, &labelled, k), "{}", executor.name());
+    }
+}
+
+#[test]
+fn core_set_picks_many_of_many() {
+    check_many_picks(&mut *cpu(2));
+    check_many_picks(&mut *gpu("core_set_picks_many_of_many"));
+}
+
 #[test]
 fn core_set_keeps_away_from_what_is_labelled() {
     check_core_set(&mut *cpu(2));
     check_core_set(&mut *gpu("core_set_keeps_away_from_what_is_labelled"));
 }
 
-/// From clusters that lie far apart, k-means takes of each the point next to its mean.
-fn check_k_means(executor: &mut dyn Executor) {
+/// From clusters that lie far apart, k-means takes of each the point next to its mean. Returns the clusters.
+fn check_k_means(executor: &mut dyn Executor) -> (Vec<u32>, usize) {
     let sizes = [9usize, 5, 17];
     let rng = &mut stream(1, Purpose::Test, 0, 0);
     let mut points = Vec::new();
@@ -107,10 +123,15 @@ fn check_k_means(executor: &mut dyn Executor) {
     got.sort_unstable();
     assert_eq!(got, expected, "{}", executor.name());
     assert!(picks.is_sorted_by(|a, b| a.score <= b.score), "{picks:?}");
+    let points = Points { values: &points, dim: DIM };
+    let clusters = DeviceGeometry::new(executor).k_means(points, sizes.len(), 5);
+    let clusters = clusters.expect("it finds clusters");
+    (clusters.assignment, clusters.rounds)
 }
 
 #[test]
 fn k_means_takes_the_middle_of_each_cluster() {
-    check_k_means(&mut *cpu(2));
-    check_k_means(&mut *gpu("k_means_takes_the_middle_of_each_cluster"));
+    let want = check_k_means(&mut *cpu(2));
+    let got = check_k_means(&mut *gpu("k_means_takes_the_middle_of_each_cluster"));
+    assert_eq!(got, want);
 }

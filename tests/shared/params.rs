@@ -190,13 +190,17 @@ pub(crate) fn min_sq_dist() -> impl Strategy<Value = min_sq_dist::Params> {
 }
 
 pub(crate) fn k_center_greedy() -> impl Strategy<Value = k_center_greedy::Params> {
-    (length(), side(), 1..=20u32)
+    // The last two have more rows than blocks of one tile hold.
+    let rows = prop_oneof![9 => length(), 1 => prop::sample::select(&[16_384, 16_385, 33_003][..])];
+    (rows, side(), 1..=20u32)
         .prop_map(|(rows, dim, picks)| (rows, dim, picks.min(rows)))
         .prop_map(|(rows, dim, capacity)| k_center_greedy::Params { rows, dim, capacity })
 }
 
 pub(crate) fn k_means() -> impl Strategy<Value = k_means::Params> {
-    (length(), side(), side()).prop_map(|(rows, k, dim)| k_means::Params { rows, k, dim })
+    // Movements are summed over tiles of 64 coordinates.
+    let dim = prop_oneof![4 => side(), 1 => prop::sample::select(&[63, 64, 65, 130][..])];
+    (length(), side(), dim).prop_map(|(rows, k, dim)| k_means::Params { rows, k, dim })
 }
 
 pub(crate) fn confusion() -> impl Strategy<Value = confusion::Params> {

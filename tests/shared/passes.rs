@@ -114,10 +114,13 @@ macro_rules! for_each_pass {
             pairwise_sq_dist => { forward: PairwiseSqDistForward }
             min_sq_dist => { forward: MinSqDistForward }
             k_center_greedy => {
-                pick: KCenterGreedyPick,
-                update: KCenterGreedyUpdate,
+                add_center: KCenterGreedyAddCenter,
             }
-            k_means => { assign: KMeansAssign, update: KMeansUpdate }
+            k_means => {
+                assign: KMeansAssign,
+                update: KMeansUpdate,
+                check_convergence: KMeansCheckConvergence,
+            }
             confusion => { forward: ConfusionForward }
         }
     };

@@ -210,23 +210,42 @@ def geometry() -> None:
     points, centers = normal(13, 6), normal(4, 6)
     nearest = squared_distances(points, centers).min(1)
     keep("min_sq_dist", points=points, centers=centers, sq_dist=nearest.values, index=nearest.indices)
-    keep("k_means.assign", points=points, centroids=centers, sq_dist=nearest.values, assignment=nearest.indices)
+    # As if the points had other clusters before; some have the same. All 13 are in one tile.
+    rolled, state = nearest.indices.roll(1), torch.tensor([3, 0])
+    changes = (rolled != nearest.indices).sum().unsqueeze(0)
+    keep(
+        "k_means.assign", points=points, centroids=centers, state=state, assignment_before=rolled,
+        sq_dist=nearest.values, assignment=nearest.indices, changes=changes,
+    )
     # Nobody belongs to the last cluster: it stays where it is.
     counts = torch.bincount(nearest.indices, minlength=5).unsqueeze(1)
     before = torch.cat([centers, normal(1, 6)])
     sums = torch.zeros(5, 6, dtype=torch.float64).index_add(0, nearest.indices, points)
     centroids = torch.where(counts > 0, sums / counts.clamp(min=1), before)
-    keep("k_means.update", points=points, assignment=nearest.indices, centroids_before=before, centroids=centroids)
+    movements = ((centroids - before) ** 2).sum(1)
+    keep(
+        "k_means.update", points=points, assignment=nearest.indices, state=state, centroids_before=before,
+        centroids=centroids, movements=movements,
+    )
+    # Points have changed, but the centroids hardly moved.
+    movements = movements.float().double()
+    limit = (2 * movements.sum()).float().unsqueeze(0)
+    after = torch.tensor([4, 1])
+    keep("k_means.check_convergence", changes=changes, movements=movements, limit=limit, state_before=state, state=after)
 
     before = uniform(13) * 12
     farthest = before.argmax()
     picks = torch.tensor([2, 9, 3, 0, 0])
     after = picks.clone()
     after[0], after[3] = 3, farthest
-    keep("k_center_greedy.pick", sq_dist=before, picks_before=picks, picks=after)
     after_dist = torch.minimum(before, squared_distances(points, points[farthest].unsqueeze(0)).squeeze(1))
     after_dist[farthest] = -1
-    keep("k_center_greedy.update", points=points, picks=after, sq_dist_before=before, sq_dist=after_dist)
+    # All 13 rows are in one block.
+    keep(
+        "k_center_greedy.add_center", points=points, far_row=farthest.unsqueeze(0), far_sq_dist=before[farthest].unsqueeze(0),
+        sq_dist_before=before, sq_dist=after_dist, next_far_row=after_dist.argmax().unsqueeze(0),
+        next_far_sq_dist=after_dist.max().unsqueeze(0), picks_before=picks, picks=after,
+    )
 
 
 # --- One training step of the network. Weights, images, labels and masks come from formulas that the test repeats. ---

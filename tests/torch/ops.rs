@@ -245,11 +245,13 @@ fn calls(f: &Fixtures) -> Vec<(String, Call)> {
     };
     add("k_means.assign", &[Call::KMeansAssign(k_means("k_means.assign"))]);
     add("k_means.update", &[Call::KMeansUpdate(k_means("k_means.update"))]);
+    let p = k_means("k_means.update");
+    add("k_means.check_convergence", &[Call::KMeansCheckConvergence(p)]);
+    let case = "k_center_greedy.add_center";
     let ([rows, dim], [capacity]) =
-        (f.shape("k_center_greedy.update/points"), f.shape("k_center_greedy.update/picks"));
+        (f.shape(&format!("{case}/points")), f.shape(&format!("{case}/picks")));
     let p = k_center_greedy::Params { rows, dim, capacity: capacity - 1 };
-    add("k_center_greedy.pick", &[Call::KCenterGreedyPick(p)]);
-    add("k_center_greedy.update", &[Call::KCenterGreedyUpdate(p)]);
+    add(case, &[Call::KCenterGreedyAddCenter(p)]);
     calls
 }
 

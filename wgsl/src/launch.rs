@@ -159,11 +159,11 @@ fn workgroups(call: &Call, entry: &Entry) -> u64 {
             blocks(wide(p.rows_a), "TILE") * blocks(wide(p.rows_b), "TILE")
         }
         Call::MinSqDistForward(p) => blocks(wide(p.rows), "TILE"),
-        // An argmax over all rows and the one pick that follows from it.
-        Call::KCenterGreedyPick(_) => 1,
-        Call::KCenterGreedyUpdate(p) => blocks(wide(p.rows), "TILE_ROWS"),
+        Call::KCenterGreedyAddCenter(p) => wide(p.blocks()),
         Call::KMeansAssign(p) => blocks(wide(p.rows), "TILE"),
         Call::KMeansUpdate(p) => wide(p.k) * blocks(wide(p.dim), "TILE_DIM"),
+        // A few sums and the one decision that follows from them.
+        Call::KMeansCheckConvergence(_) => 1,
 
         // One workgroup, since the counts are written once and start from nothing.
         Call::ConfusionForward(_) => 1,

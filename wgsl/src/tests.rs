@@ -124,4 +124,14 @@ fn shared_constants_agree() {
     let head = |name| constant("segmentation_head", "entropy", name) as u32;
     assert_eq!(head("BLOCK"), askem_kernels::segmentation_head::BLOCK);
     assert_eq!(head("MAX_CLASSES"), askem_kernels::segmentation_head::MAX_CLASSES);
+    let greedy = |name| constant("k_center_greedy", "add_center", name) as u32;
+    assert_eq!(greedy("BLOCKS"), askem_kernels::k_center_greedy::BLOCKS);
+    assert_eq!(greedy("TILE_ROWS"), askem_kernels::k_center_greedy::TILE_ROWS);
+    let means = |pass, name| constant("k_means", pass, name) as u32;
+    for pass in ["assign", "check_convergence"] {
+        assert_eq!(means(pass, "TILE"), askem_kernels::k_means::TILE);
+    }
+    for pass in ["update", "check_convergence"] {
+        assert_eq!(means(pass, "TILE_DIM"), askem_kernels::k_means::TILE_DIM);
+    }
 }

@@ -85,8 +85,10 @@ fn updates(pass: &str, buffer: &str) -> bool {
             )
             | ("adam::update", _)
             | ("bald::accumulate" | "segmentation_head::accumulate", _)
-            | ("k_center_greedy::pick" | "k_center_greedy::update", _)
-            | ("k_means::update", _)
+            | ("k_center_greedy::add_center", "sq_dist" | "picks")
+            | ("k_means::assign", "assignment")
+            | ("k_means::update", "centroids")
+            | ("k_means::check_convergence", _)
     )
 }
 

@@ -7,7 +7,7 @@ use askem_kernels::{Call, k_center_greedy as k_center, k_means, min_sq_dist, pai
 use super::seeding::Device;
 use super::{Clusters, Points, seeding};
 use crate::error::Result;
-use crate::executor::Executor;
+use crate::executor::{Executor, PlanId};
 use crate::plan::PlanBuilder;
 
 /// The squared distance of each point to the nearest of `centers`.
@@ -47,21 +47,31 @@ pub(super) fn k_center_greedy(
         _ => min_sq_dist(executor, points, chosen)?,
     };
     let params = k_center::Params { rows: rows as u32, dim: dim as u32, capacity: k as u32 };
-    let mut b = PlanBuilder::new("k_center_greedy", "pick");
+    let call = Call::KCenterGreedyAddCenter(params);
+    let mut b = PlanBuilder::new("k_center_greedy", ROUNDS);
     let x = b.kept("points", rows * dim);
     let sq_dist = b.kept("sq_dist", rows);
+    let blocks = call.len("far_row");
+    // The farthest of each block, before and after a round, by turns.
+    let far = ["even", "odd"].map(|turn| {
+        let name = |what: &str| format!("{turn} {what}");
+        [b.kept_uint(&name("far_row"), blocks), b.kept(&name("far_sq_dist"), blocks)]
+    });
     let picks = b.kept_uint("picks", k + 1);
-    b.step(Call::KCenterGreedyPick(params), &[sq_dist], &[picks]);
-    b.section("update");
-    b.step(Call::KCenterGreedyUpdate(params), &[x, picks], &[sq_dist]);
+    let rounds = Rounds::add(&mut b, k, |b, round| {
+        let ([row, distance], [next_row, next_distance]) = (far[round % 2], far[(round + 1) % 2]);
+        b.step(call, &[x, row, distance], &[sq_dist, next_row, next_distance, picks]);
+    });
     let id = executor.prepare(b.build())?;
     executor.write(id, x.buffer, bytemuck::cast_slice(points.values))?;
     executor.write(id, sq_dist.buffer, bytemuck::cast_slice(&start))?;
+    // The first center is the farthest of all, whichever block's the device takes it for.
+    let first = (1..rows).fold(0, |a, i| if start[i] > start[a] { i } else { a });
+    let [row, distance] = far[0];
+    executor.write(id, row.buffer, &vec![first as u32; blocks])?;
+    executor.write(id, distance.buffer, &vec![start[first].to_bits(); blocks])?;
     executor.write(id, picks.buffer, &vec![0; k + 1])?;
-    for _ in 0..k {
-        executor.run(id, "pick")?;
-        executor.run(id, "update")?;
-    }
+    rounds.run(executor, id, |_| Ok(true))?;
     let mut out = vec![0; k + 1];
     executor.read(id, picks.buffer, &mut out)?;
     executor.release(id);
@@ -112,40 +122,92 @@ impl Device for Plans<'_> {
         let (rows, dim) = (points.rows(), points.dim);
         let k = centroids.len() / dim;
         let params = k_means::Params { rows: rows as u32, k: k as u32, dim: dim as u32 };
+        let (assign, update, check) = (
+            Call::KMeansAssign(params),
+            Call::KMeansUpdate(params),
+            Call::KMeansCheckConvergence(params),
+        );
         let mut b = PlanBuilder::new("k_means", "assign");
         let x = b.kept("points", rows * dim);
         let c = b.kept("centroids", k * dim);
         let assignment = b.kept_uint("assignment", rows);
         let sq_dist = b.kept("sq_dist", rows);
-        b.step(Call::KMeansAssign(params), &[x, c], &[assignment, sq_dist]);
-        b.section("update");
-        b.step(Call::KMeansUpdate(params), &[x, assignment], &[c]);
+        let changes = b.transient_uint("changes", assign.len("changes"));
+        let movements = b.transient("movements", update.len("movements"));
+        let limit = b.kept("limit", 1);
+        let state = b.kept_uint("state", 2);
+        b.step(assign, &[x, c, state], &[assignment, sq_dist, changes]);
+        b.section(ROUNDS);
+        let rounds = Rounds::add(&mut b, stop.rounds, |b, _| {
+            b.step(update, &[x, assignment, state], &[c, movements]);
+            b.step(assign, &[x, c, state], &[assignment, sq_dist, changes]);
+            b.step(check, &[changes, movements, limit], &[state]);
+        });
         let executor = &mut *self.0;
         let id = executor.prepare(b.build())?;
         executor.write(id, x.buffer, bytemuck::cast_slice(points.values))?;
         executor.write(id, c.buffer, bytemuck::cast_slice(centroids))?;
+        executor.write(id, limit.buffer, &[(stop.movement as f32).to_bits()])?;
         executor.run(id, "assign")?;
-        let mut clusters =
-            Clusters { assignment: vec![0; rows], sq_dist: vec![0.0; rows], rounds: 0 };
+        let mut now = [0; 2];
+        rounds.run(executor, id, |executor| {
+            executor.read(id, state.buffer, &mut now)?;
+            Ok(now[1] == 0)
+        })?;
+        executor.read(id, state.buffer, &mut now)?;
+        let mut clusters = Clusters {
+            assignment: vec![0; rows],
+            sq_dist: vec![0.0; rows],
+            rounds: now[0] as usize,
+        };
+        executor.read(id, c.buffer, bytemuck::cast_slice_mut(centroids))?;
         executor.read(id, assignment.buffer, &mut clusters.assignment)?;
-        let (mut now, mut moved) = (vec![0; rows], vec![0.0_f32; k * dim]);
-        while clusters.rounds < stop.rounds {
-            executor.run(id, "update")?;
-            executor.run(id, "assign")?;
-            clusters.rounds += 1;
-            executor.read(id, c.buffer, bytemuck::cast_slice_mut(&mut moved))?;
-            let steps = centroids.iter().zip(&moved).map(|(&a, &b)| f64::from(a) - f64::from(b));
-            let movement: f64 = steps.map(|step| step * step).sum();
-            std::mem::swap(centroids, &mut moved);
-            executor.read(id, assignment.buffer, &mut now)?;
-            std::mem::swap(&mut clusters.assignment, &mut now);
-            if now == clusters.assignment || movement <= stop.movement {
-                break;
-            }
-        }
         executor.read(id, sq_dist.buffer, bytemuck::cast_slice_mut(&mut clusters.sq_dist))?;
         executor.release(id);
         Ok(clusters)
+    }
+}
+
+/// The section of [`Rounds::IN_A_RUN`] rounds.
+const ROUNDS: &str = "rounds";
+/// The section of those that are left over.
+const REST: &str = "rest";
+
+/// Rounds of an algorithm as sections of a plan, many to a run, which the device does without the host in between.
+struct Rounds(usize);
+
+impl Rounds {
+    /// Few enough that a run of slow rounds ends before a driver takes the device for hung. Even, since buffers take turns.
+    const IN_A_RUN: usize = 16;
+
+    /// Appends the steps of so many rounds to the open section, which is [`ROUNDS`], and opens another.
+    fn add(
+        b: &mut PlanBuilder,
+        count: usize,
+        mut round: impl FnMut(&mut PlanBuilder, usize),
+    ) -> Self {
+        if count >= Self::IN_A_RUN {
+            (0..Self::IN_A_RUN).for_each(|i| round(b, i));
+        }
+        b.section(REST);
+        (0..count % Self::IN_A_RUN).for_each(|i| round(b, i));
+        Self(count)
+    }
+
+    /// Runs the rounds, as long as `more` agrees after each run.
+    fn run(
+        &self,
+        executor: &mut dyn Executor,
+        id: PlanId,
+        mut more: impl FnMut(&mut dyn Executor) -> Result<bool>,
+    ) -> Result<()> {
+        for _ in 0..self.0 / Self::IN_A_RUN {
+            executor.run(id, ROUNDS)?;
+            if !more(executor)? {
+                return Ok(());
+            }
+        }
+        executor.run(id, REST)
     }
 }
 

@@ -16,7 +16,7 @@ fn cloud(rows: usize, dim: usize) -> Vec<f32> {
 #[test]
 fn plans_and_the_processor_choose_the_same() {
     let mut executor = CpuExecutor::new(Some(2)).unwrap();
-    for (rows, dim, k) in [(1, 3, 1), (5, 1, 9), (900, 19, 12), (3000, 5, 20)] {
+    for (rows, dim, k) in [(1, 3, 1), (5, 1, 9), (900, 19, 12), (3000, 5, 20), (17_000, 2, 33)] {
         let values = cloud(rows, dim);
         let points = Points { values: &values, dim };
         for chosen in [0, rows.min(4)] {

@@ -157,9 +157,9 @@ fn calls() -> Vec<Call> {
     calls.push(Call::PairwiseSqDistForward(p));
     calls.push(Call::MinSqDistForward(min_sq_dist::Params { rows: 19, centers: 9, dim: 33 }));
     let p = k_center_greedy::Params { rows: 301, dim: 5, capacity: 8 };
-    calls.extend([Call::KCenterGreedyPick(p), Call::KCenterGreedyUpdate(p)]);
+    calls.push(Call::KCenterGreedyAddCenter(p));
     let p = k_means::Params { rows: 67, k: 5, dim: 9 };
-    calls.extend([Call::KMeansAssign(p), Call::KMeansUpdate(p)]);
+    calls.extend([Call::KMeansAssign(p), Call::KMeansUpdate(p), Call::KMeansCheckConvergence(p)]);
 
     let p = confusion::Params { len: 301, ignore_label: 255, threshold: 0.5 };
     calls.push(Call::ConfusionForward(p));

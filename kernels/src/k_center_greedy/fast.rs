@@ -12,15 +12,23 @@ use crate::shape::Shape;
 use crate::simd::{Scratch, vectorize};
 use crate::{Error, par};
 
-/// [`pick`](super::pick) for f32; the same bits. It takes no time beside [`update`].
-pub fn pick(p: &Params, sq_dist: &[f32], picks: &mut [u32]) -> Result<(), Error> {
-    super::pick(p, sq_dist, picks)
-}
-
-/// [`update`](super::update) for f32.
-pub fn update(p: &Params, points: &[f32], picks: &[u32], sq_dist: &mut [f32]) -> Result<(), Error> {
-    super::check_update(p, points.len(), picks.len(), sq_dist.len())?;
-    let Some(latest) = p.latest(picks)? else { return Ok(()) };
+/// [`add_center`](super::add_center) for f32.
+pub fn add_center(
+    p: &Params,
+    points: &[f32],
+    far_row: &[u32],
+    far_sq_dist: &[f32],
+    sq_dist: &mut [f32],
+    next_far_row: &mut [u32],
+    next_far_sq_dist: &mut [f32],
+    picks: &mut [u32],
+) -> Result<(), Error> {
+    let (far, next) = (
+        [far_row.len(), far_sq_dist.len()],
+        [next_far_row.len(), next_far_sq_dist.len(), picks.len()],
+    );
+    super::check(p, points.len(), far, sq_dist.len(), next)?;
+    let latest = p.center(far_row, far_sq_dist)?;
     let dim = p.dim as usize;
     let center = &points[latest * dim..][..dim];
     par::for_each_chunk_mut(sq_dist, ROWS, |block, sq_dist| {
@@ -30,7 +38,7 @@ pub fn update(p: &Params, points: &[f32], picks: &[u32], sq_dist: &mut [f32]) ->
             move || update_block(points, center, sq_dist),
         );
     });
-    sq_dist[latest] = -1.0;
+    super::finish(p, latest, sq_dist, next_far_row, next_far_sq_dist, picks);
     Ok(())
 }
 
@@ -56,8 +64,8 @@ fn update_block(points: &[f32], center: &[f32], sq_dist: &mut [f32]) {
     }
 }
 
-/// All `capacity` rounds of [`pick`](super::pick) and [`update`](super::update): the rows picked, each with its
-/// squared distance to the nearest centre at that time.
+/// All `capacity` rounds of [`add_center`](super::add_center): the rows picked, each with its squared distance to the
+/// nearest centre at that time.
 ///
 /// A round does not measure all points. Distances only shrink as centres are added, so an old one is an upper
 /// bound, and only points whose bound exceeds the farthest present distance have to be measured again. It is a

@@ -3,48 +3,116 @@ use crate::Call;
 use crate::tolerance::testing::{Buffer, check_fast, draw, draw_below};
 use proptest::prelude::*;
 
-type Pick = fn(&Params, &[f32], &mut [u32]) -> Result<(), Error>;
-type Update = fn(&Params, &[f32], &[u32], &mut [f32]) -> Result<(), Error>;
-const FORMS: [(Pick, Update); 2] = [(pick, update), (fast::pick, fast::update)];
+type AddCenter = fn(
+    &Params,
+    &[f32],
+    &[u32],
+    &[f32],
+    &mut [f32],
+    &mut [u32],
+    &mut [f32],
+    &mut [u32],
+) -> Result<(), Error>;
+const FORMS: [AddCenter; 2] = [add_center, fast::add_center];
+
+/// What lasts from round to round.
+struct Rounds {
+    sq_dist: Vec<f32>,
+    far_row: Vec<u32>,
+    far_sq_dist: Vec<f32>,
+    picks: Vec<u32>,
+}
+
+impl Rounds {
+    fn new(p: &Params, sq_dist: Vec<f32>) -> Self {
+        let farthest = sq_dist.iter().copied().fold(-1.0, f32::max);
+        let row = sq_dist.iter().position(|&d| d == farthest).unwrap();
+        Self {
+            sq_dist,
+            far_row: vec![row as u32; p.len("far_row")],
+            far_sq_dist: vec![farthest; p.len("far_row")],
+            picks: vec![0; p.len("picks")],
+        }
+    }
+
+    /// One more centre: its row, and its distance before.
+    fn round(&mut self, form: AddCenter, p: &Params, points: &[f32]) -> (u32, f32) {
+        let before = self.sq_dist.clone();
+        let (mut far_row, mut far_sq_dist) =
+            (vec![u32::MAX; self.far_row.len()], vec![f32::NAN; self.far_row.len()]);
+        form(
+            p,
+            points,
+            &self.far_row,
+            &self.far_sq_dist,
+            &mut self.sq_dist,
+            &mut far_row,
+            &mut far_sq_dist,
+            &mut self.picks,
+        )
+        .unwrap();
+        (self.far_row, self.far_sq_dist) = (far_row, far_sq_dist);
+        let latest = self.picks[self.picks[0] as usize];
+        (latest, before[latest as usize])
+    }
+}
 
 #[test]
 fn picks_the_farthest_and_the_first_of_equals() {
     // On a line: from 0 the farthest are -4 and 4, then 2 lies as far from 4 as from 0.
     let points = [0.0, 1.0, -4.0, 4.0, 2.0];
     let p = Params { rows: 5, dim: 1, capacity: 5 };
-    for (pick, update) in FORMS {
-        let (mut sq_dist, mut picks) = ([f32::MAX; 5], [0, 9, 9, 9, 9, 9]);
+    for form in FORMS {
+        let mut rounds = Rounds::new(&p, vec![f32::MAX; 5]);
         for _ in 0..5 {
-            pick(&p, &sq_dist, &mut picks).unwrap();
-            update(&p, &points, &picks, &mut sq_dist).unwrap();
+            rounds.round(form, &p, &points);
         }
-        assert_eq!(picks, [5, 0, 2, 3, 4, 1]);
-        assert_eq!(sq_dist, [-1.0; 5]);
+        assert_eq!(rounds.picks, [5, 0, 2, 3, 4, 1]);
+        assert_eq!(rounds.sq_dist, [-1.0; 5]);
         // It is full now.
-        pick(&p, &sq_dist, &mut picks).unwrap();
-        assert_eq!(picks, [5, 0, 2, 3, 4, 1]);
+        rounds.round(form, &p, &points);
+        assert_eq!(rounds.picks, [5, 0, 2, 3, 4, 1]);
     }
 }
 
 #[test]
-fn nothing_happens_before_the_first_pick() {
-    let p = Params { rows: 2, dim: 1, capacity: 1 };
-    for (_, update) in FORMS {
-        let mut sq_dist = [3.0, f32::MAX];
-        update(&p, &[0.0, 1.0], &[0, 77], &mut sq_dist).unwrap();
-        assert_eq!(sq_dist, [3.0, f32::MAX]);
+fn of_equally_far_blocks_the_lowest_row_is_taken() {
+    let p = Params { rows: 40, dim: 1, capacity: 2 };
+    assert_eq!((p.block_rows(), p.blocks()), (16, 3));
+    let points: Vec<f32> = (0..40).map(|i| i as f32).collect();
+    for form in FORMS {
+        let mut rounds = Rounds::new(&p, vec![900.0; 40]);
+        (rounds.far_row, rounds.far_sq_dist) = (vec![3, 39, 37], vec![6.0, 7.0, 7.0]);
+        assert_eq!(rounds.round(form, &p, &points).0, 37);
+        // 0 is the farthest of the first block, 16 of the second, and of the third 39.
+        assert_eq!(rounds.far_row, [0, 16, 32]);
+        assert_eq!(rounds.far_sq_dist, [900.0, 441.0, 25.0]);
     }
 }
 
 #[test]
-fn picks_that_make_no_sense_are_refused() {
+fn many_rows_lie_in_larger_blocks() {
+    let blocks = |rows| {
+        let p = Params { rows, dim: 1, capacity: 1 };
+        (p.block_rows(), p.blocks())
+    };
+    assert_eq!(blocks(1), (16, 1));
+    assert_eq!(blocks(16 * BLOCKS), (16, BLOCKS));
+    assert_eq!(blocks(16 * BLOCKS + 1), (32, BLOCKS / 2 + 1));
+    assert_eq!(blocks(u32::MAX), (1 << 22, BLOCKS));
+}
+
+#[test]
+fn rows_that_make_no_sense_are_refused() {
     let p = Params { rows: 2, dim: 1, capacity: 1 };
-    for (_, update) in FORMS {
-        for picks in [[1, 2], [2, 0], [u32::MAX, 0]] {
-            let mut sq_dist = [1.0; 2];
-            let result = update(&p, &[0.0, 1.0], &picks, &mut sq_dist);
+    for form in FORMS {
+        for row in [2, u32::MAX] {
+            let (mut sq_dist, mut far, mut picks) = ([1.0; 2], [7.0], [0, 9]);
+            let points = [0.0, 1.0];
+            let result =
+                form(&p, &points, &[row], &[1.0], &mut sq_dist, &mut [5], &mut far, &mut picks);
             assert!(matches!(result, Err(Error::Params { .. })));
-            assert_eq!(sq_dist, [1.0; 2]);
+            assert_eq!((sq_dist, far, picks), ([1.0; 2], [7.0], [0, 9]));
         }
     }
     assert!(Params { capacity: 3, ..p }.validate().is_err());
@@ -56,17 +124,16 @@ proptest! {
     fn the_radius_never_grows(rows in 1u32..200, dim in 1u32..40, seed: u64) {
         let p = Params { rows, dim, capacity: rows.min(20) };
         let points = draw(seed, p.len("points"), -1.0..1.0);
-        for (pick, update) in FORMS {
-            let mut sq_dist = vec![f32::MAX; rows as usize];
-            let mut picks = vec![0; p.len("picks")];
+        for form in FORMS {
+            let mut rounds = Rounds::new(&p, vec![f32::MAX; rows as usize]);
             let mut radius = f32::MAX;
             for t in 1..=p.capacity as usize {
-                pick(&p, &sq_dist, &mut picks).unwrap();
-                let next = sq_dist[picks[t] as usize];
+                let largest = rounds.sq_dist.iter().copied().fold(-1.0, f32::max);
+                let (latest, next) = rounds.round(form, &p, &points);
                 prop_assert!((0.0..=radius).contains(&next));
-                prop_assert!(!picks[1..t].contains(&picks[t]));
+                prop_assert_eq!(next, largest);
+                prop_assert!(!rounds.picks[1..t].contains(&latest));
                 radius = next;
-                update(&p, &points, &picks, &mut sq_dist).unwrap();
             }
         }
     }
@@ -76,14 +143,24 @@ proptest! {
         let p = Params { rows, dim, capacity: 1 };
         let points = Buffer::Float(draw(seed, p.len("points"), -1.0..1.0));
         let sq_dist = Buffer::Float(draw(seed, rows as usize, 0.0..30.0));
-        let picks = check_fast(
-            Call::KCenterGreedyPick(p),
-            core::slice::from_ref(&sq_dist),
-            &[Buffer::Uint(vec![0, 0])],
-        ).remove(0);
-        let largest = sq_dist.floats().iter().copied().fold(0.0, f32::max);
-        prop_assert_eq!(sq_dist.floats()[picks.uints()[1] as usize], largest);
-        check_fast(Call::KCenterGreedyUpdate(p), &[points, picks], &[sq_dist]);
+        let blocks = p.blocks() as usize;
+        let far_row = Buffer::Uint(draw_below(seed, blocks, rows));
+        let far_sq_dist = Buffer::Float(draw(seed, blocks, 0.0..30.0));
+        let (next, picks) = (Buffer::Uint(vec![u32::MAX; blocks]), Buffer::Uint(vec![0; 2]));
+        let got = check_fast(
+            Call::KCenterGreedyAddCenter(p),
+            &[points, far_row.clone(), far_sq_dist.clone()],
+            &[sq_dist, next, Buffer::unset(blocks as u32), picks],
+        );
+        let largest = far_sq_dist.floats().iter().copied().fold(0.0, f32::max);
+        let block = far_sq_dist.floats().iter().position(|&x| x == largest).unwrap();
+        prop_assert_eq!(got[3].uints(), &[1, far_row.uints()[block]]);
+        for (b, block) in got[0].floats().chunks(p.block_rows() as usize).enumerate() {
+            let far = got[2].floats()[b];
+            prop_assert_eq!(far, block.iter().copied().fold(-1.0, f32::max));
+            let first = block.iter().position(|&x| x == far).unwrap() as u32;
+            prop_assert_eq!(got[1].uints()[b], b as u32 * p.block_rows() + first);
+        }
     }
 
     /// Few distinct coordinates give many ties, and clusters make most distances shrink at once.
@@ -96,20 +173,18 @@ proptest! {
         }
         let mut sq_dist = vec![f32::MAX; rows as usize];
         if chosen {
-            let mut first = [1, 0];
-            first[1] = rows / 2;
-            update(&Params { capacity: 1, ..p }, &points, &first, &mut sq_dist).unwrap();
+            let mut first = Rounds::new(&p, sq_dist);
+            first.far_row.fill(rows / 2);
+            first.round(add_center, &p, &points);
+            sq_dist = first.sq_dist;
             // Chosen before, but not picked: it may be picked when nothing lies farther.
-            sq_dist[first[1] as usize] = 0.0;
+            sq_dist[(rows / 2) as usize] = 0.0;
         }
         let start = sq_dist.clone();
         let got = fast::greedy(&p, &points, &sq_dist).unwrap();
-        let (mut picks, mut want) = (vec![0; p.len("picks")], Vec::new());
-        for t in 1..=p.capacity as usize {
-            fast::pick(&p, &sq_dist, &mut picks).unwrap();
-            want.push((picks[t], sq_dist[picks[t] as usize]));
-            fast::update(&p, &points, &picks, &mut sq_dist).unwrap();
-        }
+        let mut rounds = Rounds::new(&p, sq_dist);
+        let want: Vec<(u32, f32)> =
+            (0..p.capacity).map(|_| rounds.round(fast::add_center, &p, &points)).collect();
         prop_assert_eq!(&got, &want);
 
         // The coordinates are numbers of half precision.

@@ -2,7 +2,7 @@
 
 pub use super::lloyd::{Outcome, Stop, lloyd};
 
-use super::Params;
+use super::{Params, TILE, TILE_DIM};
 use crate::min_sq_dist::fast::nearest_of_all;
 use crate::simd::vectorize;
 use crate::{Error, par};
@@ -12,11 +12,22 @@ pub fn assign(
     p: &Params,
     points: &[f32],
     centroids: &[f32],
+    state: &[u32],
     assignment: &mut [u32],
     sq_dist: &mut [f32],
+    changes: &mut [u32],
 ) -> Result<(), Error> {
-    super::check_assign(p, points.len(), centroids.len(), assignment.len(), sq_dist.len())?;
+    let reads = [points.len(), centroids.len(), state.len()];
+    super::check_assign(p, reads, [assignment.len(), sq_dist.len(), changes.len()])?;
+    if state[1] != 0 {
+        return Ok(());
+    }
+    let before = assignment.to_vec();
     nearest_of_all(p.dim as usize, points, centroids, sq_dist, assignment);
+    let tiles = before.chunks(TILE as usize).zip(assignment.chunks(TILE as usize));
+    for (changes, (before, now)) in changes.iter_mut().zip(tiles) {
+        *changes = before.iter().zip(now).map(|(before, now)| u32::from(before != now)).sum();
+    }
     Ok(())
 }
 
@@ -25,9 +36,15 @@ pub fn update(
     p: &Params,
     points: &[f32],
     assignment: &[u32],
+    state: &[u32],
     centroids: &mut [f32],
+    movements: &mut [f32],
 ) -> Result<(), Error> {
-    super::check_update(p, points.len(), assignment.len(), centroids.len())?;
+    let reads = [points.len(), assignment.len(), state.len()];
+    super::check_update(p, reads, [centroids.len(), movements.len()])?;
+    if state[1] != 0 {
+        return Ok(());
+    }
     let [_, k, dim] = p.sizes();
     // The points of each cluster one after the other, in their order: a counting sort.
     let mut starts = vec![0; k + 1];
@@ -42,14 +59,26 @@ pub fn update(
         sorted[next[j as usize]] = i;
         next[j as usize] += 1;
     }
-    par::for_each_chunk_mut(centroids, dim, |j, centroid| {
+    let tiles = dim.div_ceil(TILE_DIM as usize);
+    par::for_each_chunk2_mut(centroids, dim, movements, tiles, |j, centroid, movements| {
         let members = &sorted[starts[j]..starts[j + 1]];
         vectorize(
             #[inline(always)]
-            move || super::mean(points, members.iter().copied(), centroid),
+            move || super::mean(points, members.iter().copied(), centroid, movements),
         );
     });
     Ok(())
+}
+
+/// [`check_convergence`](super::check_convergence) for f32; the same bits. It takes no time beside the others.
+pub fn check_convergence(
+    p: &Params,
+    changes: &[u32],
+    movements: &[f32],
+    limit: &[f32],
+    state: &mut [u32],
+) -> Result<(), Error> {
+    super::check_convergence(p, changes, movements, limit, state)
 }
 
 /// The variance of the points, as the mean over their coordinates: what a tolerance of movements is relative to.

@@ -56,8 +56,24 @@ fn integers(
                 (2 * row + below(rng, 2)) * p.w + 2 * column + below(rng, 2)
             })
         }
-        (Call::KMeansUpdate(p), "assignment") => each(&mut |rng, _| below(rng, p.k)),
-        (Call::KCenterGreedyPick(p) | Call::KCenterGreedyUpdate(p), "picks") => picks(p, rng),
+        (Call::KMeansAssign(p) | Call::KMeansUpdate(p), "assignment") => {
+            each(&mut |rng, _| below(rng, p.k))
+        }
+        // Some rounds, none of which was the last.
+        (Call::KMeansAssign(_) | Call::KMeansUpdate(_), "state") => vec![below(rng, 300), 0],
+        (Call::KMeansCheckConvergence(_), "state") => {
+            vec![below(rng, 300), u32::from(below(rng, 4) == 0)]
+        }
+        // None at all more often than by chance.
+        (Call::KMeansCheckConvergence(_), "changes") => {
+            let mut most = None;
+            each(&mut |rng, _| {
+                let most = *most.get_or_insert_with(|| below(rng, 2) * 3);
+                below(rng, most + 1)
+            })
+        }
+        (Call::KCenterGreedyAddCenter(p), "picks") => picks(p, rng),
+        (Call::KCenterGreedyAddCenter(p), "far_row") => each(&mut |rng, _| below(rng, p.rows)),
         (_, "keys") => each(&mut |rng, _| rng.next_u32()),
         _ => return None,
     })
@@ -134,8 +150,15 @@ fn floats(
         (Call::BatchNormReluForward(_) | Call::Conv2dNormReluForwardEval(_), "mask") => {
             each(&mut |rng| if below(rng, 2) == 0 { 0.0 } else { 1.25 })
         }
+        // Never near the sum of the movements: every movement is far above the one and far below the other.
+        (_, "limit") => vec![if below(rng, 2) == 0 { 0.0 } else { 1e9 }],
+        (_, "movements") => {
+            let numbers = numbers(style, len, rng);
+            let still = below(rng, 4) == 0;
+            numbers.into_iter().map(|x| if still { 0.0 } else { x.abs() }).collect()
+        }
         // Distances; points that are picked have a negative one.
-        (_, "sq_dist") => {
+        (_, "sq_dist" | "far_sq_dist") => {
             let numbers = numbers(style, len, rng);
             let is_picked = |rng: &mut Xoshiro256PlusPlus| below(rng, 8) == 0;
             numbers.into_iter().map(|x| if is_picked(rng) { -1.0 } else { x.abs() }).collect()

@@ -1,7 +1,7 @@
 //! Compares what an executor wrote with the reference.
 
 use askem_kernels::tolerance::{Tracked, compare, compare_exact};
-use askem_kernels::{Arg, ArgMut, Call, Element, Real, pairwise_sq_dist};
+use askem_kernels::{Arg, ArgMut, Call, Element, Real, k_means, pairwise_sq_dist};
 
 use super::Trial;
 
@@ -14,6 +14,8 @@ enum Class {
     Within,
     /// The row of a nearest centre: as near as the nearest, within that error.
     Nearest,
+    /// What follows from the pass's first output, exactly from that as it was written.
+    Follows,
 }
 
 /// What a trial shows.
@@ -32,8 +34,9 @@ fn class(call: &Call, buffer: &str) -> Class {
     match (signature.op, signature.pass, buffer) {
         ("relu" | "concat_channels" | "confusion" | "least_confidence", _, _)
         | ("max_pool2d", "forward", _)
-        | ("dropout", "mask", _)
-        | ("k_center_greedy", "pick", _) => Class::Exact,
+        | ("dropout", "mask", _) => Class::Exact,
+        ("k_center_greedy", _, "next_far_row" | "next_far_sq_dist")
+        | ("k_means", "assign", "changes") => Class::Follows,
         ("min_sq_dist", _, "index") | ("k_means", "assign", "assignment") => Class::Nearest,
         _ => Class::Within,
     }
@@ -108,6 +111,11 @@ impl Trial {
                 (Class::Nearest, ..) => {
                     worst = worst.max(self.nearest(got).map_err(at)?);
                 }
+                (Class::Follows, ..) => {
+                    let first = outputs[0].as_deref().expect("it was looked at before");
+                    compare_exact(got, &self.following(buffer, first))
+                        .map_err(|e| at(e.to_string()))?;
+                }
                 (_, Memory::Uint(_), Memory::Uint(want)) => {
                     compare_exact(got, want).map_err(|e| at(e.to_string()))?;
                 }
@@ -124,6 +132,31 @@ impl Trial {
             }
         }
         Ok(Some(worst))
+    }
+
+    /// The words of a buffer that follow from those of the first output.
+    fn following(&self, buffer: &str, first: &[u32]) -> Vec<u32> {
+        match self.call {
+            Call::KCenterGreedyAddCenter(p) => {
+                let block_rows = p.block_rows() as usize;
+                let farthest = |(b, block): (usize, &[u32])| {
+                    let at = |i: usize| f32::from_bits(block[i]);
+                    let row = (1..block.len()).fold(0, |a, i| if at(i) > at(a) { i } else { a });
+                    let row_of_all = (b * block_rows + row) as u32;
+                    if buffer == "next_far_row" { row_of_all } else { block[row] }
+                };
+                first.chunks(block_rows).enumerate().map(farthest).collect()
+            }
+            Call::KMeansAssign(_) => {
+                let tiles = first.chunks(k_means::TILE as usize);
+                let before = self.writes[0].chunks(k_means::TILE as usize);
+                let changes = |(now, before): (&[u32], &[u32])| {
+                    now.iter().zip(before).filter(|(now, before)| now != before).count() as u32
+                };
+                tiles.zip(before).map(changes).collect()
+            }
+            _ => unreachable!("only these write what follows from their first output"),
+        }
     }
 
     /// Whether each row's centre is as near as its nearest one, and the lowest where distances are

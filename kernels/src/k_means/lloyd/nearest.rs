@@ -1,5 +1,6 @@
 //! Comparing points with all centroids, as a product of matrices.
 
+use super::super::TILE_DIM;
 use super::bounds::{Bound, History};
 use super::{BLOCK, Change, NONE};
 use crate::pairwise_sq_dist::fast::distance;
@@ -40,7 +41,8 @@ impl Nearest {
         // Lanes beyond the last centroid have the largest score.
         let padded = k.next_multiple_of(lanes.max(LANES));
         let mut origin = vec![0.0; dim];
-        super::super::mean(centroids, 0..k, &mut origin);
+        let mut steps = vec![0.0; dim.div_ceil(TILE_DIM as usize)];
+        super::super::mean(centroids, 0..k, &mut origin, &mut steps);
         // Two scores and the two distances that decide in their place have an error of gamma(dim + 3) times half of
         // the square above, or less.
         let error = 2.0 * gamma(u32::try_from(dim).unwrap_or(u32::MAX).saturating_add(16));

@@ -4,7 +4,7 @@
 #   ./test.sh [--without TOOL,TOOL...]
 #
 # GPU tests need a Vulkan driver (Metal on macOS, DX12 on Windows). The checks for other platforms need tools: spirv-val,
-# dxc, browser, swiftshader, formats, engines, slurm (tests/tools.sh says what they are). On Debian and Ubuntu this script installs what is missing;
+# dxc, browser, swiftshader, formats, engines, slurm, matrices (tests/tools.sh says what they are). On Debian and Ubuntu this script installs what is missing;
 # elsewhere it names it and fails, unless --without says to go without. Set ASKEM_TEST_DATA to a folder with
 # `vnc/raw` and `vnc/mitochondria` to run the tests on real data too.
 set -euo pipefail
@@ -23,13 +23,13 @@ while [ $# -gt 0 ]; do
         shift 2
         ;;
     *)
-        echo "usage: ./test.sh [--without spirv-val,dxc,browser,swiftshader,formats,engines,slurm]" >&2
+        echo "usage: ./test.sh [--without spirv-val,dxc,browser,swiftshader,formats,engines,slurm,matrices]" >&2
         exit 2
         ;;
     esac
 done
 # A tool, and what the names of its tests contain.
-for pair in spirv-val=spirv_val:: dxc=dxc:: browser=in_a_browser swiftshader= formats=of_other_programs engines=engines:: slurm=slurm::; do
+for pair in spirv-val=spirv_val:: dxc=dxc:: browser=in_a_browser swiftshader= formats=of_other_programs engines=engines:: slurm=slurm:: matrices=; do
     tool=${pair%%=*}
     case $without in
     *",$tool,"*)
@@ -67,6 +67,23 @@ if has swiftshader; then
     # How a shader unfolds its grid is no matter of the driver.
     ASKEM_CASES=64 on_swiftshader cargo test --release --workspace --test parity --test masks -- --skip folds::
     ASKEM_CASES=4 on_swiftshader cargo test --release --workspace --test network -- training scoring
+fi
+
+if has matrices; then
+    # By name: without the driver they are not run.
+    on_matrices=(parity::tiers::matrix_units parity::tiers::f16_storage network::precisions::training_and_scoring_on_matrix_units)
+    if [ -x "$kit/matrices/run" ]; then
+        say 'tests of the shaders on a driver with matrix units'
+        on_matrix_units() {
+            CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER=$(realpath "$kit")/matrices/run ASKEM_TEST_PRECISIONS=f16,tensor \
+                ASKEM_CASES=48 "$@"
+        }
+        on_matrix_units cargo test --release --workspace --test parity --test network -- tiers:: precisions::
+        # Hardware has matrices of 16 rows. The driver computes them too, though it lists 8.
+        ASKEM_TEST_MATRIX_SIDE=16 on_matrix_units cargo test --release --workspace --test parity --test network -- matrix_units
+    else
+        not_run+=("${on_matrices[*]}, on matrix units (no driver with cooperative matrices could be had)")
+    fi
 fi
 
 say 'without default features'

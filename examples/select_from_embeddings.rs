@@ -4,6 +4,7 @@
 
 use askem::device::{self, DeviceChoice};
 use askem::geometry::{DeviceGeometry, Geometry, Points};
+use askem::precision::PrecisionChoice;
 use askem_kernels::rng::{Purpose, normal, stream};
 
 fn main() -> askem::Result<()> {
@@ -14,7 +15,7 @@ fn main() -> askem::Result<()> {
     // The first point is labelled already.
     let labelled = Points { values: &values[..dim], dim };
 
-    let mut executor = device::open(&DeviceChoice::Auto, None)?;
+    let mut executor = device::open(&DeviceChoice::Auto, None, PrecisionChoice::Auto)?;
     println!("computing on {}", executor.name());
     let mut geometry = DeviceGeometry::new(&mut *executor);
     for (index, sq_dist) in geometry.k_center_greedy(points, labelled, 5)? {

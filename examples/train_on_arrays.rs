@@ -9,6 +9,7 @@ use askem::device::{self, DeviceChoice};
 use askem::model::Model;
 use askem::phantom::Phantom;
 use askem::pool::{PatchReader, Region, Scaling};
+use askem::precision::PrecisionChoice;
 use askem::protocol::{self, Config, Data, Progress, Unobserved};
 use askem::unet::UNet;
 use askem::volume::{CachedLabels, Volume};
@@ -37,7 +38,7 @@ fn main() -> askem::Result<()> {
         net: UNet { width: 4, dropout: 0.0, ..UNet::paper() },
         ..Config::paper()
     };
-    let executor = device::open(&DeviceChoice::Auto, None)?;
+    let executor = device::open(&DeviceChoice::Auto, None, PrecisionChoice::Auto)?;
     println!("computing on {}", executor.name());
     let mut model = Model::new(executor, config.net, config.patch)?;
     let annotator = SimulatedAnnotator::new(&labels);

@@ -11,6 +11,8 @@
 #   formats       FOLDER/formats/bin/python: Python 3.11 or newer with the packages of tests/formats.txt
 #   engines       FOLDER/engines/bin/python: Python 3.11 or newer with the packages of tests/engines.txt
 #   slurm         FOLDER/slurm/{bin,sbin}: Slurm 22 or newer, and munged
+#   matrices      FOLDER/matrices/run: runs a program with a software Vulkan driver that has cooperative matrices (Mesa 26 with the libraries
+#                 that it needs, of a newer Debian; x86-64). Where it can't be had the script says so and goes on
 #
 # A path in ASKEM_SPIRV_VAL, ASKEM_DXC, ASKEM_BROWSER, ASKEM_SWIFTSHADER (the library), ASKEM_FORMATS, ASKEM_ENGINES (the environments' folders)
 # or ASKEM_SLURM (the folder with bin and sbin) goes before all else. What is missing is installed on Debian and Ubuntu; elsewhere it is named,
@@ -93,6 +95,34 @@ slurm() {
     return 1
 }
 
+matrices() { [ -x "$folder/matrices/run" ]; }
+
+# Packages of a newer Debian, unpacked into a folder: nothing of the system changes.
+fetch_matrices() {
+    local suite=forky state
+    [ "$(uname -m)" = x86_64 ] && is_debian || return 1
+    state=$(mktemp -d)
+    mkdir -p "$state"/{lists,cache/archives}/partial "$folder/matrices"
+    : >"$state/status"
+    local keys=/usr/share/keyrings/debian-archive-keyring.gpg
+    echo "deb [signed-by=$keys] http://deb.debian.org/debian $suite main" >"$state/sources.list"
+    local apt=(apt-get -qq -o "Dir::State=$state" -o "Dir::State::status=$state/status" -o "Dir::Cache=$state/cache"
+        -o "Dir::Etc::SourceList=$state/sources.list" -o Dir::Etc::SourceParts=/dev/null -o APT::Sandbox::User= -o Debug::NoLocking=1)
+    "${apt[@]}" update &&
+        "${apt[@]}" -y --no-install-recommends --download-only install mesa-vulkan-drivers libvulkan1 >/dev/null || return 1
+    local package
+    for package in "$state"/cache/archives/*.deb; do dpkg-deb -x "$package" "$folder/matrices" || return 1; done
+    rm -rf "$state" "$folder/matrices/usr/share"
+    local libraries="$folder/matrices/usr/lib/x86_64-linux-gnu"
+    printf '{"file_format_version": "1.0.0", "ICD": {"library_path": "%s", "api_version": "1.4.0"}}\n' \
+        "$libraries/libvulkan_lvp.so" >"$folder/matrices/driver.json"
+    printf '#!/bin/sh\nexport VK_DRIVER_FILES="%s"\nexec "%s" --library-path "%s" "$@"\n' \
+        "$folder/matrices/driver.json" "$libraries/ld-linux-x86-64.so.2" "$libraries" >"$folder/matrices/run"
+    chmod +x "$folder/matrices/run"
+    # It starts something.
+    "$folder/matrices/run" /bin/true
+}
+
 missing=()
 lacks() { wants "$1" && ! "${1//-/_}" >/dev/null; }
 
@@ -148,6 +178,14 @@ for name in formats engines; do
             echo "pip could not fetch the packages of tests/$name.txt" >&2
     fi
 done
+
+if lacks matrices; then
+    echo 'fetching a Vulkan driver with cooperative matrices'
+    if ! fetch_matrices; then
+        rm -rf "$folder/matrices"
+        echo 'no Vulkan driver with cooperative matrices could be had' >&2
+    fi
+fi
 
 link() {
     local path

@@ -1,12 +1,21 @@
-//! Makes one WGSL module of every pass, checks it, and writes the table `SHADERS`.
+//! Makes WGSL modules of every pass, checks them, and writes the table `SHADERS`.
 //!
 //! `shaders/OP.wgsl` is cut at lines `//!pass NAME`: what stands above the first is the op's head (`Params`,
 //! functions that touch no binding) and belongs to every pass. A module is the head and one pass, so a buffer
 //! has the name that `askem_kernels::call` gives it, in every pass and at any binding number; only where that
-//! is the pass's own name, an underscore follows it. A line `//!include shared/FILE.wgsl` splices a file in, once a
-//! module.
+//! is the pass's own name, an underscore follows it. Other directives:
+//!
+//! - `//!include shared/FILE.wgsl` splices a file in, once a module;
+//! - `//!const NAME 32 16` is a constant with one value for each shape of the pass's tiles; a pass has as many forms;
+//! - `//!stored NAME` declares the type `stored_NAME` of the buffer `NAME`, which is f32 or, where the host asks for it, f16, and
+//!   `as_NAME`, which turns a number into it;
+//! - `//!tensor TEXT` is there only in forms for matrix units. A pass has those where `shared/tensor` has a file of the same
+//!   name as one that it includes, which then takes its place; `{SIDE}` in it is the side of the matrices.
 //!
 //! An error names the file and line that it stands in, and stops the build.
+
+#[path = "src/stored.rs"]
+mod stored;
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -19,10 +28,17 @@ use naga::{AddressSpace, Module, Scalar, ScalarKind, ShaderStage, StorageAccess,
 const MAX_INVOCATIONS: u32 = 256;
 const MAX_WORKGROUP_BYTES: u32 = 16384;
 const MAX_STORAGE_BUFFERS: usize = 8;
+/// What devices with matrix units offer.
+const MAX_TENSOR_WORKGROUP_BYTES: u32 = 32768;
+/// Sides of square matrices that matrix units multiply: most Vulkan drivers' and Metal's.
+const SIDES: [u32; 2] = [16, 8];
+/// More would be too many modules: every combination of types is checked.
+const MAX_STORED: usize = 3;
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-changed=shaders");
+    println!("cargo::rerun-if-changed=src/stored.rs");
     let mut paths: Vec<PathBuf> = fs::read_dir("shaders")
         .expect("wgsl/shaders is readable")
         .map(|entry| entry.expect("wgsl/shaders is readable").path())
@@ -53,27 +69,89 @@ fn main() {
     fs::write(out.join("shaders.rs"), table).expect("OUT_DIR is writable");
 }
 
+/// Which form of a pass: the shape of its tiles, and the side of its matrices if it has matrix units.
+#[derive(Clone, Copy, Default)]
+struct Form {
+    shape: usize,
+    side: Option<u32>,
+}
+
 /// A module's text, and where each of its lines comes from.
 #[derive(Clone, Default)]
 struct Source {
+    form: Form,
     text: String,
     lines: Vec<(PathBuf, usize)>,
     included: Vec<PathBuf>,
+    /// Buffers that may hold f16.
+    stored: Vec<String>,
+    /// How many shapes of tiles the constants have; 0 where there are no such constants.
+    shapes: usize,
+    /// Whether a file of `shared/tensor` would take the place of another.
+    has_tensor: bool,
 }
 
 impl Source {
     fn push(&mut self, line: &str, path: &Path, number: usize) -> Result<(), String> {
-        let Some(include) = line.strip_prefix("//!include ") else {
-            self.text.push_str(line);
-            self.text.push('\n');
-            self.lines.push((path.to_owned(), number));
+        let at = |what: &str| format!("wgsl/{}:{number}: {what}", path.display());
+        let Some(directive) = line.trim_start().strip_prefix("//!") else {
+            let text = match self.form.side {
+                Some(side) => line.replace("{SIDE}", &side.to_string()),
+                None => line.into(),
+            };
+            self.push_text(&text, path, number);
             return Ok(());
         };
-        let file = Path::new("shaders").join(include.trim());
+        let (what, rest) = directive.split_once(' ').unwrap_or((directive, ""));
+        match what {
+            "include" => self.include(rest.trim(), path, number),
+            "const" => {
+                let mut words = rest.split_whitespace();
+                let name = words.next().ok_or_else(|| at("a constant has a name"))?;
+                let values: Vec<&str> = words.collect();
+                if values.is_empty() || ![0, values.len()].contains(&self.shapes) {
+                    return Err(at("a value for each shape, as many as other constants have"));
+                }
+                self.shapes = values.len();
+                let text = format!("const {name}: u32 = {}u;", values[self.form.shape]);
+                self.push_text(&text, path, number);
+                Ok(())
+            }
+            "stored" => {
+                let name = rest.trim();
+                self.stored.push(name.into());
+                self.push_text(&stored::declaration(name), path, number);
+                Ok(())
+            }
+            "tensor" => {
+                if self.form.side.is_some() {
+                    self.push_text(rest, path, number);
+                }
+                Ok(())
+            }
+            _ => Err(at("no such directive")),
+        }
+    }
+
+    fn push_text(&mut self, text: &str, path: &Path, number: usize) {
+        self.text.push_str(text);
+        self.text.push('\n');
+        self.lines.push((path.to_owned(), number));
+    }
+
+    fn include(&mut self, name: &str, path: &Path, number: usize) -> Result<(), String> {
+        let mut file = Path::new("shaders").join(name);
         if self.included.contains(&file) {
             return Ok(());
         }
         self.included.push(file.clone());
+        let twin = Path::new("shaders").join(name.replacen("shared/", "shared/tensor/", 1));
+        if twin != file && twin.exists() {
+            self.has_tensor = true;
+            if self.form.side.is_some() {
+                file = twin;
+            }
+        }
         let text = fs::read_to_string(&file).map_err(|error| {
             format!("wgsl/{}:{number}: {}: {error}", path.display(), file.display())
         })?;
@@ -96,18 +174,13 @@ impl Source {
     }
 }
 
-/// The table's row for one op.
-fn shader(path: &Path) -> Result<String, String> {
-    let op =
-        path.file_stem().and_then(|stem| stem.to_str()).ok_or("a shader's name is not UTF-8")?;
-    let text = fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
-    let mut head = Source::default();
+/// The passes of an op in one form, by name.
+fn passes<'a>(path: &Path, text: &'a str, form: Form) -> Result<Vec<(&'a str, Source)>, String> {
+    let mut head = Source { form, ..Source::default() };
     let mut passes: Vec<(&str, Source)> = Vec::new();
     for (i, line) in text.lines().enumerate() {
         if let Some(name) = line.strip_prefix("//!pass ") {
             passes.push((name.trim(), head.clone()));
-        } else if line.starts_with("//!") && !line.starts_with("//!include ") {
-            return Err(format!("wgsl/{}:{}: no such directive", path.display(), i + 1));
         } else {
             let source = passes.last_mut().map_or(&mut head, |(_, source)| source);
             source.push(line, path, i + 1)?;
@@ -116,18 +189,56 @@ fn shader(path: &Path) -> Result<String, String> {
     if passes.is_empty() {
         return Err(format!("wgsl/{}:1: no line `//!pass NAME`", path.display()));
     }
+    Ok(passes)
+}
 
+/// The table's row for one op.
+fn shader(path: &Path) -> Result<String, String> {
+    let op =
+        path.file_stem().and_then(|stem| stem.to_str()).ok_or("a shader's name is not UTF-8")?;
+    let text = fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
     let mut params = None;
     let mut entries = String::new();
-    for (pass, source) in &passes {
-        let (module, info) = parse(source)?;
-        let layout = params_of(&module, source)?;
-        if params.get_or_insert_with(|| layout.clone()) != &layout {
-            return Err(
-                source.error(1, "`Params` belongs into the head: it is the op's, not a pass's")
-            );
+    for (number, (pass, plain)) in passes(path, &text, Form::default())?.into_iter().enumerate() {
+        let mut forms = vec![plain.clone()];
+        let mut add = |form: Form| -> Result<usize, String> {
+            // The same pass, all of whose files this form reads.
+            let (_, source) = passes(path, &text, form)?.swap_remove(number);
+            let shapes = source.shapes.max(1);
+            forms.push(source);
+            Ok(shapes)
+        };
+        for shape in 1..plain.shapes {
+            add(Form { shape, side: None })?;
         }
-        entries.push_str(&entry(pass, source, &module, &info)?);
+        for side in SIDES.into_iter().filter(|_| plain.has_tensor) {
+            let side = Some(side);
+            let shapes = add(Form { shape: 0, side })?;
+            for shape in 1..shapes {
+                add(Form { shape, side })?;
+            }
+        }
+        let mut head = None;
+        let mut rows = String::new();
+        for source in &forms {
+            let (module, info) = parse(source)?;
+            let layout = params_of(&module, source)?;
+            if params.get_or_insert_with(|| layout.clone()) != &layout {
+                return Err(
+                    source.error(1, "`Params` belongs into the head: it is the op's, not a pass's")
+                );
+            }
+            let (bindings, row) = entry(pass, source, &module, &info)?;
+            if head.get_or_insert_with(|| bindings.clone()) != &bindings {
+                return Err(source.error(1, "all forms of a pass have the same bindings"));
+            }
+            rows.push_str(&row);
+        }
+        let _ = write!(
+            entries,
+            "        Entry {{ pass: {pass:?}, bindings: &[\n{}        ], forms: &[\n{rows}        ] }},\n",
+            head.expect("there is a form")
+        );
     }
     let (members, size) = params.expect("there is a pass");
     let mut row = format!("    Shader {{ op: {op:?}, params_size: {size}, params: &[\n");
@@ -141,25 +252,57 @@ fn shader(path: &Path) -> Result<String, String> {
     Ok(row)
 }
 
+/// The module of a form whose buffers hold f32, and that of every other combination of types checked.
 fn parse(source: &Source) -> Result<(Module, ModuleInfo), String> {
-    let module = naga::front::wgsl::parse_str(&source.text).map_err(|error| {
-        let line = error.location(&source.text).map_or(0, |at| at.line_number as usize);
+    if source.stored.len() > MAX_STORED {
+        return Err(source.error(1, &format!("over {MAX_STORED} buffers may hold f16")));
+    }
+    let mut plain = None;
+    for set in 0..1_usize << source.stored.len() {
+        let chosen = source.stored.iter().enumerate().filter(|(i, _)| set >> i & 1 == 1);
+        let halves: Vec<&str> = chosen.map(|(_, name)| &name[..]).collect();
+        let text = stored::module(&source.text, source.form.side, &halves);
+        let parsed = parse_text(source, &text, !halves.is_empty())?;
+        plain.get_or_insert(parsed);
+    }
+    Ok(plain.expect("the empty set is one"))
+}
+
+fn parse_text(
+    source: &Source,
+    text: &str,
+    has_halves: bool,
+) -> Result<(Module, ModuleInfo), String> {
+    // Lines above the file's own.
+    let enables = text.lines().take_while(|line| line.starts_with("enable ")).count();
+    let module = naga::front::wgsl::parse_str(text).map_err(|error| {
+        let line = error.location(text).map_or(0, |at| at.line_number as usize);
         let labels: Vec<&str> = error.labels().map(|(_, label)| label).collect();
-        source.error(line, &format!("{} ({})", error.message(), labels.join("; ")))
+        let message = format!("{} ({})", error.message(), labels.join("; "));
+        source.error(line.saturating_sub(enables), &message)
     })?;
-    // No capability beyond what every WebGPU device has.
-    let info = Validator::new(ValidationFlags::all(), Capabilities::empty())
-        .validate(&module)
-        .map_err(|error| {
-            let line = error.location(&source.text).map_or(0, |at| at.line_number as usize);
+    // No capability beyond what every WebGPU device has, but for what a form is made for.
+    let mut capabilities = Capabilities::empty();
+    if has_halves {
+        capabilities |= Capabilities::SHADER_FLOAT16;
+    }
+    if source.form.side.is_some() {
+        capabilities |= Capabilities::SHADER_FLOAT16
+            | Capabilities::SUBGROUP
+            | Capabilities::COOPERATIVE_MATRIX;
+    }
+    let info = Validator::new(ValidationFlags::all(), capabilities).validate(&module).map_err(
+        |error| {
+            let line = error.location(text).map_or(0, |at| at.line_number as usize);
             let mut message = error.as_inner().to_string();
             let mut cause = std::error::Error::source(error.as_inner());
             while let Some(inner) = cause {
                 let _ = write!(message, ": {inner}");
                 cause = inner.source();
             }
-            source.error(line, &message)
-        })?;
+            source.error(line.saturating_sub(enables), &message)
+        },
+    )?;
     Ok((module, info))
 }
 
@@ -191,13 +334,13 @@ fn element(module: &Module, ty: naga::Handle<naga::Type>) -> Option<&'static str
     }
 }
 
-/// The table's row for one pass.
+/// The table's rows for the bindings of a pass and for one form of it.
 fn entry(
     pass: &str,
     source: &Source,
     module: &Module,
     info: &ModuleInfo,
-) -> Result<String, String> {
+) -> Result<(String, String), String> {
     let [entry] = &module.entry_points[..] else {
         return Err(source.error(source.line_of("@compute"), "a pass has one entry point"));
     };
@@ -263,10 +406,14 @@ fn entry(
     if !has_params {
         return wrong("@compute", "no uniform `params` at binding 0".into());
     }
-    if workgroup_bytes > MAX_WORKGROUP_BYTES {
+    let most = match source.form.side {
+        Some(_) => MAX_TENSOR_WORKGROUP_BYTES,
+        None => MAX_WORKGROUP_BYTES,
+    };
+    if workgroup_bytes > most {
         return wrong(
             "var<workgroup>",
-            format!("{workgroup_bytes} bytes of workgroup memory, over {MAX_WORKGROUP_BYTES}"),
+            format!("{workgroup_bytes} bytes of workgroup memory, over {most}"),
         );
     }
     if bindings.len() > MAX_STORAGE_BUFFERS {
@@ -291,25 +438,28 @@ fn entry(
         }
     }
 
-    let mut row = String::new();
-    let _ = writeln!(
-        row,
-        "        Entry {{ pass: {pass:?}, workgroup_size: {:?}, bindings: &[",
-        entry.workgroup_size
-    );
+    for stored in &source.stored {
+        if !bindings.iter().any(|(_, name, ..)| name == stored) {
+            return wrong(stored, format!("no buffer is named `{stored}`"));
+        }
+    }
+
+    let mut rows = String::new();
     for (binding, name, writable, element) in bindings {
+        let stored = source.stored.iter().any(|stored| stored == name);
         let _ = writeln!(
-            row,
-            "            Binding {{ binding: {binding}, name: {name:?}, writable: {writable}, element: Element::{element} }},"
+            rows,
+            "            Binding {{ binding: {binding}, name: {name:?}, writable: {writable}, element: Element::{element}, may_hold_f16: {stored} }},"
         );
     }
-    let _ = writeln!(
-        row,
-        "        ], constants: &{:?}, source: {:?} }},",
+    let row = format!(
+        "            Form {{ side: {:?}, workgroup_size: {:?}, constants: &{:?}, text: {:?} }},\n",
+        source.form.side,
+        entry.workgroup_size,
         constants(module),
         source.text
     );
-    Ok(row)
+    Ok((rows, row))
 }
 
 /// The module's named `const`s of type u32, such as the sizes of tiles.

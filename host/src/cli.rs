@@ -30,6 +30,7 @@ use crate::device::{self, DeviceChoice};
 use crate::error::{Error, Result};
 use crate::executor::Executor;
 use crate::gpu::GpuExecutor;
+use crate::precision::PrecisionChoice;
 
 /// Segment electron microscopy with a U-Net that asks for few labels.
 #[derive(Debug, Parser)]
@@ -57,6 +58,11 @@ struct Common {
     /// these options: a process for each.
     #[arg(long, global = true, default_value = "auto", value_name = "auto|cpu|gpu|gpu:N|all|NAME")]
     device: Vec<DeviceChoice>,
+    /// In what numbers a GPU computes: `f32`; `f16` (what passes from layer to layer lies in memory as f16); `tensor` (that, and convolutions
+    /// by matrix units with factors of f16); `auto`: the fastest that passes the self-test, and f32 without a hardware GPU. Sums, weights, gradients
+    /// and scores are f32 in all.
+    #[arg(long, global = true, default_value = "auto", value_name = "f32|f16|tensor|auto")]
+    precision: PrecisionChoice,
     /// CPU threads [default: all]
     #[arg(long, global = true, value_name = "N")]
     threads: Option<usize>,
@@ -67,12 +73,12 @@ struct Common {
 
 impl Common {
     fn open_device(&self) -> Result<Box<dyn Executor>> {
-        device::open(&self.one_device()?, self.threads)
+        device::open(&self.one_device()?, self.threads, self.precision)
     }
 
     /// The chosen GPU; `None` where the processor is chosen.
     fn open_gpu(&self) -> Result<Option<GpuExecutor>> {
-        device::open_gpu(&self.one_device()?)
+        device::open_gpu(&self.one_device()?, self.precision)
     }
 
     fn one_device(&self) -> Result<DeviceChoice> {

@@ -2,7 +2,7 @@
 
 use askem_kernels::{Call, conv_transpose2d, conv2d};
 
-use crate::plan::Step;
+use crate::plan::{Step, View};
 
 /// Additions and multiplications of a pass whose arithmetic counts: convolutions and distances. Others are bound by memory,
 /// and have 0.
@@ -44,9 +44,12 @@ pub fn flops(call: &Call) -> f64 {
     }
 }
 
-/// Bytes that a step reads and writes if it touches each element of its buffers once.
-pub fn bytes(step: &Step) -> usize {
-    step.reads.iter().chain(&step.writes).map(|view| view.len * 4).sum()
+/// Bytes that a step reads and writes if it touches each element of its buffers once. `halves` says which buffers of its plan hold
+/// f16 (see [`gpu::halves`](crate::gpu::halves)); those that it leaves out hold f32.
+pub fn bytes(step: &Step, halves: &[bool]) -> usize {
+    let is_half = |view: &View| halves.get(view.buffer.index()).copied().unwrap_or(false);
+    let views = step.reads.iter().chain(&step.writes);
+    views.map(|view| view.len * if is_half(view) { 2 } else { 4 }).sum()
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use crate::cpu::CpuExecutor;
 use crate::error::{Error, Result};
 use crate::executor::Executor;
 use crate::gpu::{Adapter, GpuExecutor, adapters, self_test};
+use crate::precision::{Precision, PrecisionChoice};
 
 /// What `--device` asks for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -103,6 +104,8 @@ pub struct DeviceReport {
     pub kind: &'static str,
     /// Features that matter for this project.
     pub features: Vec<String>,
+    /// Those that the device has and that pass the self-test on it.
+    pub precisions: Vec<Precision>,
     /// `ok`, or what failed.
     pub self_test: String,
     /// Whether `--device auto` takes it.
@@ -112,9 +115,13 @@ pub struct DeviceReport {
 /// Opens the chosen device. `threads` counts for the CPU executor; `None` takes all.
 ///
 /// # Errors
-/// [`Error::Device`] where the choice names no device, or one that fails its self-test.
-pub fn open(choice: &DeviceChoice, threads: Option<usize>) -> Result<Box<dyn Executor>> {
-    match open_gpu(choice)? {
+/// [`Error::Device`] where the choice names no device, or one that fails its self-test or has not the precision.
+pub fn open(
+    choice: &DeviceChoice,
+    threads: Option<usize>,
+    precision: PrecisionChoice,
+) -> Result<Box<dyn Executor>> {
+    match open_gpu(choice, precision)? {
         Some(executor) => Ok(Box::new(executor)),
         None => Ok(Box::new(CpuExecutor::new(threads)?)),
     }
@@ -123,16 +130,19 @@ pub fn open(choice: &DeviceChoice, threads: Option<usize>) -> Result<Box<dyn Exe
 /// Opens the chosen device if it is a GPU, or a software driver; `None` where it is the processor.
 ///
 /// # Errors
-/// [`Error::Device`] where the choice names no device, or one that fails its self-test.
-pub fn open_gpu(choice: &DeviceChoice) -> Result<Option<GpuExecutor>> {
+/// [`Error::Device`] where the choice names no device, or one that fails its self-test or has not the precision.
+pub fn open_gpu(choice: &DeviceChoice, precision: PrecisionChoice) -> Result<Option<GpuExecutor>> {
     // Drivers are not touched where none is wanted.
     let all = if *choice == DeviceChoice::Cpu { Vec::new() } else { adapters() };
     let found = match choice {
-        DeviceChoice::Cpu => return Ok(None),
+        DeviceChoice::Cpu => return on_processor(precision),
         DeviceChoice::Auto => {
             // One that fails is passed over; `askem devices` says why.
             let mut gpus = all.iter().filter(|adapter| !adapter.is_software());
-            return Ok(gpus.find_map(|adapter| open_tested(adapter).ok()));
+            return match gpus.find_map(|adapter| open_tested(adapter, precision).ok()) {
+                Some(gpu) => Ok(Some(gpu)),
+                None => on_processor(precision),
+            };
         }
         DeviceChoice::Gpu => all
             .iter()
@@ -155,7 +165,18 @@ pub fn open_gpu(choice: &DeviceChoice) -> Result<Option<GpuExecutor>> {
         }
     };
     let adapter = found.map_err(|what| Error::Device(format!("{what}; {}", known(&all))))?;
-    open_tested(adapter).map(Some)
+    open_tested(adapter, precision).map(Some)
+}
+
+/// The processor, which computes in f32.
+fn on_processor(precision: PrecisionChoice) -> Result<Option<GpuExecutor>> {
+    match precision {
+        PrecisionChoice::Auto | PrecisionChoice::Only(Precision::F32) => Ok(None),
+        PrecisionChoice::Only(other) => Err(Error::Device(format!(
+            "--precision {other} is for GPUs, and the processor computes in f32; name a GPU with --device, or leave \
+             --precision out"
+        ))),
+    }
 }
 
 /// All devices: adapters from the best to the worst, the CPU executor last.
@@ -166,7 +187,12 @@ pub fn list() -> Vec<DeviceReport> {
     let mut reports: Vec<DeviceReport> = adapters()
         .iter()
         .map(|adapter| {
-            let tested = open_tested(adapter);
+            let tested = open_tested(adapter, PrecisionChoice::Only(Precision::F32));
+            let passes = |&precision: &Precision| match precision {
+                Precision::F32 => tested.is_ok(),
+                other => open_tested(adapter, PrecisionChoice::Only(other)).is_ok(),
+            };
+            let precisions = Precision::ALL.into_iter().filter(passes).collect();
             let auto = tested.is_ok() && !adapter.is_software() && !auto_taken;
             auto_taken |= auto;
             DeviceReport {
@@ -174,6 +200,7 @@ pub fn list() -> Vec<DeviceReport> {
                 backend: adapter.backend(),
                 kind: adapter.kind(),
                 features: adapter.features(),
+                precisions,
                 self_test: outcome(tested.map(drop)),
                 auto,
             }
@@ -188,6 +215,7 @@ pub fn list() -> Vec<DeviceReport> {
         backend: "native",
         kind: "cpu",
         features: Vec::new(),
+        precisions: if cpu.is_ok() { vec![Precision::F32] } else { Vec::new() },
         self_test: outcome(cpu.map(drop)),
         auto: !auto_taken,
     });
@@ -198,10 +226,26 @@ fn outcome(tested: Result<()>) -> String {
     tested.map_or_else(|error| error.to_string(), |()| "ok".into())
 }
 
-fn open_tested(adapter: &Adapter) -> Result<GpuExecutor> {
-    let mut executor = GpuExecutor::new(adapter)?;
-    self_test::run(&mut executor)?;
-    Ok(executor)
+/// Opens an adapter and tests it, the fastest precision first where none is asked for.
+fn open_tested(adapter: &Adapter, precision: PrecisionChoice) -> Result<GpuExecutor> {
+    let tested = |precision| {
+        let mut executor = GpuExecutor::new(adapter, precision)?;
+        self_test::run_all_forms(&mut executor)?;
+        if !adapter.is_software() {
+            executor.tune();
+        }
+        Ok(executor)
+    };
+    match precision {
+        PrecisionChoice::Only(precision) => tested(precision),
+        // What saves a GPU time costs a processor more.
+        PrecisionChoice::Auto if adapter.is_software() => tested(Precision::F32),
+        PrecisionChoice::Auto => {
+            let faster = [Precision::Tensor, Precision::F16];
+            let found = faster.into_iter().find_map(|precision| tested(precision).ok());
+            found.map_or_else(|| tested(Precision::F32), Ok)
+        }
+    }
 }
 
 /// What there is, for the message that something else is not.

@@ -2,6 +2,7 @@
 
 use crate::error::Result;
 use crate::plan::{BufferId, Memory, Plan};
+use crate::precision::Precision;
 
 /// A plan that an executor has prepared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -19,6 +20,25 @@ impl PlanId {
     }
 }
 
+/// Patches per batch when scoring and predicting that keep a processor busy.
+pub const SCORE_BATCH: usize = 16;
+
+/// The start of a buffer on its way to the host; see [`Executor::start_read`].
+#[derive(Debug)]
+pub struct Reading {
+    /// What has come.
+    pub(crate) words: Vec<u32>,
+    /// What the executor calls the rest, if there is any.
+    pub(crate) number: Option<u64>,
+}
+
+impl Reading {
+    /// One that has come whole.
+    pub fn done(words: Vec<u32>) -> Self {
+        Self { words, number: None }
+    }
+}
+
 /// Runs plans on one device.
 ///
 /// Shared buffers live in the executor by name; each prepared plan has its own slots.
@@ -26,6 +46,11 @@ impl PlanId {
 pub trait Executor: Send {
     /// What it computes on, such as `cpu (2 threads)` or an adapter's name.
     fn name(&self) -> String;
+
+    /// In what numbers it computes.
+    fn precision(&self) -> Precision {
+        Precision::F32
+    }
 
     /// Bytes that a plan would need here, known before anything is allocated. An executor that fuses steps needs other room than
     /// the plan as it is written.
@@ -51,6 +76,30 @@ pub trait Executor: Send {
 
     /// Reads the start of a shared or kept buffer into `data`, after all that was run before.
     fn read(&mut self, id: PlanId, buffer: BufferId, data: &mut [u32]) -> Result<()>;
+
+    /// Starts to read the start of a shared or kept buffer, `len` elements, as it is after all that was run before: what runs later does
+    /// not change what is read. So a device may compute while earlier results are on their way.
+    fn start_read(&mut self, id: PlanId, buffer: BufferId, len: usize) -> Result<Reading> {
+        let mut words = vec![0; len];
+        self.read(id, buffer, &mut words)?;
+        Ok(Reading::done(words))
+    }
+
+    /// Waits for what [`start_read`](Self::start_read) reads.
+    fn finish_read(&mut self, reading: Reading) -> Result<Vec<u32>> {
+        Ok(reading.words)
+    }
+
+    /// Fills a shared or kept buffer with zeros.
+    fn clear(&mut self, id: PlanId, buffer: BufferId) -> Result<()> {
+        let len = self.plan(id).buffers[buffer.index()].len;
+        self.write(id, buffer, &vec![0; len])
+    }
+
+    /// Patches per batch that keep the device busy when scoring and predicting.
+    fn score_batch(&self) -> usize {
+        SCORE_BATCH
+    }
 
     /// Runs the named section.
     fn run(&mut self, id: PlanId, section: &str) -> Result<()>;

@@ -2,50 +2,99 @@
 
 mod adapter;
 mod connection;
+mod forms;
 mod fuse;
+mod halve;
 mod pipelines;
 mod profile;
+mod readback;
 pub mod self_test;
 #[cfg(test)]
 mod tests;
 mod trusted;
+mod tuning;
 
 use std::collections::{HashMap, VecDeque};
 use std::num::NonZeroU64;
 
+use askem_kernels::{Call, SIGNATURES, Signature};
+use askem_wgsl::{entry_of, find, launch_form};
 use wgpu::{BindGroupEntry, BindingResource, BufferBinding, BufferUsages};
 
 pub use adapter::{Adapter, adapters};
 use connection::Connection;
 pub use fuse::fuse;
+pub use halve::halves;
 use pipelines::{Pass, Pipelines};
 pub use profile::{Peaks, StepTime};
+use readback::Copy;
+pub use tuning::{Choice, Tuning};
 
 use crate::device::checks;
 use crate::error::{Error, Result};
-use crate::executor::{Executor, PlanId};
+use crate::executor::{Executor, PlanId, Reading, SCORE_BATCH};
 use crate::plan::{BufferId, Memory, Plan, Step, Storage, View};
+use crate::precision::Precision;
 
 /// Runs of a section that may wait on the device. More would only hold memory.
 const MAX_IN_FLIGHT: usize = 3;
+
+/// Patches per batch on hardware, which has many more cores than a processor and waits for the host after each. Where a batch does
+/// not fit, [`Model`](crate::model::Model) takes smaller ones.
+const HARDWARE_SCORE_BATCH: usize = 64;
+
+/// Bytes of so many elements; buffers end with whole words.
+fn bytes_of(elements: usize, is_half: bool) -> u64 {
+    let bytes = elements as u64 * if is_half { 2 } else { 4 };
+    bytes.next_multiple_of(4)
+}
+
+/// The names of a step's buffers of f16.
+fn names_of_halves(step: &Step, halves: &[bool]) -> Vec<&'static str> {
+    let views = step.reads.iter().chain(&step.writes).zip(entry_of(&step.call).1.bindings);
+    let half = views.filter(|(view, _)| halves[view.buffer.index()]);
+    half.map(|(_, binding)| binding.name).collect()
+}
+
+/// Bytes of each slot of a plan: as many as the largest buffer in it takes.
+fn slot_bytes(plan: &Plan, halves: &[bool]) -> Vec<u64> {
+    let mut slots = vec![0; plan.slots.len()];
+    for (buffer, &is_half) in plan.buffers.iter().zip(halves) {
+        if let Some(slot) = buffer.slot {
+            slots[slot] = bytes_of(buffer.len, is_half).max(slots[slot]);
+        }
+    }
+    slots
+}
 
 /// Runs plans with the shaders of `askem-wgsl`.
 #[derive(Debug)]
 pub struct GpuExecutor {
     connection: Connection,
+    precision: Precision,
     pipelines: Pipelines,
     shared: HashMap<String, wgpu::Buffer>,
     plans: Vec<Option<Prepared>>,
-    /// Where results wait for the host; grows to the largest that was read.
-    staging: Option<wgpu::Buffer>,
+    /// Where results wait for the host, as far as it is free.
+    staging: Vec<wgpu::Buffer>,
+    /// Copies that nobody has waited for, with the elements and whether they are f16.
+    copies: HashMap<u64, (Copy, usize, bool)>,
+    next_copy: u64,
+    score_batch: usize,
     in_flight: VecDeque<wgpu::SubmissionIndex>,
     /// Elements that bindings reach beyond their views.
     slack: usize,
+    /// Which of the forms that the device can run, for tests.
+    form: Option<usize>,
+    /// What was measured of forms, where plans are tuned.
+    tuning: Option<Tuning>,
 }
 
 #[derive(Debug)]
 struct Prepared {
     plan: Plan,
+    /// Whether a buffer holds f16.
+    halves: Vec<bool>,
     /// The memory of every buffer of the plan; `None` where no step uses a transient one.
     buffers: Vec<Option<wgpu::Buffer>>,
     /// The dispatches of every section.
@@ -53,7 +102,7 @@ struct Prepared {
 }
 
 /// A step as the device takes it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Dispatch {
     pipeline: wgpu::ComputePipeline,
     bindings: wgpu::BindGroup,
@@ -73,16 +122,22 @@ impl GpuExecutor {
     /// Opens an adapter.
     ///
     /// # Errors
-    /// If its driver refuses.
-    pub fn new(adapter: &Adapter) -> Result<Self> {
+    /// If it does not have the precision, or its driver refuses.
+    pub fn new(adapter: &Adapter, precision: Precision) -> Result<Self> {
         Ok(Self {
-            connection: Connection::open(adapter)?,
+            connection: Connection::open(adapter, precision)?,
+            precision,
             pipelines: Pipelines::default(),
             shared: HashMap::new(),
             plans: Vec::new(),
-            staging: None,
+            staging: Vec::new(),
+            copies: HashMap::new(),
+            next_copy: 0,
+            score_batch: if adapter.is_software() { SCORE_BATCH } else { HARDWARE_SCORE_BATCH },
             in_flight: VecDeque::new(),
             slack: 0,
+            form: None,
+            tuning: None,
         })
     }
 
@@ -92,6 +147,45 @@ impl GpuExecutor {
     /// a stray read with zero, so that a shader which leaves its buffers looks right.
     pub fn set_slack(&mut self, elements: usize) {
         self.slack = elements;
+    }
+
+    /// From now on plans run in the form of this number, counted over again where a pass has fewer; `None` chooses for each call.
+    ///
+    /// For tests, so that every form is computed whatever the sizes.
+    pub fn set_form(&mut self, number: Option<usize>) {
+        self.form = number;
+    }
+
+    /// The names of the passes with more than `number` forms that this device can run.
+    pub fn passes_with_form(&self, number: usize) -> Vec<&'static str> {
+        let has = |signature: &&Signature| {
+            let (_, entry) = find(signature.op, signature.pass).expect("every pass has a shader");
+            forms::usable(entry, self.connection.side).len() > number
+        };
+        SIGNATURES.iter().filter(has).map(|signature| signature.name).collect()
+    }
+
+    fn form_of(&self, call: &Call, halves: &[&str]) -> usize {
+        let usable = || forms::usable(entry_of(call).1, self.connection.side);
+        if let Some(number) = self.form {
+            return usable()[number % usable().len()];
+        }
+        let measured = self.tuning.as_ref().and_then(|tuning| tuning.get(call, halves));
+        match measured.map(Choice::form).filter(|form| usable().contains(form)) {
+            Some(form) => form,
+            None => forms::likely(call, self.connection.side),
+        }
+    }
+
+    /// Whether buffers of a plan hold f16.
+    fn halves(&self, plan: &Plan) -> Vec<bool> {
+        match self.precision {
+            Precision::F32 => vec![false; plan.buffers.len()],
+            Precision::F16 | Precision::Tensor => {
+                let limits = &self.connection.limits;
+                halves(plan, limits.min_storage_buffer_offset_alignment)
+            }
+        }
     }
 
     fn prepared(&self, id: PlanId) -> &Prepared {
@@ -107,10 +201,9 @@ impl GpuExecutor {
     }
 
     /// Refuses what the device cannot hold in one piece.
-    fn check_limits(&self, plan: &Plan) -> Result<()> {
+    fn check_limits(&self, plan: &Plan, halves: &[bool]) -> Result<()> {
         let limits = &self.connection.limits;
-        let refuse = |what: &str, elements: usize, limit: u64| {
-            let bytes = elements as u64 * 4;
+        let refuse = |what: &str, bytes: u64, limit: u64| {
             if bytes <= limit {
                 return Ok(());
             }
@@ -124,30 +217,31 @@ impl GpuExecutor {
                 (limit as f64 / bytes as f64 * 100.0).floor()
             )))
         };
-        for buffer in &plan.buffers {
-            refuse(&buffer.name, buffer.len, limits.max_buffer_size)?;
+        for (buffer, &is_half) in plan.buffers.iter().zip(halves) {
+            refuse(&buffer.name, bytes_of(buffer.len, is_half), limits.max_buffer_size)?;
         }
         for step in plan.sections.iter().flat_map(|section| &section.steps) {
             for view in step.reads.iter().chain(&step.writes) {
                 let name = &plan.buffers[view.buffer.index()].name;
-                refuse(name, view.len, limits.max_storage_buffer_binding_size)?;
+                let bytes = bytes_of(view.len, halves[view.buffer.index()]);
+                refuse(name, bytes, limits.max_storage_buffer_binding_size)?;
             }
         }
         Ok(())
     }
 
-    fn new_buffer(&self, label: &str, len: usize, usage: BufferUsages) -> wgpu::Buffer {
+    fn new_buffer(&self, label: &str, bytes: u64, usage: BufferUsages) -> wgpu::Buffer {
         self.connection.device.create_buffer(&wgpu::BufferDescriptor {
             label: Some(label),
             // The smallest buffer that can be bound holds one element.
-            size: len.max(1) as u64 * 4,
+            size: bytes.max(4),
             usage,
             mapped_at_creation: false,
         })
     }
 
     /// The memory of all buffers; makes what does not exist yet.
-    fn allocate(&mut self, plan: &Plan) -> Result<Vec<Option<wgpu::Buffer>>> {
+    fn allocate(&mut self, plan: &Plan, halves: &[bool]) -> Result<Vec<Option<wgpu::Buffer>>> {
         const USAGE: BufferUsages =
             BufferUsages::STORAGE.union(BufferUsages::COPY_SRC).union(BufferUsages::COPY_DST);
         for buffer in plan.buffers.iter().filter(|b| b.storage == Storage::Shared) {
@@ -157,17 +251,16 @@ impl GpuExecutor {
                     checks::same_length(plan, &buffer.name, buffer.len, len)?;
                 }
                 None => {
-                    let made = self.new_buffer(&buffer.name, buffer.len, USAGE);
+                    let made = self.new_buffer(&buffer.name, bytes_of(buffer.len, false), USAGE);
                     self.connection.check()?;
                     self.shared.insert(buffer.name.clone(), made);
                 }
             }
         }
-        let slots: Vec<_> = plan
-            .slots
-            .iter()
+        let slots: Vec<_> = slot_bytes(plan, halves)
+            .into_iter()
             .enumerate()
-            .map(|(i, &len)| self.new_buffer(&format!("{} slot {i}", plan.name), len, USAGE))
+            .map(|(i, bytes)| self.new_buffer(&format!("{} slot {i}", plan.name), bytes, USAGE))
             .collect();
         self.connection.check()?;
         let memory = |buffer: &crate::plan::Buffer| match buffer.storage {
@@ -181,6 +274,7 @@ impl GpuExecutor {
     fn bind(
         &mut self,
         plan: &Plan,
+        halves: &[bool],
         buffers: &[Option<wgpu::Buffer>],
     ) -> Result<Vec<Vec<Dispatch>>> {
         let stride = self.connection.limits.min_uniform_buffer_offset_alignment as usize;
@@ -193,8 +287,7 @@ impl GpuExecutor {
             bytes.extend_from_slice(step.call.params());
         }
         let usage = BufferUsages::UNIFORM | BufferUsages::COPY_DST;
-        let params =
-            self.new_buffer(&format!("{} params", plan.name), bytes.len().div_ceil(4), usage);
+        let params = self.new_buffer(&format!("{} params", plan.name), bytes.len() as u64, usage);
         self.connection.queue.write_buffer(&params, 0, &bytes);
 
         let mut offsets = offsets.into_iter();
@@ -202,9 +295,12 @@ impl GpuExecutor {
         for section in &plan.sections {
             let mut dispatches = Vec::with_capacity(section.steps.len());
             for step in &section.steps {
-                let (pass, workgroups) = self.pipelines.get(&self.connection, &step.call)?;
+                let named = names_of_halves(step, halves);
+                let form = self.form_of(&step.call, &named);
+                let pass = self.pipelines.get(&self.connection, &step.call, form, &named)?;
                 let offset = offsets.next().expect("one for every step");
-                let bindings = self.bind_step(step, &pass, (&params, offset), buffers);
+                let bindings = self.bind_step(step, &pass, (&params, offset), halves, buffers);
+                let workgroups = launch_form(&step.call, form).workgroups;
                 dispatches.push(Dispatch { pipeline: pass.pipeline, bindings, workgroups });
             }
             sections.push(dispatches);
@@ -218,13 +314,15 @@ impl GpuExecutor {
         step: &Step,
         pass: &Pass,
         (params, offset): (&wgpu::Buffer, u64),
+        halves: &[bool],
         buffers: &[Option<wgpu::Buffer>],
     ) -> wgpu::BindGroup {
         let binding = |view: &View| {
             let buffer = buffers[view.buffer.index()].as_ref();
             let buffer = buffer.expect("a buffer that a step uses has memory");
-            let offset = view.offset as u64 * 4;
-            let size = ((view.len + self.slack) as u64 * 4).min(buffer.size() - offset);
+            let is_half = halves[view.buffer.index()];
+            let offset = bytes_of(view.offset, is_half);
+            let size = bytes_of(view.len + self.slack, is_half).min(buffer.size() - offset);
             BindingResource::Buffer(BufferBinding { buffer, offset, size: NonZeroU64::new(size) })
         };
         let size = NonZeroU64::new(step.call.params().len() as u64);
@@ -251,63 +349,40 @@ impl GpuExecutor {
         }
         self.connection.check()
     }
-
-    /// Reads the start of a buffer, after all that was submitted before.
-    fn fetch(&mut self, memory: &wgpu::Buffer, data: &mut [u32]) -> Result<()> {
-        let bytes = data.len() as u64 * 4;
-        let staging = match self.staging.take() {
-            Some(staging) if staging.size() >= bytes => staging,
-            _ => {
-                let usage = BufferUsages::MAP_READ | BufferUsages::COPY_DST;
-                self.new_buffer("staging", data.len(), usage)
-            }
-        };
-        let mut encoder = self.connection.device.create_command_encoder(&Default::default());
-        encoder.copy_buffer_to_buffer(memory, 0, &staging, 0, bytes);
-        self.connection.queue.submit([encoder.finish()]);
-        // Refused commands leave the buffer as it was: say so before its bytes are taken for data.
-        self.connection.check()?;
-        let (send, receive) = std::sync::mpsc::channel();
-        staging.slice(..bytes).map_async(wgpu::MapMode::Read, move |mapped| {
-            // The receiver is gone only if waiting failed, which says more.
-            let _ = send.send(mapped);
-        });
-        self.in_flight.clear();
-        self.connection.wait(None)?;
-        let unreadable = |error: &dyn std::fmt::Display| {
-            Error::Device(format!("{}: cannot read results: {error}", self.connection.name))
-        };
-        receive.recv().map_err(|e| unreadable(&e))?.map_err(|e| unreadable(&e))?;
-        let mapped = staging.slice(..bytes).get_mapped_range().map_err(|e| unreadable(&e))?;
-        bytemuck::cast_slice_mut(data).copy_from_slice(&mapped);
-        drop(mapped);
-        staging.unmap();
-        self.staging = Some(staging);
-        self.connection.check()
-    }
 }
 
 impl Executor for GpuExecutor {
     fn name(&self) -> String {
-        self.connection.name.clone()
+        match self.precision {
+            Precision::F32 => self.connection.name.clone(),
+            precision => format!("{} in {precision}", self.connection.name),
+        }
+    }
+
+    fn precision(&self) -> Precision {
+        self.precision
     }
 
     fn memory(&self, plan: &Plan) -> Memory {
-        fuse(plan.clone()).memory()
+        let plan = fuse(plan.clone());
+        let own = slot_bytes(&plan, &self.halves(&plan)).iter().sum::<u64>() as usize;
+        Memory { own, ..plan.memory() }
     }
 
     fn prepare(&mut self, plan: Plan) -> Result<PlanId> {
         self.connection.check()?;
         let plan = fuse(plan);
-        self.check_limits(&plan)?;
+        let halves = self.halves(&plan);
+        self.check_limits(&plan, &halves)?;
         let named = |error| match error {
             Error::Device(text) => Error::Device(format!("{}: {text}", plan.name)),
             Error::TooLarge(text) => Error::TooLarge(format!("{}: {text}", plan.name)),
             error => error,
         };
-        let buffers = self.allocate(&plan).map_err(named)?;
-        let sections = self.bind(&plan, &buffers).map_err(named)?;
-        self.plans.push(Some(Prepared { plan, buffers, sections }));
+        self.measure_new(&plan, &halves).map_err(named)?;
+        let buffers = self.allocate(&plan, &halves).map_err(named)?;
+        let sections = self.bind(&plan, &halves, &buffers).map_err(named)?;
+        self.plans.push(Some(Prepared { plan, halves, buffers, sections }));
         Ok(PlanId(self.plans.len() - 1))
     }
 
@@ -324,13 +399,55 @@ impl Executor for GpuExecutor {
 
     fn write(&mut self, id: PlanId, buffer: BufferId, data: &[u32]) -> Result<()> {
         let memory = self.host_buffer(id, buffer, data.len())?;
-        self.connection.queue.write_buffer(memory, 0, bytemuck::cast_slice(data));
+        let queue = &self.connection.queue;
+        if self.prepared(id).halves[buffer.index()] {
+            queue.write_buffer(memory, 0, bytemuck::cast_slice(&halve::packed(data)));
+        } else {
+            queue.write_buffer(memory, 0, bytemuck::cast_slice(data));
+        }
         self.connection.check()
     }
 
     fn read(&mut self, id: PlanId, buffer: BufferId, data: &mut [u32]) -> Result<()> {
-        let memory = self.host_buffer(id, buffer, data.len())?.clone();
-        if data.is_empty() { Ok(()) } else { self.fetch(&memory, data) }
+        let reading = self.start_read(id, buffer, data.len())?;
+        data.copy_from_slice(&self.finish_read(reading)?);
+        Ok(())
+    }
+
+    fn start_read(&mut self, id: PlanId, buffer: BufferId, len: usize) -> Result<Reading> {
+        let memory = self.host_buffer(id, buffer, len)?.clone();
+        if len == 0 {
+            return Ok(Reading::done(Vec::new()));
+        }
+        let is_half = self.prepared(id).halves[buffer.index()];
+        let copy = self.start_copy(&memory, (bytes_of(len, is_half) / 4) as usize)?;
+        let number = self.next_copy;
+        self.next_copy += 1;
+        self.copies.insert(number, (copy, len, is_half));
+        Ok(Reading { words: Vec::new(), number: Some(number) })
+    }
+
+    fn finish_read(&mut self, reading: Reading) -> Result<Vec<u32>> {
+        let started = reading.number.and_then(|number| self.copies.remove(&number));
+        let Some((copy, len, is_half)) = started else { return Ok(reading.words) };
+        let words = self.finish_copy(copy)?;
+        if !is_half {
+            return Ok(words);
+        }
+        let mut all = vec![0; len];
+        halve::unpack(&words, &mut all);
+        Ok(all)
+    }
+
+    fn clear(&mut self, id: PlanId, buffer: BufferId) -> Result<()> {
+        let memory = self.host_buffer(id, buffer, 0)?.clone();
+        let mut encoder = self.connection.device.create_command_encoder(&Default::default());
+        encoder.clear_buffer(&memory, 0, None);
+        self.submit(encoder.finish())
+    }
+
+    fn score_batch(&self) -> usize {
+        self.score_batch
     }
 
     fn run(&mut self, id: PlanId, section: &str) -> Result<()> {

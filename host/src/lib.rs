@@ -16,6 +16,7 @@ pub mod model;
 pub mod phantom;
 pub mod plan;
 pub mod pool;
+pub mod precision;
 pub mod predict;
 pub mod protocol;
 pub mod strategy;

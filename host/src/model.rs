@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use crate::error::{Error, Result};
-use crate::executor::{Executor, PlanId};
+use crate::executor::{Executor, PlanId, Reading, SCORE_BATCH};
 use crate::plan::{BufferId, PlanBuilder};
 use crate::unet::{
     AdamOptions, ForwardPlan, McPlan, Output, TrainingPlan, UNet, Weights, forward_plan, mc_plan,
@@ -19,10 +19,6 @@ pub struct Moments {
     pub second: Vec<f32>,
 }
 
-/// Patches per batch when scoring and predicting: enough to keep a device busy. Where a device can't hold so many, a
-/// [`Model`] takes half as many at a time, or a quarter.
-pub const SCORE_BATCH: usize = 16;
-
 /// A network on a device.
 pub struct Model {
     executor: Box<dyn Executor>,
@@ -36,8 +32,19 @@ pub struct Model {
     /// Patches that forward plans and those under dropout take at a time.
     score_batch: usize,
     training: HashMap<usize, (PlanId, TrainingPlan)>,
-    forward: HashMap<Vec<Output>, (PlanId, ForwardPlan)>,
-    mc: HashMap<usize, (PlanId, McPlan)>,
+    /// By outputs and batch.
+    forward: HashMap<(Vec<Output>, usize), (PlanId, ForwardPlan)>,
+    /// By passes and batch.
+    mc: HashMap<(usize, usize), (PlanId, McPlan)>,
+}
+
+/// Work that runs on the device; [`Model::finish`] waits for its results.
+#[derive(Debug)]
+#[must_use]
+pub struct Started {
+    outputs: usize,
+    /// The outputs of the first batch, of the second, and so on.
+    readings: Vec<Reading>,
 }
 
 /// Scores of one batch under dropout, each the sum over a patch, in nats.
@@ -65,6 +72,7 @@ impl Model {
         let first = b.shared("first moment", sizes.0).buffer;
         let second = b.shared("second moment", sizes.0).buffer;
         let state = executor.prepare(b.build())?;
+        let score_batch = executor.score_batch();
         Ok(Self {
             executor,
             net,
@@ -74,7 +82,7 @@ impl Model {
             statistics,
             moments: (first, second),
             sizes,
-            score_batch: SCORE_BATCH,
+            score_batch,
             training: HashMap::new(),
             forward: HashMap::new(),
             mc: HashMap::new(),
@@ -161,11 +169,7 @@ impl Model {
         adam_step: [f32; 2],
     ) -> Result<()> {
         let n = keys.len();
-        if !self.training.contains_key(&n) {
-            let plan = training_plan(&self.net, n, self.patch, self.patch, AdamOptions::default());
-            let id = self.executor.prepare(plan.plan.clone())?;
-            self.training.insert(n, (id, plan));
-        }
+        self.prepare_training(n)?;
         let (id, plan) = &self.training[&n];
         let executor = &mut *self.executor;
         executor.write(*id, plan.x, bytemuck::cast_slice(x))?;
@@ -178,6 +182,30 @@ impl Model {
         executor.run(*id, "step")
     }
 
+    fn prepare_training(&mut self, n: usize) -> Result<()> {
+        if !self.training.contains_key(&n) {
+            let plan = training_plan(&self.net, n, self.patch, self.patch, AdamOptions::default());
+            let id = self.executor.prepare(plan.plan.clone())?;
+            self.training.insert(n, (id, plan));
+        }
+        Ok(())
+    }
+
+    /// How many patches a training step takes where so many are wanted: half as many, or a quarter, if the device can't hold
+    /// them. The same device gives the same answer, so that a training goes on as it began.
+    ///
+    /// # Errors
+    /// What the device says, [`Error::TooLarge`] if it can't hold a step of one patch.
+    pub fn fitting_training_batch(&mut self, wanted: usize) -> Result<usize> {
+        let mut batch = wanted.max(1);
+        loop {
+            match self.prepare_training(batch) {
+                Err(Error::TooLarge(_)) if batch > 1 => batch = batch.div_ceil(2),
+                other => return other.map(|()| batch),
+            }
+        }
+    }
+
     /// The mean loss of the last training step with `n` patches.
     pub fn loss(&mut self, n: usize) -> Result<f32> {
         let (id, buffer) = {
@@ -187,84 +215,132 @@ impl Model {
         Ok(self.get(id, buffer, 1)?[0])
     }
 
-    /// A forward pass without dropout over at most [`SCORE_BATCH`] patches; one vector per
-    /// wanted output, for the given patches only.
+    /// Patches that keep the device busy when scoring and predicting, and that it can hold: so many at a time are fastest. More
+    /// are done in several batches.
+    pub fn score_batch(&self) -> usize {
+        self.score_batch
+    }
+
+    /// The batch of the plan for so many patches: a device that likes many has another plan for few.
+    fn batch_for(&self, patches: usize) -> usize {
+        if patches <= SCORE_BATCH { self.score_batch.min(SCORE_BATCH) } else { self.score_batch }
+    }
+
+    /// A forward pass without dropout; one vector per wanted output, for the given patches only.
     ///
     /// # Errors
     /// What the device says, [`Error::TooLarge`] if it can't hold a single patch.
     pub fn forward(&mut self, x: &[f32], outputs: &[Output]) -> Result<Vec<Vec<f32>>> {
-        self.prepare_fitting(|model| model.prepare_forward(outputs))?;
+        let started = self.start_forward(x, outputs)?;
+        self.finish(started)
+    }
+
+    /// Starts [`forward`](Self::forward), so that the device computes while the host does other things.
+    ///
+    /// # Errors
+    /// As [`forward`](Self::forward).
+    pub fn start_forward(&mut self, x: &[f32], outputs: &[Output]) -> Result<Started> {
         let pixels = self.patch * self.patch;
-        let mut found = vec![Vec::new(); outputs.len()];
+        let patches = x.len() / pixels;
+        self.prepare_fitting(|model| model.prepare_forward(outputs, patches))?;
+        let mut started = Started { outputs: outputs.len(), readings: Vec::new() };
         for x in x.chunks(self.score_batch * pixels) {
-            let (id, plan) = &self.forward[outputs];
-            let id = *id;
             let count = x.len() / pixels;
-            let len = |b: BufferId| plan.plan.buffers[b.index()].len / self.score_batch * count;
-            let wanted: Vec<_> = plan.outputs.iter().map(|&(_, b)| (b, len(b))).collect();
-            self.executor.write(id, plan.x, bytemuck::cast_slice(x))?;
-            self.executor.run(id, "forward")?;
-            for ((buffer, len), all) in wanted.into_iter().zip(&mut found) {
-                all.extend(self.get(id, buffer, len)?);
+            let batch = self.prepare_forward(outputs, count)?;
+            let (id, plan) = &self.forward[&(outputs.to_vec(), batch)];
+            let len = |b: BufferId| plan.plan.buffers[b.index()].len / batch * count;
+            let executor = &mut *self.executor;
+            executor.write(*id, plan.x, bytemuck::cast_slice(x))?;
+            executor.run(*id, "forward")?;
+            for &(_, buffer) in &plan.outputs {
+                started.readings.push(executor.start_read(*id, buffer, len(buffer))?);
             }
+        }
+        Ok(started)
+    }
+
+    /// Waits for what was started: one vector per output.
+    ///
+    /// # Errors
+    /// What the device says.
+    pub fn finish(&mut self, started: Started) -> Result<Vec<Vec<f32>>> {
+        let mut found = vec![Vec::new(); started.outputs];
+        for (i, reading) in started.readings.into_iter().enumerate() {
+            let words = self.executor.finish_read(reading)?;
+            found[i % started.outputs].extend(words.into_iter().map(f32::from_bits));
         }
         Ok(found)
     }
 
-    fn prepare_forward(&mut self, outputs: &[Output]) -> Result<()> {
-        if !self.forward.contains_key(outputs) {
-            let plan = forward_plan(&self.net, self.score_batch, self.patch, self.patch, outputs);
+    /// Prepares the plan for so many patches; returns its batch.
+    fn prepare_forward(&mut self, outputs: &[Output], patches: usize) -> Result<usize> {
+        let batch = self.batch_for(patches);
+        let key = (outputs.to_vec(), batch);
+        if !self.forward.contains_key(&key) {
+            let plan = forward_plan(&self.net, batch, self.patch, self.patch, outputs);
             let id = self.executor.prepare(plan.plan.clone())?;
-            self.forward.insert(outputs.to_vec(), (id, plan));
+            self.forward.insert(key, (id, plan));
         }
-        Ok(())
+        Ok(batch)
     }
 
-    /// Passes under dropout over at most [`SCORE_BATCH`] patches: `keys[t]` holds the samples'
-    /// dropout keys of pass `t`.
+    /// Passes under dropout: `keys[t]` holds the samples' dropout keys of pass `t`.
     ///
     /// # Errors
     /// What the device says, [`Error::TooLarge`] if it can't hold a single patch.
     pub fn mc_dropout(&mut self, x: &[f32], keys: &[Vec<u64>]) -> Result<McScores> {
-        let passes = keys.len();
-        self.prepare_fitting(|model| model.prepare_mc(passes))?;
-        let pixels = self.patch * self.patch;
-        let mut scores = McScores { entropy: Vec::new(), mutual_information: Vec::new() };
-        for (batch, x) in x.chunks(self.score_batch * pixels).enumerate() {
-            let count = x.len() / pixels;
-            let (id, plan) = &self.mc[&passes];
-            let id = *id;
-            let (entropy, mutual_information) = (plan.entropy, plan.mutual_information);
-            let executor = &mut *self.executor;
-            for buffer in [plan.sum_p, plan.sum_entropy] {
-                executor.write(id, buffer, &vec![0; plan.plan.buffers[buffer.index()].len])?;
-            }
-            executor.write(id, plan.x, bytemuck::cast_slice(x))?;
-            for pass in keys {
-                if let Some(buffer) = plan.keys {
-                    let keys = &pass[batch * self.score_batch..][..count];
-                    executor.write(id, buffer, &words(keys))?;
-                }
-                executor.run(id, "pass")?;
-            }
-            executor.run(id, "finish")?;
-            scores.entropy.extend(self.get(id, entropy, count)?);
-            scores.mutual_information.extend(self.get(id, mutual_information, count)?);
-        }
-        Ok(scores)
+        let started = self.start_mc_dropout(x, keys)?;
+        let mut found = self.finish(started)?;
+        let mutual_information = found.pop().unwrap_or_default();
+        Ok(McScores { entropy: found.pop().unwrap_or_default(), mutual_information })
     }
 
-    fn prepare_mc(&mut self, passes: usize) -> Result<()> {
-        if !self.mc.contains_key(&passes) {
-            let plan = mc_plan(&self.net, self.score_batch, self.patch, self.patch, passes);
-            let id = self.executor.prepare(plan.plan.clone())?;
-            self.mc.insert(passes, (id, plan));
+    /// Starts [`mc_dropout`](Self::mc_dropout): what [`finish`](Self::finish) then returns are the entropies and the mutual informations.
+    ///
+    /// # Errors
+    /// As [`mc_dropout`](Self::mc_dropout).
+    pub fn start_mc_dropout(&mut self, x: &[f32], keys: &[Vec<u64>]) -> Result<Started> {
+        let passes = keys.len();
+        let pixels = self.patch * self.patch;
+        let patches = x.len() / pixels;
+        self.prepare_fitting(|model| model.prepare_mc(passes, patches))?;
+        let mut started = Started { outputs: 2, readings: Vec::new() };
+        for (number, x) in x.chunks(self.score_batch * pixels).enumerate() {
+            let count = x.len() / pixels;
+            let batch = self.prepare_mc(passes, count)?;
+            let (id, plan) = &self.mc[&(passes, batch)];
+            let executor = &mut *self.executor;
+            executor.clear(*id, plan.sum_p)?;
+            executor.clear(*id, plan.sum_entropy)?;
+            executor.write(*id, plan.x, bytemuck::cast_slice(x))?;
+            for pass in keys {
+                if let Some(buffer) = plan.keys {
+                    let keys = &pass[number * self.score_batch..][..count];
+                    executor.write(*id, buffer, &words(keys))?;
+                }
+                executor.run(*id, "pass")?;
+            }
+            executor.run(*id, "finish")?;
+            for buffer in [plan.entropy, plan.mutual_information] {
+                started.readings.push(executor.start_read(*id, buffer, count)?);
+            }
         }
-        Ok(())
+        Ok(started)
+    }
+
+    /// Prepares the plan for so many patches; returns its batch.
+    fn prepare_mc(&mut self, passes: usize, patches: usize) -> Result<usize> {
+        let key = (passes, self.batch_for(patches));
+        if !self.mc.contains_key(&key) {
+            let plan = mc_plan(&self.net, key.1, self.patch, self.patch, passes);
+            let id = self.executor.prepare(plan.plan.clone())?;
+            self.mc.insert(key, (id, plan));
+        }
+        Ok(key.1)
     }
 
     /// Prepares a plan for scores, with fewer patches at a time as long as it doesn't fit.
-    fn prepare_fitting(&mut self, prepare: impl Fn(&mut Self) -> Result<()>) -> Result<()> {
+    fn prepare_fitting(&mut self, prepare: impl Fn(&mut Self) -> Result<usize>) -> Result<usize> {
         loop {
             match prepare(self) {
                 Err(Error::TooLarge(_)) if self.score_batch > 1 => {

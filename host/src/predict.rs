@@ -3,7 +3,7 @@
 use askem_kernels::rng::{Purpose, key};
 
 use crate::error::{Error, Result};
-use crate::model::{Model, SCORE_BATCH};
+use crate::model::{Model, Started};
 use crate::pool::{PatchReader, Position, Region};
 use crate::strategy::Criterion;
 use crate::unet::Output;
@@ -44,25 +44,36 @@ pub struct McOptions {
     pub iteration: u64,
 }
 
-/// Runs `each` on batches of patches, in order of position.
+/// Starts work on batches of patches, in order of position, and gives `finish` what comes of it. While one batch is read from the
+/// volume and finished, the device works on the next.
 fn batches(
     model: &mut Model,
     reader: &PatchReader,
     positions: &[Position],
     advance: &mut Advance<'_>,
-    mut each: impl FnMut(&mut Model, usize, &[f32]) -> Result<()>,
+    mut start: impl FnMut(&mut Model, usize, &[f32]) -> Result<Started>,
+    mut finish: impl FnMut(usize, Vec<Vec<f32>>),
 ) -> Result<()> {
     let patch = model.patch();
-    let mut x = Vec::with_capacity(SCORE_BATCH * patch * patch);
-    for (batch, at) in positions.chunks(SCORE_BATCH).enumerate() {
+    let batch = model.score_batch();
+    let mut x = Vec::with_capacity(batch * patch * patch);
+    let mut before = None;
+    let mut complete = |model: &mut Model, (first, count, started): (usize, usize, Started)| {
+        finish(first, model.finish(started)?);
+        advance(count)
+    };
+    for (number, at) in positions.chunks(batch).enumerate() {
         x.clear();
         for &position in at {
             reader.read(position, patch, &mut x)?;
         }
-        each(model, batch * SCORE_BATCH, &x)?;
-        advance(at.len())?;
+        let first = number * batch;
+        let next = (first, at.len(), start(model, first, &x)?);
+        if let Some(before) = before.replace(next) {
+            complete(model, before)?;
+        }
     }
-    Ok(())
+    before.map_or(Ok(()), |last| complete(model, last))
 }
 
 /// A score per patch. Results do not depend on how patches are grouped.
@@ -75,26 +86,35 @@ pub fn scores(
     advance: &mut Advance<'_>,
 ) -> Result<Vec<f32>> {
     let mut out = Vec::with_capacity(positions.len());
-    batches(model, reader, positions, advance, |model, first, x| {
-        out.extend(batch_scores(model, x, first as u64, criterion, mc)?);
-        Ok(())
-    })?;
+    let start = |model: &mut Model, first: usize, x: &[f32]| {
+        start_scores(model, x, first as u64, criterion, mc)
+    };
+    let finish = |_, mut found: Vec<Vec<f32>>| out.append(&mut found[score_of(criterion)]);
+    batches(model, reader, positions, advance, start, finish)?;
     Ok(out)
 }
 
-/// The scores of one batch of at most [`SCORE_BATCH`] patches, the first of which has the number `first` in its pool: the
-/// number, with the seed and the iteration, keys a patch's dropout masks.
-pub fn batch_scores(
+/// Which output of [`start_scores`] is the score.
+pub fn score_of(criterion: Criterion) -> usize {
+    usize::from(criterion == Criterion::MutualInformation)
+}
+
+/// Starts to score patches, the first of which has the number `first` in its pool: the number, with the seed and the iteration, keys
+/// a patch's dropout masks. [`score_of`] says where among the outputs the scores are.
+///
+/// # Errors
+/// What the device says.
+pub fn start_scores(
     model: &mut Model,
     x: &[f32],
     first: u64,
     criterion: Criterion,
     mc: McOptions,
-) -> Result<Vec<f32>> {
+) -> Result<Started> {
     let count = (x.len() / (model.patch() * model.patch())) as u64;
     match criterion {
-        Criterion::Entropy => Ok(model.forward(x, &[Output::Entropy])?.remove(0)),
-        Criterion::LeastConfidence => Ok(model.forward(x, &[Output::LeastConfidence])?.remove(0)),
+        Criterion::Entropy => model.start_forward(x, &[Output::Entropy]),
+        Criterion::LeastConfidence => model.start_forward(x, &[Output::LeastConfidence]),
         Criterion::BaldEntropy | Criterion::MutualInformation => {
             let keys: Vec<Vec<u64>> = (0..mc.passes)
                 .map(|pass| {
@@ -103,11 +123,7 @@ pub fn batch_scores(
                     (first..first + count).map(sample_key).collect()
                 })
                 .collect();
-            let scores = model.mc_dropout(x, &keys)?;
-            Ok(match criterion {
-                Criterion::BaldEntropy => scores.entropy,
-                _ => scores.mutual_information,
-            })
+            model.start_mc_dropout(x, &keys)
         }
     }
 }
@@ -121,9 +137,9 @@ pub fn class_entropies(
 ) -> Result<Vec<[f32; 2]>> {
     let (pixels, classes) = (model.patch() * model.patch(), model.net().classes);
     let mut out = Vec::with_capacity(positions.len());
-    batches(model, reader, positions, advance, |model, _, x| {
-        let p = model.forward(x, &[Output::Probabilities])?.remove(0);
-        for patch in p.chunks(classes * pixels) {
+    let start = |model: &mut Model, _, x: &[f32]| model.start_forward(x, &[Output::Probabilities]);
+    batches(model, reader, positions, advance, start, |_, found| {
+        for patch in found[0].chunks(classes * pixels) {
             let mut sums = [0.0_f64; 2];
             for pixel in 0..pixels {
                 let of_class = |class: usize| f64::from(patch[class * pixels + pixel]);
@@ -135,7 +151,6 @@ pub fn class_entropies(
             }
             out.push(sums.map(|sum| sum as f32));
         }
-        Ok(())
     })?;
     Ok(out)
 }
@@ -149,10 +164,8 @@ pub fn embeddings(
     advance: &mut Advance<'_>,
 ) -> Result<(Vec<f32>, usize)> {
     let mut out = Vec::new();
-    batches(model, reader, positions, advance, |model, _, x| {
-        out.extend(model.forward(x, &[embedding.output()])?.remove(0));
-        Ok(())
-    })?;
+    let start = |model: &mut Model, _, x: &[f32]| model.start_forward(x, &[embedding.output()]);
+    batches(model, reader, positions, advance, start, |_, mut found| out.append(&mut found[0]))?;
     let dim = out.len().checked_div(positions.len()).unwrap_or(1);
     Ok((out, dim.max(1)))
 }
@@ -239,9 +252,9 @@ pub fn area_foreground(
     let mut sum = vec![0.0_f32; height * width];
     let mut total = vec![0.0_f32; height * width];
     let pixels = patch * patch;
-    batches(model, reader, &positions, advance, |model, first, x| {
-        let p = model.forward(x, &[Output::Probabilities])?.remove(0);
-        for (background, at) in p.chunks(classes * pixels).zip(&positions[first..]) {
+    let start = |model: &mut Model, _, x: &[f32]| model.start_forward(x, &[Output::Probabilities]);
+    batches(model, reader, &positions, advance, start, |first, found| {
+        for (background, at) in found[0].chunks(classes * pixels).zip(&positions[first..]) {
             let rows = at.y.max(area.y.start)..(at.y + patch).min(area.y.end);
             let columns = at.x.max(area.x.start)..(at.x + patch).min(area.x.end);
             for y in rows {
@@ -254,7 +267,6 @@ pub fn area_foreground(
                 }
             }
         }
-        Ok(())
     })?;
     for (sum, total) in sum.iter_mut().zip(&total) {
         *sum /= total;

@@ -8,7 +8,7 @@ use half::f16;
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
-use crate::model::{Model, SCORE_BATCH};
+use crate::model::{Model, Started};
 use crate::pool::{PatchReader, Position, Sites};
 use crate::predict::{self, McOptions};
 use crate::score_store::{Rows, ScoreStore};
@@ -70,7 +70,8 @@ pub fn score_chunks(
         let (read, batches) = sync_channel(AHEAD);
         let (write, done) = sync_channel::<(u64, Rows)>(BEHIND);
         let todo = &todo;
-        scope.spawn(move || read_batches(reader, sites, store, todo, patch, &read));
+        let batch = model.score_batch() as u64;
+        scope.spawn(move || read_batches(reader, sites, store, todo, (patch, batch), &read));
         let writer = scope.spawn(move || write_chunks(store, &done));
         let computed = compute(model, store, &batches, &write, &mut outcome, advance);
         // The reader ends when nobody takes its batches, the writer when nothing more comes.
@@ -87,13 +88,13 @@ fn read_batches(
     sites: &Sites,
     store: &ScoreStore,
     todo: &[u64],
-    patch: usize,
+    (patch, batch): (usize, u64),
     to: &SyncSender<Result<Batch>>,
 ) {
     for &chunk in todo {
         let patches = store.about().patches_of(chunk);
-        for first in patches.clone().step_by(SCORE_BATCH) {
-            let numbers = first..(first + SCORE_BATCH as u64).min(patches.end);
+        for first in patches.clone().step_by(batch as usize) {
+            let numbers = first..(first + batch).min(patches.end);
             let positions: Vec<Position> = numbers.map(|i| sites.position(i)).collect();
             let mut x = Vec::with_capacity(positions.len() * patch * patch);
             let read = positions.iter().try_for_each(|&at| reader.read(at, patch, &mut x));
@@ -120,10 +121,23 @@ fn compute(
 ) -> Result<()> {
     let about = store.about();
     let mut rows = Rows::default();
-    for batch in batches {
-        let Batch { chunk, first, positions, x } = batch?;
+    let mut before = None;
+    let mut batches = batches.iter();
+    // While one batch is written down, the device works on the next.
+    loop {
+        let next = match batches.next() {
+            Some(batch) => {
+                let batch = batch?;
+                let started = Scoring::start(model, store, batch.first, &batch.x)?;
+                Some((batch, started))
+            }
+            None if before.is_none() => return Ok(()),
+            None => None,
+        };
+        let Some((batch, started)) = std::mem::replace(&mut before, next) else { continue };
+        let Batch { chunk, positions, .. } = batch;
         let count = positions.len();
-        let (scores, embeddings) = score_batch(model, store, first, &x)?;
+        let (scores, embeddings) = started.finish(model, store)?;
         if let Some(i) = scores.iter().position(|score| !score.is_finite()) {
             return Err(Error::Input(format!(
                 "the score of the patch at {:?} is not a number: the network has diverged, or the volume has pixels that are not numbers there",
@@ -142,31 +156,42 @@ fn compute(
         }
         advance(count)?;
     }
-    Ok(())
 }
 
-/// Scores and embeddings of a batch.
-fn score_batch(
-    model: &mut Model,
-    store: &ScoreStore,
-    first: u64,
-    x: &[f32],
-) -> Result<(Vec<f32>, Vec<f32>)> {
-    let about = store.about();
-    let embedding = about.embedding.map(predict::Embedding::output);
-    let single = about.criterion.output();
-    if let (Some(score), Some(embedding)) = (single, embedding) {
-        let mut both = model.forward(x, &[score, embedding])?;
-        let embeddings = both.pop().unwrap_or_default();
-        return Ok((both.pop().unwrap_or_default(), embeddings));
+/// A batch on the device.
+struct Scoring {
+    scores: Started,
+    /// The embeddings, where one pass does not give both.
+    embeddings: Option<Started>,
+}
+
+impl Scoring {
+    fn start(model: &mut Model, store: &ScoreStore, first: u64, x: &[f32]) -> Result<Self> {
+        let about = store.about();
+        let embedding = about.embedding.map(predict::Embedding::output);
+        if let (Some(score), Some(embedding)) = (about.criterion.output(), embedding) {
+            let scores = model.start_forward(x, &[score, embedding])?;
+            return Ok(Self { scores, embeddings: None });
+        }
+        let mc = McOptions { passes: about.mc_passes.unwrap_or(1), seed: about.seed, iteration: 0 };
+        let scores = predict::start_scores(model, x, first, about.criterion, mc)?;
+        let embeddings = embedding.map(|embedding| model.start_forward(x, &[embedding]));
+        Ok(Self { scores, embeddings: embeddings.transpose()? })
     }
-    let mc = McOptions { passes: about.mc_passes.unwrap_or(1), seed: about.seed, iteration: 0 };
-    let scores = predict::batch_scores(model, x, first, about.criterion, mc)?;
-    let embeddings = match embedding {
-        Some(embedding) => model.forward(x, &[embedding])?.remove(0),
-        None => Vec::new(),
-    };
-    Ok((scores, embeddings))
+
+    /// Scores and embeddings.
+    fn finish(self, model: &mut Model, store: &ScoreStore) -> Result<(Vec<f32>, Vec<f32>)> {
+        let about = store.about();
+        let mut found = model.finish(self.scores)?;
+        let embeddings = match self.embeddings {
+            Some(started) => model.finish(started)?.swap_remove(0),
+            None if about.criterion.output().is_some() && about.embedding.is_some() => {
+                found.pop().unwrap_or_default()
+            }
+            None => Vec::new(),
+        };
+        Ok((found.swap_remove(predict::score_of(about.criterion)), embeddings))
+    }
 }
 
 /// Numbers in an embedding of this network.

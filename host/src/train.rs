@@ -113,7 +113,7 @@ pub struct TrainOptions {
     pub lr: f64,
     /// From this epoch on, another learning rate.
     pub later_lr: Option<(usize, f64)>,
-    /// Patches per step; the last step of an epoch takes what is left.
+    /// Patches per step, or half as many, or a quarter, if the device can't hold them; the last step of an epoch takes what is left.
     pub batch_size: usize,
     /// Factor of the loss of each class's pixels.
     pub class_weights: Vec<f32>,
@@ -201,9 +201,10 @@ pub fn train(
         None => model.clear_moments()?,
     }
     let pixels = data.patch * data.patch;
-    let steps_per_epoch = data.len().div_ceil(options.batch_size);
-    let mut x = Vec::with_capacity(options.batch_size * pixels);
-    let mut labels = Vec::with_capacity(options.batch_size * pixels);
+    let batch_size = model.fitting_training_batch(options.batch_size.min(data.len()))?;
+    let steps_per_epoch = data.len().div_ceil(batch_size);
+    let mut x = Vec::with_capacity(batch_size * pixels);
+    let mut labels = Vec::with_capacity(batch_size * pixels);
     let mut order: Vec<usize> = (0..data.len()).collect();
     let adam = AdamOptions::default();
     let is_over = |done: usize, best: Option<&Best>| {
@@ -223,7 +224,7 @@ pub fn train(
             || stopping.is_some_and(|stopping| stopping.is_over(done + 1, best.as_ref()));
         let (mut sum, mut count) = (0.0_f64, 0_usize);
         let mut stop = false;
-        for (index, batch) in order.chunks(options.batch_size).enumerate() {
+        for (index, batch) in order.chunks(batch_size).enumerate() {
             x.clear();
             labels.clear();
             let mut keys = Vec::with_capacity(batch.len());

@@ -21,6 +21,13 @@ pub const ULP: f64 = 2.0 * UNIT;
 /// The smallest normal `f32`. What is smaller may become zero on a device.
 pub const FLUSH: f64 = f32::MIN_POSITIVE as f64;
 
+/// Half the distance between neighbouring f16 at 1.
+pub const F16_UNIT: f64 = 1.0 / (1u64 << 11) as f64;
+/// The largest f16.
+pub const F16_MAX: f64 = 65504.0;
+/// The smallest normal f16. What is smaller may become zero on a device.
+pub const F16_FLUSH: f64 = 1.0 / (1u64 << 14) as f64;
+
 /// WGSL's accuracy of division, in ULP.
 pub const DIV_ULP: f64 = 2.5;
 /// WGSL's accuracy of `sqrt`, in ULP: that of `1 / inverseSqrt(x)`, where `inverseSqrt` has 2.
@@ -98,6 +105,21 @@ impl Tracked {
             f64::INFINITY
         };
         Self { value, magnitude, terms }
+    }
+
+    /// The same with so many times the allowed error.
+    #[must_use]
+    pub fn loosened(self, times: f64) -> Self {
+        Self { magnitude: times * self.magnitude, ..self }
+    }
+
+    /// The number as it may be after it was stored as f16. What is beyond its range becomes its largest.
+    #[must_use]
+    pub fn as_f16(self) -> Self {
+        let value = self.value.clamp(-F16_MAX, F16_MAX);
+        let error = self.allowed() + F16_UNIT * value.abs() + F16_FLUSH;
+        let magnitude = error / gamma(self.terms.saturating_add(SPARE_ROUNDINGS));
+        Self { value, magnitude, ..self }
     }
 
     fn is_exact(self) -> bool {

@@ -161,7 +161,7 @@ impl Executor for Browser {
                 self.commands.push(json!({
                     "op": "module",
                     "name": name,
-                    "source": entry.source,
+                    "source": entry.forms[0].source(&[]),
                     "entryPoint": entry.pass,
                     "writable": writable,
                 }));

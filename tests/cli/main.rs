@@ -12,6 +12,7 @@ mod directories;
 mod formats;
 mod images;
 mod interruption;
+mod precisions;
 #[path = "../shared/program.rs"]
 #[allow(dead_code)]
 mod program;

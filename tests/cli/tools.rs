@@ -155,10 +155,14 @@ fn check_devices(outcome: &Outcome) -> Vec<Value> {
     let devices = outcome.json();
     let devices = devices.as_array().expect("an array").clone();
     for device in &devices {
-        assert_eq!(fields(device), ["auto", "backend", "features", "kind", "name", "self_test"]);
+        assert_eq!(
+            fields(device),
+            ["auto", "backend", "features", "kind", "name", "precisions", "self_test"]
+        );
         assert!(device["name"].is_string() && device["features"].is_array(), "{device}");
         assert!(device["kind"].is_string() && device["backend"].is_string(), "{device}");
         assert_eq!(device["self_test"], "ok", "{device}");
+        assert_eq!(device["precisions"][0], "f32", "{device}");
     }
     let auto: Vec<&Value> = devices.iter().filter(|d| d["auto"] == true).collect();
     let [auto] = auto[..] else { panic!("one device is taken by auto: {devices:?}") };

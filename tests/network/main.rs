@@ -11,8 +11,10 @@ mod case;
 #[path = "../shared/compare.rs"]
 mod compare;
 mod faults;
+
 #[path = "../shared/memory.rs"]
 mod memory;
+mod precisions;
 #[path = "../shared/run_plan.rs"]
 mod run_plan;
 #[path = "../shared/settings.rs"]

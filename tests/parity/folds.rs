@@ -115,7 +115,7 @@ fn every_pass_unfolds_its_grid() {
     let single = ["cross_entropy::reduce", "k_means::check_convergence", "confusion::forward"];
     for signature in &others {
         let (_, entry) = askem_wgsl::find(signature.op, signature.pass).expect("it has a shader");
-        let unfolds = entry.source.contains("linear_group(group, groups)");
+        let unfolds = entry.forms[0].source(&[]).contains("linear_group(group, groups)");
         let alone = single.contains(&signature.name);
         assert!(unfolds != alone, "{}", signature.name);
     }

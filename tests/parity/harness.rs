@@ -69,7 +69,17 @@ pub(crate) fn parity<P: Debug>(
     params: impl Strategy<Value = P>,
     call: impl Fn(P) -> Call,
 ) {
-    let cases = number("ASKEM_CASES", 128);
+    let check = |params, style, seed| check(call(params), style, seed);
+    cases(pass, number("ASKEM_CASES", 128), params, check);
+}
+
+/// The same with a check of one's own, which says `Ok(false)` where the data prove nothing.
+pub(crate) fn cases<P: Debug>(
+    pass: &str,
+    cases: u32,
+    params: impl Strategy<Value = P>,
+    check: impl Fn(P, Style, u64) -> Result<bool, String>,
+) {
     assert!(cases > 0, "ASKEM_CASES=0 tests nothing");
     let config =
         Config { cases, failure_persistence: None, max_shrink_iters: 200, ..Config::default() };
@@ -80,7 +90,7 @@ pub(crate) fn parity<P: Debug>(
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &seed);
     let case = (params, prop::sample::select(&Style::ALL[..]), any::<u64>());
     let result = TestRunner::new_with_rng(config, rng).run(&case, |(params, style, seed)| {
-        match check(call(params), style, seed) {
+        match check(params, style, seed) {
             Ok(true) => Ok(()),
             Ok(false) => Err(TestCaseError::reject("ill-conditioned data")),
             Err(what) => Err(TestCaseError::fail(what)),

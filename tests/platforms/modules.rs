@@ -5,7 +5,7 @@ use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 /// A module with one entry point.
 pub(crate) struct Candidate {
     pub(crate) name: String,
-    pub(crate) source: &'static str,
+    pub(crate) source: String,
     pub(crate) entry_point: String,
     pub(crate) module: naga::Module,
     pub(crate) info: ModuleInfo,
@@ -22,9 +22,9 @@ const OPTIONAL: [Capabilities; 4] = [
 ];
 
 impl Candidate {
-    fn new(name: String, source: &'static str) -> Self {
-        let module = naga::front::wgsl::parse_str(source)
-            .unwrap_or_else(|error| panic!("{name}: {}", error.emit_to_string(source)));
+    fn new(name: String, source: String) -> Self {
+        let module = naga::front::wgsl::parse_str(&source)
+            .unwrap_or_else(|error| panic!("{name}: {}", error.emit_to_string(&source)));
         let [entry_point] = &module.entry_points[..] else {
             panic!("{name} has {} entry points", module.entry_points.len());
         };
@@ -51,13 +51,27 @@ impl Candidate {
     }
 }
 
-/// Every module of every variant that the program holds.
+/// Every form of every pass that the program holds, with f32 and with all that may be f16 in f16.
+///
+/// The first form in f32 has the pass's name alone.
 pub(crate) fn shaders() -> Vec<Candidate> {
-    let modules = askem_wgsl::SHADERS.iter().flat_map(|shader| {
-        let name = |entry: &askem_wgsl::Entry| format!("{}::{}", shader.op, entry.pass);
-        shader.entries.iter().map(move |entry| Candidate::new(name(entry), entry.source))
-    });
-    modules.collect()
+    let mut modules = Vec::new();
+    for shader in askem_wgsl::SHADERS {
+        for entry in shader.entries {
+            for (number, form) in entry.forms.iter().enumerate() {
+                let mut name = format!("{}::{}", shader.op, entry.pass);
+                if number > 0 {
+                    name = format!("{name} form {number}");
+                }
+                modules.push(Candidate::new(name.clone(), form.source(&[])));
+                let stored: Vec<_> = entry.stored().collect();
+                if !stored.is_empty() {
+                    modules.push(Candidate::new(format!("{name} f16"), form.source(&stored)));
+                }
+            }
+        }
+    }
+    modules
 }
 
 /// One small module for each feature that a variant may need.
@@ -68,7 +82,7 @@ pub(crate) fn probes() -> Vec<Candidate> {
         ("probe matrix_f16", include_str!("probes/matrix_f16.wgsl")),
         ("probe matrix_f32", include_str!("probes/matrix_f32.wgsl")),
     ];
-    probes.map(|(name, source)| Candidate::new(name.into(), source)).into()
+    probes.map(|(name, source)| Candidate::new(name.into(), source.into())).into()
 }
 
 /// Both.

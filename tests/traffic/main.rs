@@ -5,14 +5,14 @@
 //! gradient; parameters are read, and in training read and written with their gradients and moments.
 
 use askem::cost;
-use askem::gpu::fuse;
+use askem::gpu::{fuse, halves};
 use askem::plan::Plan;
 use askem::unet::{AdamOptions, LEVELS, Output, UNet, forward_plan, mc_plan, training_plan};
 
-/// Dispatches, bytes and floating-point operations of a plan's first section.
-fn cost_of(plan: &Plan) -> (usize, usize, f64) {
+/// Dispatches, bytes and floating-point operations of a plan's first section, some of whose buffers hold f16.
+fn cost_of(plan: &Plan, halves: &[bool]) -> (usize, usize, f64) {
     let steps = &plan.sections[0].steps;
-    let bytes = steps.iter().map(cost::bytes).sum();
+    let bytes = steps.iter().map(|step| cost::bytes(step, halves)).sum();
     (steps.len(), bytes, steps.iter().map(|step| cost::flops(&step.call)).sum())
 }
 
@@ -32,19 +32,25 @@ struct Row {
     name: String,
     written: (usize, usize),
     fused: (usize, usize),
+    /// Bytes of the fused plan with what can be in f16.
+    in_f16: usize,
     floor: usize,
     gflop: f64,
 }
 
 impl Row {
     fn new(name: String, plan: Plan, floor: usize) -> Self {
-        let (dispatches, bytes, flops) = cost_of(&plan);
-        let (fused, fused_bytes, fused_flops) = cost_of(&fuse(plan));
+        let (dispatches, bytes, flops) = cost_of(&plan, &[]);
+        let plan = fuse(plan);
+        let (fused, fused_bytes, fused_flops) = cost_of(&plan, &[]);
+        // What most drivers ask for is less.
+        let (_, in_f16, _) = cost_of(&plan, &halves(&plan, 256));
         assert_eq!(flops, fused_flops, "{name}: fusing leaves the arithmetic");
         Self {
             name,
             written: (dispatches, bytes),
             fused: (fused, fused_bytes),
+            in_f16,
             floor,
             gflop: flops / 1e9,
         }
@@ -53,12 +59,13 @@ impl Row {
     fn print(&self) {
         let mb = |bytes: usize| bytes as f64 / 1e6;
         println!(
-            "{:<24} {:>4} -> {:>3} dispatches, {:>7.1} -> {:>7.1} MB, floor {:>6.1} MB, {:>6.2} GFLOP",
+            "{:<24} {:>4} -> {:>3} dispatches, {:>7.1} -> {:>7.1} MB, in f16 {:>7.1} MB, floor {:>6.1} MB, {:>6.2} GFLOP",
             self.name,
             self.written.0,
             self.fused.0,
             mb(self.written.1),
             mb(self.fused.1),
+            mb(self.in_f16),
             mb(self.floor),
             self.gflop
         );

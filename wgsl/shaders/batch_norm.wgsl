@@ -13,14 +13,15 @@ struct Params {
 //!pass statistics
 //!include shared/linear.wgsl
 //!include shared/plane_sum.wgsl
-@group(0) @binding(1) var<storage, read> x: array<f32>;
+//!stored x
+@group(0) @binding(1) var<storage, read> x: array<stored_x>;
 @group(0) @binding(2) var<storage, read_write> mean: array<f32>;
 @group(0) @binding(3) var<storage, read_write> rstd: array<f32>;
 @group(0) @binding(4) var<storage, read_write> running_mean: array<f32>;
 @group(0) @binding(5) var<storage, read_write> running_var: array<f32>;
 
 fn terms(index: u32, shift: f32) -> vec2<f32> {
-    let difference = x[index] - shift;
+    let difference = f32(x[index]) - shift;
     return vec2(difference, difference * difference);
 }
 
@@ -52,12 +53,14 @@ fn statistics(
 
 //!pass forward
 //!include shared/planes.wgsl
-@group(0) @binding(1) var<storage, read> x: array<f32>;
+//!stored x
+//!stored y
+@group(0) @binding(1) var<storage, read> x: array<stored_x>;
 @group(0) @binding(2) var<storage, read> mean: array<f32>;
 @group(0) @binding(3) var<storage, read> rstd: array<f32>;
 @group(0) @binding(4) var<storage, read> weight: array<f32>;
 @group(0) @binding(5) var<storage, read> bias: array<f32>;
-@group(0) @binding(6) var<storage, read_write> y: array<f32>;
+@group(0) @binding(6) var<storage, read_write> y: array<stored_y>;
 
 @compute @workgroup_size(WORKGROUP)
 fn forward(
@@ -72,18 +75,20 @@ fn forward(
     let offset = bias[channel];
     for (var i = part.first; i < part.end; i += WORKGROUP) {
         let at = part.plane * params.hw + i;
-        y[at] = (x[at] - centre) * scale + offset;
+        y[at] = as_y((f32(x[at]) - centre) * scale + offset);
     }
 }
 
 //!pass forward_eval
 //!include shared/planes.wgsl
-@group(0) @binding(1) var<storage, read> x: array<f32>;
+//!stored x
+//!stored y
+@group(0) @binding(1) var<storage, read> x: array<stored_x>;
 @group(0) @binding(2) var<storage, read> running_mean: array<f32>;
 @group(0) @binding(3) var<storage, read> running_var: array<f32>;
 @group(0) @binding(4) var<storage, read> weight: array<f32>;
 @group(0) @binding(5) var<storage, read> bias: array<f32>;
-@group(0) @binding(6) var<storage, read_write> y: array<f32>;
+@group(0) @binding(6) var<storage, read_write> y: array<stored_y>;
 
 @compute @workgroup_size(WORKGROUP)
 fn forward_eval(
@@ -98,14 +103,15 @@ fn forward_eval(
     let offset = bias[channel];
     for (var i = part.first; i < part.end; i += WORKGROUP) {
         let at = part.plane * params.hw + i;
-        y[at] = (x[at] - centre) * scale + offset;
+        y[at] = as_y((f32(x[at]) - centre) * scale + offset);
     }
 }
 
 //!pass backward_weight
 //!include shared/linear.wgsl
 //!include shared/plane_sum.wgsl
-@group(0) @binding(1) var<storage, read> x: array<f32>;
+//!stored x
+@group(0) @binding(1) var<storage, read> x: array<stored_x>;
 @group(0) @binding(2) var<storage, read> dy: array<f32>;
 @group(0) @binding(3) var<storage, read> mean: array<f32>;
 @group(0) @binding(4) var<storage, read> rstd: array<f32>;
@@ -114,7 +120,7 @@ fn forward_eval(
 
 fn terms(index: u32, shift: f32) -> vec2<f32> {
     let d = dy[index];
-    return vec2(d * (x[index] - shift), d);
+    return vec2(d * (f32(x[index]) - shift), d);
 }
 
 @compute @workgroup_size(WORKGROUP)
@@ -137,7 +143,8 @@ fn backward_weight(
 
 //!pass backward_input
 //!include shared/planes.wgsl
-@group(0) @binding(1) var<storage, read> x: array<f32>;
+//!stored x
+@group(0) @binding(1) var<storage, read> x: array<stored_x>;
 @group(0) @binding(2) var<storage, read> dy: array<f32>;
 @group(0) @binding(3) var<storage, read> mean: array<f32>;
 @group(0) @binding(4) var<storage, read> rstd: array<f32>;
@@ -162,7 +169,7 @@ fn backward_input(
     let mean_dy_xhat = dweight[channel] / count;
     for (var i = part.first; i < part.end; i += WORKGROUP) {
         let at = part.plane * params.hw + i;
-        let xhat = (x[at] - centre) * inverse;
+        let xhat = (f32(x[at]) - centre) * inverse;
         dx[at] = scale * (dy[at] - mean_dy - xhat * mean_dy_xhat);
     }
 }

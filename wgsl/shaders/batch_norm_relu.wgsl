@@ -19,13 +19,15 @@ fn through_relu(y: f32, dy: f32) -> f32 {
 
 //!pass forward
 //!include shared/planes.wgsl
-@group(0) @binding(1) var<storage, read> x: array<f32>;
+//!stored x
+//!stored y
+@group(0) @binding(1) var<storage, read> x: array<stored_x>;
 @group(0) @binding(2) var<storage, read> mean: array<f32>;
 @group(0) @binding(3) var<storage, read> rstd: array<f32>;
 @group(0) @binding(4) var<storage, read> weight: array<f32>;
 @group(0) @binding(5) var<storage, read> bias: array<f32>;
 @group(0) @binding(6) var<storage, read> mask: array<f32>;
-@group(0) @binding(7) var<storage, read_write> y: array<f32>;
+@group(0) @binding(7) var<storage, read_write> y: array<stored_y>;
 
 @compute @workgroup_size(WORKGROUP)
 fn forward(
@@ -47,15 +49,17 @@ fn forward(
         if params.mask == 2u {
             kept = mask[at];
         }
-        y[at] = max(((x[at] - centre) * scale + offset) * kept, 0.0);
+        y[at] = as_y(max(((f32(x[at]) - centre) * scale + offset) * kept, 0.0));
     }
 }
 
 //!pass backward_weight
 //!include shared/linear.wgsl
 //!include shared/plane_sum.wgsl
-@group(0) @binding(1) var<storage, read> x: array<f32>;
-@group(0) @binding(2) var<storage, read> y: array<f32>;
+//!stored x
+//!stored y
+@group(0) @binding(1) var<storage, read> x: array<stored_x>;
+@group(0) @binding(2) var<storage, read> y: array<stored_y>;
 @group(0) @binding(3) var<storage, read> dy: array<f32>;
 @group(0) @binding(4) var<storage, read> mean: array<f32>;
 @group(0) @binding(5) var<storage, read> rstd: array<f32>;
@@ -64,8 +68,8 @@ fn forward(
 @group(0) @binding(8) var<storage, read_write> coefficients: array<f32>;
 
 fn terms(index: u32, shift: f32) -> vec2<f32> {
-    let g = through_relu(y[index], dy[index]);
-    return vec2(g * (x[index] - shift), g);
+    let g = through_relu(f32(y[index]), dy[index]);
+    return vec2(g * (f32(x[index]) - shift), g);
 }
 
 @compute @workgroup_size(WORKGROUP)
@@ -96,8 +100,10 @@ fn backward_weight(
 
 //!pass backward_input
 //!include shared/planes.wgsl
-@group(0) @binding(1) var<storage, read> x: array<f32>;
-@group(0) @binding(2) var<storage, read> y: array<f32>;
+//!stored x
+//!stored y
+@group(0) @binding(1) var<storage, read> x: array<stored_x>;
+@group(0) @binding(2) var<storage, read> y: array<stored_y>;
 @group(0) @binding(3) var<storage, read> dy: array<f32>;
 @group(0) @binding(4) var<storage, read> coefficients: array<f32>;
 @group(0) @binding(5) var<storage, read> weight: array<f32>;
@@ -118,8 +124,8 @@ fn backward_input(
     let scale = weight[channel] * inverse;
     for (var i = part.first; i < part.end; i += WORKGROUP) {
         let at = part.plane * params.hw + i;
-        let xhat = (x[at] - centre) * inverse;
-        let g = through_relu(y[at], dy[at]);
+        let xhat = (f32(x[at]) - centre) * inverse;
+        let g = through_relu(f32(y[at]), dy[at]);
         dx[at] = scale * (g - mean_g - xhat * mean_g_xhat);
     }
 }

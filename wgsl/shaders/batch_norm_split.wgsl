@@ -22,11 +22,12 @@ fn elements_of(slice: u32) -> vec2<u32> {
 //!pass statistics
 //!include shared/linear.wgsl
 //!include shared/plane_sum.wgsl
-@group(0) @binding(1) var<storage, read> x: array<f32>;
+//!stored x
+@group(0) @binding(1) var<storage, read> x: array<stored_x>;
 @group(0) @binding(2) var<storage, read_write> partials: array<f32>;
 
 fn terms(index: u32, shift: f32) -> vec2<f32> {
-    let difference = x[index] - shift;
+    let difference = f32(x[index]) - shift;
     return vec2(difference, difference * difference);
 }
 
@@ -99,16 +100,18 @@ fn merge(
 //!pass backward_weight
 //!include shared/linear.wgsl
 //!include shared/plane_sum.wgsl
-@group(0) @binding(1) var<storage, read> x: array<f32>;
-@group(0) @binding(2) var<storage, read> y: array<f32>;
+//!stored x
+//!stored y
+@group(0) @binding(1) var<storage, read> x: array<stored_x>;
+@group(0) @binding(2) var<storage, read> y: array<stored_y>;
 @group(0) @binding(3) var<storage, read> dy: array<f32>;
 @group(0) @binding(4) var<storage, read> mean: array<f32>;
 @group(0) @binding(5) var<storage, read> rstd: array<f32>;
 @group(0) @binding(6) var<storage, read_write> dpartials: array<f32>;
 
 fn terms(index: u32, shift: f32) -> vec2<f32> {
-    let g = select(0.0, dy[index] * params.scale, y[index] > 0.0);
-    return vec2(g * (x[index] - shift), g);
+    let g = select(0.0, dy[index] * params.scale, f32(y[index]) > 0.0);
+    return vec2(g * (f32(x[index]) - shift), g);
 }
 
 @compute @workgroup_size(WORKGROUP)

@@ -19,19 +19,22 @@ struct Params {
 //!pass forward_eval
 //!include shared/conv_tile.wgsl
 //!include shared/joined.wgsl
-@group(0) @binding(1) var<storage, read> x: array<f32>;
+//!stored x
+//!stored y
+@group(0) @binding(1) var<storage, read> x: array<stored_x>;
 @group(0) @binding(2) var<storage, read> weight: array<f32>;
 @group(0) @binding(3) var<storage, read> running_mean: array<f32>;
 @group(0) @binding(4) var<storage, read> running_var: array<f32>;
 @group(0) @binding(5) var<storage, read> norm_weight: array<f32>;
 @group(0) @binding(6) var<storage, read> norm_bias: array<f32>;
 @group(0) @binding(7) var<storage, read> mask: array<f32>;
-@group(0) @binding(8) var<storage, read_write> y: array<f32>;
+@group(0) @binding(8) var<storage, read_write> y: array<stored_y>;
 
+//!tensor fn input_scale() -> f32 { return 1.0; }
 fn channels_out() -> u32 { return params.c_out; }
 fn input_plane(sample: u32, channel: u32) -> u32 { return joined_plane(sample, channel); }
 fn output_plane(sample: u32, channel: u32) -> u32 { return sample * params.c_out + channel; }
-fn input_at(index: u32) -> f32 { return x[index]; }
+fn input_at(index: u32) -> f32 { return f32(x[index]); }
 fn weight_at(out: u32, in: u32, tap: u32) -> f32 {
     return weight[(out * params.c_in + in) * params.kernel * params.kernel + tap];
 }
@@ -49,7 +52,7 @@ fn store(index: u32, value: f32) {
     if params.mask == 2u {
         kept = mask[index];
     }
-    y[index] = max(value * kept, 0.0);
+    y[index] = as_y(max(value * kept, 0.0));
 }
 
 @compute @workgroup_size(WORKGROUP)
@@ -57,6 +60,10 @@ fn forward_eval(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
+    //!tensor @builtin(subgroup_id) subgroup_id: u32,
+    //!tensor @builtin(num_subgroups) subgroup_count: u32,
 ) {
+    //!tensor subgroup = subgroup_id;
+    //!tensor subgroups = subgroup_count;
     conv_tile(linear_group(group, groups), lane, 0u, params.c_in);
 }

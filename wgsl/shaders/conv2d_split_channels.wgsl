@@ -17,16 +17,18 @@ struct Params {
 //!pass forward
 //!include shared/conv_tile.wgsl
 //!include shared/joined.wgsl
-@group(0) @binding(1) var<storage, read> x: array<f32>;
+//!stored x
+@group(0) @binding(1) var<storage, read> x: array<stored_x>;
 @group(0) @binding(2) var<storage, read> weight: array<f32>;
 @group(0) @binding(3) var<storage, read_write> y_partials: array<f32>;
 
 var<private> first: u32;
 
+//!tensor fn input_scale() -> f32 { return 1.0; }
 fn channels_out() -> u32 { return params.c_out; }
 fn input_plane(sample: u32, channel: u32) -> u32 { return joined_plane(sample, channel); }
 fn output_plane(sample: u32, channel: u32) -> u32 { return sample * params.c_out + channel; }
-fn input_at(index: u32) -> f32 { return x[index]; }
+fn input_at(index: u32) -> f32 { return f32(x[index]); }
 fn weight_at(out: u32, in: u32, tap: u32) -> f32 {
     return weight[(out * params.c_in + in) * params.kernel * params.kernel + tap];
 }
@@ -38,7 +40,11 @@ fn forward(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
+    //!tensor @builtin(subgroup_id) subgroup_id: u32,
+    //!tensor @builtin(num_subgroups) subgroup_count: u32,
 ) {
+    //!tensor subgroup = subgroup_id;
+    //!tensor subgroups = subgroup_count;
     // Tiles vary fastest.
     let index = linear_group(group, groups);
     let slice = index / tile_count();
@@ -52,8 +58,9 @@ fn forward(
 
 //!pass sum_forward
 //!include shared/sum_slices.wgsl
+//!stored y
 @group(0) @binding(1) var<storage, read> y_partials: array<f32>;
-@group(0) @binding(2) var<storage, read_write> y: array<f32>;
+@group(0) @binding(2) var<storage, read_write> y: array<stored_y>;
 
 fn partial_at(index: u32) -> f32 { return y_partials[index]; }
 
@@ -66,7 +73,7 @@ fn sum_forward(
     let element = linear_group(group, groups) * WORKGROUP + lane;
     let count = params.n * params.c_out * params.h * params.w;
     if element < count {
-        y[element] = sum_slices(element, count, params.slices);
+        y[element] = as_y(sum_slices(element, count, params.slices));
     }
 }
 
@@ -79,6 +86,7 @@ fn sum_forward(
 
 var<private> first: u32;
 
+//!tensor fn input_scale() -> f32 { return gradient_scale(); }
 fn channels_out() -> u32 { return params.c_in; }
 fn input_plane(sample: u32, channel: u32) -> u32 { return sample * params.c_out + channel; }
 fn output_plane(sample: u32, channel: u32) -> u32 { return joined_plane(sample, channel); }
@@ -96,7 +104,11 @@ fn backward_input(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
+    //!tensor @builtin(subgroup_id) subgroup_id: u32,
+    //!tensor @builtin(num_subgroups) subgroup_count: u32,
 ) {
+    //!tensor subgroup = subgroup_id;
+    //!tensor subgroups = subgroup_count;
     // Tiles vary fastest.
     let index = linear_group(group, groups);
     let slice = index / tile_count();

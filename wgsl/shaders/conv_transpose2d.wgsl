@@ -18,10 +18,12 @@ struct Params {
 
 //!pass forward
 //!include shared/linear.wgsl
-@group(0) @binding(1) var<storage, read> x: array<f32>;
+//!stored x
+//!stored y
+@group(0) @binding(1) var<storage, read> x: array<stored_x>;
 @group(0) @binding(2) var<storage, read> weight: array<f32>;
 @group(0) @binding(3) var<storage, read> bias: array<f32>;
-@group(0) @binding(4) var<storage, read_write> y: array<f32>;
+@group(0) @binding(4) var<storage, read_write> y: array<stored_y>;
 
 // A workgroup computes TILE_OUT channels of TILE_PIXELS pixels; a lane two channels of four pixels that lie a
 // quarter of the tile apart, so that neighbouring lanes read neighbouring pixels.
@@ -40,10 +42,10 @@ fn store(sample: u32, out: u32, pixel: u32, value: vec4<f32>) {
     }
     let at = output_index(sample, out, pixel);
     let four = value + bias[out];
-    y[at] = four.x;
-    y[at + 1u] = four.y;
-    y[at + 2u * params.w] = four.z;
-    y[at + 2u * params.w + 1u] = four.w;
+    y[at] = as_y(four.x);
+    y[at + 1u] = as_y(four.y);
+    y[at + 2u * params.w] = as_y(four.z);
+    y[at + 2u * params.w + 1u] = as_y(four.w);
 }
 
 @compute @workgroup_size(WORKGROUP)
@@ -74,7 +76,7 @@ fn forward(
             let at = first_pixel + t % TILE_PIXELS;
             var value = 0.0;
             if channel < params.c_in && at < hw {
-                value = x[(sample * params.c_in + channel) * hw + at];
+                value = f32(x[(sample * params.c_in + channel) * hw + at]);
             }
             x_tile[t] = value;
         }

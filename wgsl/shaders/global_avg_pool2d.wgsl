@@ -11,11 +11,12 @@ struct Params {
 @group(0) @binding(0) var<uniform> params: Params;
 
 //!pass forward
-@group(0) @binding(1) var<storage, read> x: array<f32>;
+//!stored x
+@group(0) @binding(1) var<storage, read> x: array<stored_x>;
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;
 
 fn terms(index: u32, shift: f32) -> vec2<f32> {
-    return vec2(x[index], 0.0);
+    return vec2(f32(x[index]), 0.0);
 }
 
 @compute @workgroup_size(WORKGROUP)

@@ -12,12 +12,13 @@ struct Params {
 //!pass statistics
 //!include shared/linear.wgsl
 //!include shared/plane_sum.wgsl
-@group(0) @binding(1) var<storage, read> x: array<f32>;
+//!stored x
+@group(0) @binding(1) var<storage, read> x: array<stored_x>;
 @group(0) @binding(2) var<storage, read_write> mean: array<f32>;
 @group(0) @binding(3) var<storage, read_write> rstd: array<f32>;
 
 fn terms(index: u32, shift: f32) -> vec2<f32> {
-    let difference = x[index] - shift;
+    let difference = f32(x[index]) - shift;
     return vec2(difference, difference * difference);
 }
 
@@ -43,10 +44,12 @@ fn statistics(
 
 //!pass forward
 //!include shared/planes.wgsl
-@group(0) @binding(1) var<storage, read> x: array<f32>;
+//!stored x
+//!stored y
+@group(0) @binding(1) var<storage, read> x: array<stored_x>;
 @group(0) @binding(2) var<storage, read> mean: array<f32>;
 @group(0) @binding(3) var<storage, read> rstd: array<f32>;
-@group(0) @binding(4) var<storage, read_write> y: array<f32>;
+@group(0) @binding(4) var<storage, read_write> y: array<stored_y>;
 
 @compute @workgroup_size(WORKGROUP)
 fn forward(
@@ -59,14 +62,15 @@ fn forward(
     let scale = rstd[part.plane];
     for (var i = part.first; i < part.end; i += WORKGROUP) {
         let at = part.plane * params.hw + i;
-        y[at] = (x[at] - centre) * scale;
+        y[at] = as_y((f32(x[at]) - centre) * scale);
     }
 }
 
 //!pass backward_statistics
 //!include shared/linear.wgsl
 //!include shared/plane_sum.wgsl
-@group(0) @binding(1) var<storage, read> x: array<f32>;
+//!stored x
+@group(0) @binding(1) var<storage, read> x: array<stored_x>;
 @group(0) @binding(2) var<storage, read> dy: array<f32>;
 @group(0) @binding(3) var<storage, read> mean: array<f32>;
 @group(0) @binding(4) var<storage, read> rstd: array<f32>;
@@ -75,7 +79,7 @@ fn forward(
 
 fn terms(index: u32, shift: f32) -> vec2<f32> {
     let d = dy[index];
-    return vec2(d, d * (x[index] - shift));
+    return vec2(d, d * (f32(x[index]) - shift));
 }
 
 @compute @workgroup_size(WORKGROUP)
@@ -97,7 +101,8 @@ fn backward_statistics(
 
 //!pass backward_input
 //!include shared/planes.wgsl
-@group(0) @binding(1) var<storage, read> x: array<f32>;
+//!stored x
+@group(0) @binding(1) var<storage, read> x: array<stored_x>;
 @group(0) @binding(2) var<storage, read> dy: array<f32>;
 @group(0) @binding(3) var<storage, read> mean: array<f32>;
 @group(0) @binding(4) var<storage, read> rstd: array<f32>;
@@ -118,7 +123,7 @@ fn backward_input(
     let mean_dy_xhat = sum_dy_xhat[part.plane] / f32(params.hw);
     for (var i = part.first; i < part.end; i += WORKGROUP) {
         let at = part.plane * params.hw + i;
-        let xhat = (x[at] - centre) * inverse;
+        let xhat = (f32(x[at]) - centre) * inverse;
         dx[at] = inverse * (dy[at] - mean_dy - xhat * mean_dy_xhat);
     }
 }

@@ -11,8 +11,10 @@ struct Params {
 @group(0) @binding(0) var<uniform> params: Params;
 
 //!pass forward
-@group(0) @binding(1) var<storage, read> x: array<f32>;
-@group(0) @binding(2) var<storage, read_write> y: array<f32>;
+//!stored x
+//!stored y
+@group(0) @binding(1) var<storage, read> x: array<stored_x>;
+@group(0) @binding(2) var<storage, read_write> y: array<stored_y>;
 @group(0) @binding(3) var<storage, read_write> indices: array<u32>;
 
 @compute @workgroup_size(WORKGROUP)
@@ -30,23 +32,23 @@ fn forward(
         let first = 2u * row * params.w + 2u * (i - row * out_w);
         // In row-major order, and only a larger value takes over: the first wins ties.
         var index = first;
-        var best = x[plane + first];
-        let right = x[plane + first + 1u];
+        var best = f32(x[plane + first]);
+        let right = f32(x[plane + first + 1u]);
         if right > best {
             best = right;
             index = first + 1u;
         }
-        let below = x[plane + first + params.w];
+        let below = f32(x[plane + first + params.w]);
         if below > best {
             best = below;
             index = first + params.w;
         }
-        let across = x[plane + first + params.w + 1u];
+        let across = f32(x[plane + first + params.w + 1u]);
         if across > best {
             best = across;
             index = first + params.w + 1u;
         }
-        y[part.plane * windows + i] = best;
+        y[part.plane * windows + i] = as_y(best);
         indices[part.plane * windows + i] = index;
     }
 }

@@ -10,8 +10,10 @@ const WORKGROUP: u32 = 256u;
 @group(0) @binding(0) var<uniform> params: Params;
 
 //!pass forward
-@group(0) @binding(1) var<storage, read> x: array<f32>;
-@group(0) @binding(2) var<storage, read_write> y: array<f32>;
+//!stored x
+//!stored y
+@group(0) @binding(1) var<storage, read> x: array<stored_x>;
+@group(0) @binding(2) var<storage, read_write> y: array<stored_y>;
 
 @compute @workgroup_size(WORKGROUP)
 fn forward(
@@ -21,12 +23,13 @@ fn forward(
 ) {
     let i = linear_group(group, groups) * WORKGROUP + lane;
     if i < params.len {
-        y[i] = max(x[i], 0.0);
+        y[i] = as_y(max(f32(x[i]), 0.0));
     }
 }
 
 //!pass backward_input
-@group(0) @binding(1) var<storage, read> y: array<f32>;
+//!stored y
+@group(0) @binding(1) var<storage, read> y: array<stored_y>;
 @group(0) @binding(2) var<storage, read> dy: array<f32>;
 @group(0) @binding(3) var<storage, read_write> dx: array<f32>;
 
@@ -38,6 +41,6 @@ fn backward_input(
 ) {
     let i = linear_group(group, groups) * WORKGROUP + lane;
     if i < params.len {
-        dx[i] = select(0.0, dy[i], y[i] > 0.0);
+        dx[i] = select(0.0, dy[i], f32(y[i]) > 0.0);
     }
 }

@@ -46,7 +46,8 @@ fn entropy_of(pixel: Pixel) -> f32 {
 //!pass entropy
 //!include shared/logits.wgsl
 //!include shared/reduce.wgsl
-@group(0) @binding(1) var<storage, read> x: array<f32>;
+//!stored x
+@group(0) @binding(1) var<storage, read> x: array<stored_x>;
 @group(0) @binding(2) var<storage, read> weight: array<f32>;
 @group(0) @binding(3) var<storage, read> bias: array<f32>;
 @group(0) @binding(4) var<storage, read_write> partials: array<f32>;
@@ -76,7 +77,8 @@ fn entropy(
 //!pass least_confidence
 //!include shared/logits.wgsl
 //!include shared/reduce.wgsl
-@group(0) @binding(1) var<storage, read> x: array<f32>;
+//!stored x
+@group(0) @binding(1) var<storage, read> x: array<stored_x>;
 @group(0) @binding(2) var<storage, read> weight: array<f32>;
 @group(0) @binding(3) var<storage, read> bias: array<f32>;
 @group(0) @binding(4) var<storage, read_write> partials: array<f32>;
@@ -105,7 +107,8 @@ fn least_confidence(
 
 //!pass accumulate
 //!include shared/logits.wgsl
-@group(0) @binding(1) var<storage, read> x: array<f32>;
+//!stored x
+@group(0) @binding(1) var<storage, read> x: array<stored_x>;
 @group(0) @binding(2) var<storage, read> weight: array<f32>;
 @group(0) @binding(3) var<storage, read> bias: array<f32>;
 @group(0) @binding(4) var<storage, read_write> sum_p: array<f32>;

@@ -2,7 +2,7 @@
 
 use askem_kernels::Call;
 
-use crate::{Entry, Shader, find};
+use crate::{Entry, Form, Shader, find};
 
 /// The most workgroups in one dimension that every device takes.
 pub const MAX_WORKGROUPS: u32 = 65_535;
@@ -12,30 +12,46 @@ pub const MAX_WORKGROUPS: u32 = 65_535;
 pub struct Launch {
     /// The op's shader.
     pub shader: &'static Shader,
-    /// The pass: its source, its entry point (`entry.pass`) and its bindings.
+    /// The pass: its entry point (`entry.pass`) and its bindings.
     pub entry: &'static Entry,
+    /// The form, with the module.
+    pub form: &'static Form,
     /// Workgroups to dispatch.
     pub workgroups: [u32; 3],
 }
 
-/// The pass of `call` and the workgroups that its parameters ask for.
+/// The pass of `call` in its first form, and the workgroups that its parameters ask for.
 ///
 /// The parameters are taken as valid: `call.validate()` comes first.
 ///
 /// # Panics
 /// If the work needs more than 65,535 x 65,535 workgroups, which no device's memory could hold.
 pub fn launch(call: &Call) -> Launch {
+    launch_form(call, 0)
+}
+
+/// The same in the form of this number in `entry.forms`.
+///
+/// # Panics
+/// As [`launch`], and if there is no such form.
+pub fn launch_form(call: &Call, form: usize) -> Launch {
+    let (shader, entry) = entry_of(call);
+    let form = &entry.forms[form];
+    Launch { shader, entry, form, workgroups: fold(workgroups(call, form)) }
+}
+
+/// The shader and pass of a call.
+pub fn entry_of(call: &Call) -> (&'static Shader, &'static Entry) {
     let signature = call.signature();
     // A unit test goes through all signatures, so that this holds for every call there is.
-    let (shader, entry) = find(signature.op, signature.pass).expect("every pass has a shader");
-    Launch { shader, entry, workgroups: fold(workgroups(call, entry)) }
+    find(signature.op, signature.pass).expect("every pass has a shader")
 }
 
 /// Workgroups in a line. Sizes of tiles come from the shader's constants.
-fn workgroups(call: &Call, entry: &Entry) -> u64 {
+fn workgroups(call: &Call, form: &Form) -> u64 {
     let wide = u64::from;
     // Blocks of a constant's size that cover `len`.
-    let blocks = |len: u64, constant: &str| len.div_ceil(wide(entry.constant(constant)));
+    let blocks = |len: u64, constant: &str| len.div_ceil(wide(form.constant(constant)));
     let lanes = |len: u64| blocks(len, "WORKGROUP");
     // Planes of `size` elements, of which a workgroup takes one chunk: shared/planes.wgsl.
     let planes = |planes: u64, size: u32| planes * blocks(wide(size), "CHUNK");

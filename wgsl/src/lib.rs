@@ -6,9 +6,10 @@
 //! [`Call`](askem_kernels::Call) needs. The crate creates no device: it holds text and numbers.
 
 mod launch;
+mod stored;
 
 pub use askem_kernels::Element;
-pub use launch::{Launch, MAX_WORKGROUPS, launch};
+pub use launch::{Launch, MAX_WORKGROUPS, entry_of, launch, launch_form};
 
 /// The shader of an op.
 #[derive(Debug)]
@@ -34,19 +35,28 @@ pub struct Member {
     pub element: Element,
 }
 
-/// A pass: a module of its own with one entry point.
+/// A pass, with one entry point of the same name.
 #[derive(Debug)]
 pub struct Entry {
     /// The pass, and the name of the entry point.
     pub pass: &'static str,
-    /// Invocations in a workgroup.
-    pub workgroup_size: [u32; 3],
     /// The storage buffers in group 0, binding 1 and on; binding 0 is the uniform `Params`.
     pub bindings: &'static [Binding],
+    /// Ways to compute the same: shapes of tiles, then those for matrix units. The first runs on every device.
+    pub forms: &'static [Form],
+}
+
+/// One way to compute a pass: a module of its own.
+#[derive(Debug)]
+pub struct Form {
+    /// The side of the square matrices, if it is a form for matrix units (cooperative matrices, with factors of f16 and
+    /// sums of f32); such a form needs f16, subgroups and cooperative matrices.
+    pub side: Option<u32>,
+    /// Invocations in a workgroup.
+    pub workgroup_size: [u32; 3],
     /// The module's constants of type `u32`, such as the sizes of tiles.
     pub constants: &'static [(&'static str, u32)],
-    /// The module.
-    pub source: &'static str,
+    text: &'static str,
 }
 
 /// A storage buffer of a pass.
@@ -60,16 +70,34 @@ pub struct Binding {
     pub writable: bool,
     /// What the buffer holds.
     pub element: Element,
+    /// Whether its numbers may lie there as f16; see [`Form::source`].
+    pub may_hold_f16: bool,
 }
 
-impl Entry {
+impl Form {
     /// The value of a constant of the module.
     ///
     /// # Panics
     /// If the module has no `u32` constant of that name: a mistake of the programmer.
     pub fn constant(&self, name: &str) -> u32 {
-        let found = self.constants.iter().find(|(constant, _)| *constant == name);
-        found.unwrap_or_else(|| panic!("pass `{}` has no constant `{name}`", self.pass)).1
+        self.find_constant(name).unwrap_or_else(|| panic!("no constant is named `{name}`"))
+    }
+
+    /// The value of a constant that not every module has.
+    pub fn find_constant(&self, name: &str) -> Option<u32> {
+        self.constants.iter().find(|(constant, _)| *constant == name).map(|&(_, value)| value)
+    }
+
+    /// The module in which the buffers of these names hold f16 and all others f32.
+    pub fn source(&self, halves: &[&str]) -> String {
+        stored::module(self.text, self.side, halves)
+    }
+}
+
+impl Entry {
+    /// The names of the buffers that may hold f16.
+    pub fn stored(&self) -> impl Iterator<Item = &'static str> {
+        self.bindings.iter().filter(|binding| binding.may_hold_f16).map(|binding| binding.name)
     }
 }
 

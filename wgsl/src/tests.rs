@@ -111,7 +111,7 @@ fn uniforms_have_the_bytes_of_the_rust_structs() {
 /// The numbers that both sides of a twin have to know.
 #[test]
 fn shared_constants_agree() {
-    let constant = |op, pass, name| find(op, pass).expect(pass).1.constant(name) as usize;
+    let constant = |op, pass, name| find(op, pass).expect(pass).1.forms[0].constant(name) as usize;
     assert_eq!(constant("dropout", "mask", "MASK_BLOCK"), askem_kernels::rng::MASK_BLOCK);
     for pass in ["forward", "reduce"] {
         let block = constant("cross_entropy", pass, "PIXEL_BLOCK");

@@ -2,6 +2,7 @@
 
 mod kernels;
 mod select;
+mod tune;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use serde::Serialize;
 use super::table::Table;
 use super::{Common, say, say_json};
 use crate::error::{Error, Result};
-use crate::model::{Model, SCORE_BATCH};
+use crate::model::{Model, Started};
 use crate::pool::{PatchReader, Position, Scaling, draw_pool};
 use crate::unet::{Norm, Output, UNet};
 use crate::volume::{Region, Volume, open_raw};
@@ -35,6 +36,8 @@ enum What {
     Select(select::Args),
     /// Time of each shader on a GPU, and its share of what the GPU can do.
     Kernels(kernels::Args),
+    /// Measure which forms of shaders are the fastest on a GPU, and keep it for later runs; a hardware GPU does so by itself.
+    Tune(tune::Args),
 }
 
 #[derive(Debug, ClapArgs)]
@@ -135,22 +138,22 @@ impl Pool {
     /// Calls `score` with batches of patches and the number of the first in each.
     fn for_each_batch(
         &self,
-        patch: usize,
+        (patch, batch_size): (usize, usize),
         mut score: impl FnMut(usize, &[f32]) -> Result<()>,
     ) -> Result<()> {
         let pixels = patch * patch;
         match self {
             Self::Memory(x) => (0..)
-                .zip(x.chunks(SCORE_BATCH * pixels))
-                .try_for_each(|(batch, x)| score(batch * SCORE_BATCH, x)),
+                .zip(x.chunks(batch_size * pixels))
+                .try_for_each(|(batch, x)| score(batch * batch_size, x)),
             Self::Volume(reader, positions) => {
                 let mut x = Vec::new();
-                for (batch, positions) in positions.chunks(SCORE_BATCH).enumerate() {
+                for (batch, positions) in positions.chunks(batch_size).enumerate() {
                     x.clear();
                     for &at in positions {
                         reader.read(at, patch, &mut x)?;
                     }
-                    score(batch * SCORE_BATCH, &x)?;
+                    score(batch * batch_size, &x)?;
                 }
                 Ok(())
             }
@@ -174,6 +177,7 @@ pub(super) fn execute(args: &Args, common: &Common) -> Result<()> {
         What::Score(args) => score(args, common),
         What::Select(args) => select::execute(args, common),
         What::Kernels(args) => kernels::execute(args, common),
+        What::Tune(args) => tune::execute(args, common),
     }
 }
 
@@ -274,28 +278,36 @@ fn score(args: &ScoreArgs, common: &Common) -> Result<()> {
     let mut table = Table::new(&["criterion", "patches", "Mvoxel per second"]);
     for &criterion in &args.criteria {
         let seconds = median(args.net.repeats, || {
-            pool.for_each_batch(args.net.patch, |first, x| {
+            let finish = |model: &mut Model, started: Started| {
+                let values = model.finish(started)?;
+                if values[0].iter().any(|v| !v.is_finite()) {
+                    return Err(Error::Device("a score is not a number".into()));
+                }
+                Ok(())
+            };
+            let mut before = None;
+            let sizes = (args.net.patch, model.score_batch());
+            pool.for_each_batch(sizes, |first, x| {
                 let count = x.len() / pixels;
-                let values = match criterion {
-                    Scored::Entropy => model.forward(x, &[Output::Entropy])?.remove(0),
+                let next = match criterion {
+                    Scored::Entropy => model.start_forward(x, &[Output::Entropy])?,
                     Scored::LeastConfidence => {
-                        model.forward(x, &[Output::LeastConfidence])?.remove(0)
+                        model.start_forward(x, &[Output::LeastConfidence])?
                     }
-                    Scored::Embedding => model.forward(x, &[Output::EmbeddingMean])?.remove(0),
+                    Scored::Embedding => model.start_forward(x, &[Output::EmbeddingMean])?,
                     Scored::Bald => {
                         let key = |pass: usize, i: usize| (pass * args.patches + i) as u64;
                         let samples = first..first + count;
                         let keys: Vec<Vec<u64>> = (0..args.mc_passes)
                             .map(|pass| samples.clone().map(|i| key(pass, i)).collect())
                             .collect();
-                        model.mc_dropout(x, &keys)?.entropy
+                        model.start_mc_dropout(x, &keys)?
                     }
                 };
-                if values.iter().any(|v| !v.is_finite()) {
-                    return Err(Error::Device("a score is not a number".into()));
-                }
-                Ok(())
-            })
+                // While one batch is read, the device works on the next, as when a pool is scored.
+                before.replace(next).map_or(Ok(()), |before| finish(&mut model, before))
+            })?;
+            before.map_or(Ok(()), |last| finish(&mut model, last))
         })?;
         let mvoxel_per_second = (args.patches * pixels) as f64 / seconds / 1e6;
         let result =

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::table::Table;
 use super::{Common, say, say_json};
-use crate::device;
+use crate::device::{self, DeviceReport};
 use crate::error::Result;
 
 #[derive(Serialize)]
@@ -13,8 +13,13 @@ struct Row<'a> {
     backend: &'a str,
     kind: &'a str,
     features: &'a [String],
+    precisions: Vec<String>,
     self_test: &'a str,
     auto: bool,
+}
+
+fn precisions(device: &DeviceReport) -> Vec<String> {
+    device.precisions.iter().map(ToString::to_string).collect()
 }
 
 pub(super) fn execute(common: &Common) -> Result<()> {
@@ -27,13 +32,15 @@ pub(super) fn execute(common: &Common) -> Result<()> {
                 backend: d.backend,
                 kind: d.kind,
                 features: &d.features,
+                precisions: precisions(d),
                 self_test: &d.self_test,
                 auto: d.auto,
             })
             .collect();
         return say_json(&rows);
     }
-    let mut table = Table::new(&["device", "backend", "kind", "self-test", "auto", "features"]);
+    let mut table =
+        Table::new(&["device", "backend", "kind", "self-test", "auto", "precisions", "features"]);
     for d in &devices {
         table.row(vec![
             d.name.clone(),
@@ -41,6 +48,7 @@ pub(super) fn execute(common: &Common) -> Result<()> {
             d.kind.into(),
             d.self_test.clone(),
             if d.auto { "yes".into() } else { String::new() },
+            precisions(d).join(" "),
             d.features.join(" "),
         ]);
     }

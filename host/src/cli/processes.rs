@@ -60,7 +60,7 @@ impl Share {
     /// Opens this process's device.
     pub(super) fn open_device(&self, common: &Common) -> Result<Box<dyn Executor>> {
         common.validate()?;
-        device::open(&self.device, common.threads)
+        device::open(&self.device, common.threads, common.precision)
     }
 
     /// Starts the processes of the other devices.

@@ -160,6 +160,14 @@ impl Run<'_> {
         self.announce(model.executor(), &train, &test, done)?;
         let last = if config.strategy == "full" { 0 } else { config.iterations };
         if done <= last {
+            let (wanted, batch) =
+                (config.batch_size, model.fitting_training_batch(config.batch_size)?);
+            if batch < wanted {
+                eprintln!(
+                    "askem: note: {} can't hold a training step of {wanted} patches, and takes {batch} at a time",
+                    self.device
+                );
+            }
             let seconds = estimate(&mut model, config, &test, &progress.records)?;
             let most = if config.early_stopping.is_some() { "at most " } else { "" };
             eprintln!("Estimated time: {most}{}", human_time(seconds));

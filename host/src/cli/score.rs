@@ -11,7 +11,7 @@ use super::processes::Share;
 use super::progress::{Bar, catch_interrupt, human_bytes, human_time, interrupted};
 use super::{Common, say, say_json};
 use crate::error::{Error, Result};
-use crate::model::{Model, SCORE_BATCH};
+use crate::model::Model;
 use crate::pool::{PatchReader, Region, Sampling, Sites};
 use crate::predict::{self, Embedding, McOptions};
 use crate::score::{embedding_dim, hash, hash_of_pixels, score_chunks};
@@ -279,7 +279,7 @@ fn dry_run(
     let chunks = share.whole.of(about.chunks());
     let patches: u64 = chunks.clone().map(|chunk| about.patches_of(chunk).count() as u64).sum();
     let mc = McOptions { passes: about.mc_passes.unwrap_or(1), seed: about.seed, iteration: 0 };
-    let batch = about.patches.min(SCORE_BATCH as u64);
+    let batch = about.patches.min(model.score_batch() as u64);
     let (mut read, mut computed, mut rounds) = (0.0, 0.0, 0_u32);
     // The first round prepares the plan and is not counted.
     for round in 0_u64.. {
@@ -290,7 +290,8 @@ fn dry_run(
             reader.read(sites.position(i), about.patch, &mut x)?;
         }
         let reading = clock.elapsed().as_secs_f64();
-        predict::batch_scores(model, &x, first, about.criterion, mc)?;
+        let started = predict::start_scores(model, &x, first, about.criterion, mc)?;
+        model.finish(started)?;
         if round > 0 {
             (read, computed) = (read + reading, computed + clock.elapsed().as_secs_f64() - reading);
             rounds += 1;
@@ -304,7 +305,7 @@ fn dry_run(
     let pixels = (about.patch * about.patch) as u64;
     let volume = about.shape.iter().map(|&side| side as u64).product::<u64>();
     let size = u64::from(dtype.bytes());
-    let batch_bytes = (SCORE_BATCH as u64) * pixels * 4;
+    let batch_bytes = model.score_batch() as u64 * pixels * 4;
     let row = 16 + 2 * about.dim as u64;
     let cost = Cost {
         device: &device,

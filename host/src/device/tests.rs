@@ -2,6 +2,10 @@
 
 use super::*;
 
+fn open(choice: &DeviceChoice, threads: Option<usize>) -> Result<Box<dyn Executor>> {
+    super::open(choice, threads, PrecisionChoice::Auto)
+}
+
 fn choice(text: &str) -> DeviceChoice {
     text.parse().expect("every text is a choice")
 }
@@ -68,5 +72,37 @@ fn the_list_marks_what_auto_takes() {
     }
     let auto = reports.iter().find(|report| report.auto).expect("one is marked");
     let executor = open(&DeviceChoice::Auto, None).expect("it opens");
-    assert_eq!(executor.name(), auto.name);
+    // The name of a GPU goes on with the precision.
+    assert!(executor.name().starts_with(&auto.name), "{}", executor.name());
+}
+
+#[test]
+fn precisions_are_what_the_device_has() {
+    for (text, precision) in
+        [("f32", Precision::F32), ("f16", Precision::F16), ("tensor", Precision::Tensor)]
+    {
+        let parsed: PrecisionChoice = text.parse().expect("it is one");
+        assert_eq!((parsed, parsed.to_string()), (PrecisionChoice::Only(precision), text.into()));
+    }
+    assert_eq!("auto".parse(), Ok(PrecisionChoice::default()));
+    assert!("half".parse::<PrecisionChoice>().is_err_and(|error| error.contains("f16")));
+
+    let error = super::open(&DeviceChoice::Cpu, None, PrecisionChoice::Only(Precision::F16));
+    let error = error.err().expect("the processor has f32 alone").to_string();
+    assert!(error.contains("--precision f16 is for GPUs"), "{error}");
+    for report in list().iter().filter(|report| report.backend != "native") {
+        for precision in Precision::ALL {
+            let opened = super::open(&choice(&report.name), None, PrecisionChoice::Only(precision));
+            match opened {
+                Ok(executor) => {
+                    assert!(report.precisions.contains(&precision), "{report:?}");
+                    assert_eq!(executor.precision(), precision);
+                }
+                Err(error) => {
+                    assert!(!report.precisions.contains(&precision), "{report:?}");
+                    assert!(error.to_string().contains("take --precision f32"), "{error}");
+                }
+            }
+        }
+    }
 }

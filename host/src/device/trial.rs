@@ -6,12 +6,14 @@ mod draw;
 mod judge;
 
 use askem_kernels::{Call, Element};
+use askem_wgsl::entry_of;
 
 pub use judge::Verdict;
 
 use crate::error::Result;
 use crate::executor::Executor;
 use crate::plan::{ALIGNMENT, PlanBuilder, View};
+use crate::precision::Precision;
 
 /// What the numbers of a trial look like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +42,8 @@ pub struct Trial {
     pub call: Call,
     /// How the numbers were drawn.
     pub style: Style,
+    /// In what numbers the pass is to be computed.
+    pub precision: Precision,
     /// In the order of the signature.
     pub reads: Vec<Vec<u32>>,
     /// What the written buffers hold before the run: numbers where the pass updates them,
@@ -47,11 +51,11 @@ pub struct Trial {
     pub writes: Vec<Vec<u32>>,
 }
 
-/// A NaN with a recognisable payload; as an integer it is far beyond every index.
-pub const NAN_BITS: u32 = 0x7fc0_dead;
+/// A NaN with a recognisable payload, which f16 keeps; as an integer it is far beyond every index.
+pub const NAN_BITS: u32 = 0x7fc0_c000;
 
 /// Fills what lies around the views of a trial. A NaN too, so that results which depend on it show.
-const GUARD_BITS: u32 = 0x7fc0_beef;
+const GUARD_BITS: u32 = 0x7fc0_a000;
 
 impl Trial {
     /// Draws the buffers of a call. The same arguments give the same bits.
@@ -68,10 +72,55 @@ impl Trial {
         Self {
             call,
             style,
+            precision: Precision::F32,
             reads: signature.reads.iter().map(|&(name, _)| contents(name)).collect(),
             writes: writes.collect(),
         }
     }
+}
+
+impl Trial {
+    /// The same for a device of this precision: its numbers are such that rounding them to f16 changes nothing.
+    #[must_use]
+    pub fn at(mut self, precision: Precision) -> Self {
+        self.precision = precision;
+        if precision == Precision::F32 {
+            return self;
+        }
+        let signature = self.call.signature();
+        let scale = gradient_scale(&self.call);
+        let reads = self.reads.iter_mut().zip(signature.reads);
+        for (words, &(name, element)) in reads.chain(self.writes.iter_mut().zip(signature.writes)) {
+            if element == Element::Uint {
+                continue;
+            }
+            // Shaders multiply gradients by this before they round them.
+            let scale = if name == "dy" { scale } else { 1.0 };
+            for word in words.iter_mut().filter(|word| **word != NAN_BITS) {
+                let rounded = half::f16::from_f32(f32::from_bits(*word)).to_f32();
+                *word = (rounded / scale).to_bits();
+            }
+        }
+        self
+    }
+
+    /// Whether an output lies in memory as f16.
+    fn is_half(&self, output: &str) -> bool {
+        let (_, entry) = entry_of(&self.call);
+        self.precision != Precision::F32 && entry.stored().any(|stored| stored == output)
+    }
+}
+
+/// What the shaders for matrix units multiply the gradients of a convolution's output by; 1 for other passes.
+pub(crate) fn gradient_scale(call: &Call) -> f32 {
+    let pixels = match call {
+        Call::Conv2dBackwardInput(p) | Call::Conv2dBackwardWeight(p) => p.n * p.h * p.w,
+        Call::Conv2dJoinedBackwardInput(p) => p.n * p.h * p.w,
+        Call::Conv2dSplitChannelsBackwardInput(p) => p.n * p.h * p.w,
+        Call::Conv2dSplitKBackwardWeight(p) => p.n * p.h * p.w,
+        _ => 1,
+    };
+    (1_u32 << pixels.ilog2()) as f32
 }
 
 /// Whether a pass reads the old contents of a buffer that it writes, or leaves a part of them.

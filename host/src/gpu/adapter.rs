@@ -2,11 +2,15 @@
 
 use wgpu::{Backend, Backends, DeviceType, Features, InstanceDescriptor, InstanceFlags};
 
+use crate::error::{Error, Result};
+use crate::precision::Precision;
+
 /// An adapter that a driver offers.
 #[derive(Debug)]
 pub struct Adapter {
     pub(super) raw: wgpu::Adapter,
     info: wgpu::AdapterInfo,
+    assumed_side: Option<u32>,
 }
 
 /// Features that matter for this project's shaders, with the names that reports give them.
@@ -18,10 +22,26 @@ const FEATURES: &[(Features, &str)] = &[
     (Features::PIPELINE_CACHE, "pipeline_cache"),
 ];
 
+/// What shaders of a precision need beyond what every adapter has.
+pub(super) fn features_for(precision: Precision) -> Features {
+    match precision {
+        Precision::F32 => Features::empty(),
+        Precision::F16 => Features::SHADER_F16,
+        Precision::Tensor => {
+            Features::SHADER_F16 | Features::SUBGROUP | Features::EXPERIMENTAL_COOPERATIVE_MATRIX
+        }
+    }
+}
+
 impl Adapter {
     /// The name that the driver gives, such as `NVIDIA H100` or `llvmpipe (LLVM 15.0.6, 256 bits)`.
     pub fn name(&self) -> &str {
         &self.info.name
+    }
+
+    /// The interface and the driver with its version, as the driver gives them.
+    pub(super) fn driver(&self) -> String {
+        format!("{} {} {}", self.backend(), self.info.driver, self.info.driver_info)
     }
 
     /// `vulkan`, `metal` or `dx12`.
@@ -63,6 +83,49 @@ impl Adapter {
         offered.map(|&(_, name)| name.into()).collect()
     }
 
+    /// From now on the matrix units are taken to multiply matrices of this side, 8 or 16, whatever the driver lists.
+    ///
+    /// For tests: Mesa's software driver lists 8 and computes 16 as well, which is what most hardware has.
+    pub fn assume_matrix_side(&mut self, side: u32) {
+        self.assumed_side = Some(side);
+    }
+
+    /// The side of the square matrices whose product the adapter's matrix units sum in f32: the largest that there are shaders for.
+    pub(super) fn matrix_side(&self) -> Option<u32> {
+        if self.assumed_side.is_some() {
+            return self.assumed_side;
+        }
+        let all = self.raw.cooperative_matrix_properties();
+        let fits = |p: &&wgpu::CooperativeMatrixProperties| {
+            let is_square = p.m_size == p.n_size && p.n_size == p.k_size;
+            let (f16, f32) = (wgpu::CooperativeScalarType::F16, wgpu::CooperativeScalarType::F32);
+            is_square && matches!(p.m_size, 8 | 16) && p.ab_type == f16 && p.cr_type == f32
+        };
+        all.iter().filter(fits).map(|p| p.m_size).max()
+    }
+
+    /// Refuses a precision that the adapter does not have.
+    pub(super) fn check(&self, precision: Precision) -> Result<()> {
+        let missing = features_for(precision) - self.raw.features();
+        let named = FEATURES.iter().filter(|(feature, _)| missing.contains(*feature));
+        let mut missing: Vec<_> = named.map(|&(_, name)| name).collect();
+        if precision == Precision::Tensor && missing.is_empty() {
+            if self.matrix_side().is_none() {
+                missing.push("products of f16 matrices of 16 or 8 rows with sums of f32");
+            } else if self.raw.limits().max_compute_workgroup_storage_size < 32768 {
+                missing.push("32 KiB of workgroup memory");
+            }
+        }
+        if missing.is_empty() {
+            return Ok(());
+        }
+        Err(Error::Device(format!(
+            "{} has no {}, which --precision {precision} needs; take --precision f32",
+            self.name(),
+            missing.join(" and no ")
+        )))
+    }
+
     /// Smaller is better: discrete before integrated, and of one GPU's drivers Vulkan first.
     fn rank(&self) -> (bool, usize, usize) {
         let kind = match self.info.device_type {
@@ -93,7 +156,7 @@ pub fn adapters() -> Vec<Adapter> {
         .into_iter()
         .map(|raw| {
             let info = raw.get_info();
-            Adapter { raw, info }
+            Adapter { raw, info, assumed_side: None }
         })
         .collect();
     adapters.sort_by_key(Adapter::rank);

@@ -5,8 +5,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use wgpu::PollType;
 
-use super::adapter::Adapter;
+use super::adapter::{self, Adapter};
+use super::trusted;
 use crate::error::{Error, Result};
+use crate::precision::Precision;
 
 /// An open device.
 #[derive(Debug)]
@@ -15,6 +17,10 @@ pub(super) struct Connection {
     pub(super) queue: wgpu::Queue,
     pub(super) limits: wgpu::Limits,
     pub(super) name: String,
+    /// The driver, with its version.
+    pub(super) driver: String,
+    /// The side of the matrices that matrix units take, if they are in use.
+    pub(super) side: Option<u32>,
     faults: Arc<Faults>,
 }
 
@@ -41,18 +47,30 @@ fn lock<T>(fault: &Mutex<Option<T>>) -> std::sync::MutexGuard<'_, Option<T>> {
 
 impl Connection {
     /// Opens an adapter with all that it can hold.
-    pub(super) fn open(adapter: &Adapter) -> Result<Self> {
+    pub(super) fn open(adapter: &Adapter, precision: Precision) -> Result<Self> {
+        adapter.check(precision)?;
         let limits = adapter.raw.limits();
+        // What the f32 shaders need is in every adapter; times of single steps are a bonus.
+        let bonus = adapter.raw.features() & wgpu::Features::TIMESTAMP_QUERY;
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("askem"),
-            // What the shaders need is in every adapter; times of single steps are a bonus.
-            required_features: adapter.raw.features() & wgpu::Features::TIMESTAMP_QUERY,
+            required_features: bonus | adapter::features_for(precision),
             required_limits: limits.clone(),
+            experimental_features: match precision {
+                Precision::Tensor => trusted::experimental_features(),
+                Precision::F32 | Precision::F16 => wgpu::ExperimentalFeatures::disabled(),
+            },
             ..Default::default()
         };
-        let opened = pollster::block_on(adapter.raw.request_device(&descriptor));
-        let (device, queue) = opened
-            .map_err(|error| Error::Device(format!("{} does not open: {error}", adapter.name())))?;
+        // wgpu 30 panics where a driver offers what it then refuses.
+        let opened = catch_unwind(AssertUnwindSafe(|| {
+            pollster::block_on(adapter.raw.request_device(&descriptor))
+        }));
+        let closed = |error: &dyn std::fmt::Display| {
+            Error::Device(format!("{} does not open in {precision}: {error}", adapter.name()))
+        };
+        let opened = opened.map_err(|_| closed(&"the driver refuses what it offers"))?;
+        let (device, queue) = opened.map_err(|error| closed(&error))?;
         let faults = Arc::new(Faults::default());
         let sink = Arc::clone(&faults);
         device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
@@ -66,7 +84,9 @@ impl Connection {
         device.set_device_lost_callback(move |_, text| {
             lock(&sink.lost).get_or_insert(text);
         });
-        Ok(Self { device, queue, limits, name: adapter.name().into(), faults })
+        let side = adapter.matrix_side().filter(|_| precision == Precision::Tensor);
+        let (name, driver) = (adapter.name().into(), adapter.driver());
+        Ok(Self { device, queue, limits, name, driver, side, faults })
     }
 
     /// Reports what went wrong since the last look.
@@ -90,12 +110,19 @@ impl Connection {
 
     /// Waits for a submission, or for all.
     pub(super) fn wait(&self, submission: Option<wgpu::SubmissionIndex>) -> Result<()> {
+        let is_one = submission.is_some();
         let wait = PollType::Wait { submission_index: submission, timeout: None };
         // wgpu 30 panics where a device is lost while it is polled.
         let polled = catch_unwind(AssertUnwindSafe(|| self.device.poll(wait)));
         match polled {
             Ok(Ok(_)) => self.check(),
-            Ok(Err(error)) => Err(Error::Device(format!("{}: {error}", self.name))),
+            Ok(Err(error)) => {
+                // A submission to a lost device was none. Waiting for all says that it is lost.
+                if is_one {
+                    self.wait(None)?;
+                }
+                Err(Error::Device(format!("{}: {error}", self.name)))
+            }
             Err(_) => {
                 lock(&self.faults.lost).get_or_insert("while waiting for it".into());
                 self.check()

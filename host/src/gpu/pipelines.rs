@@ -1,9 +1,9 @@
-//! One compute pipeline per pass, made when a plan first needs it.
+//! One compute pipeline per form of a pass, made when a plan first needs it.
 
 use std::collections::HashMap;
 
 use askem_kernels::{Call, Signature};
-use askem_wgsl::{Entry, launch};
+use askem_wgsl::{Entry, Form, entry_of};
 use wgpu::{BindGroupLayoutEntry, BindingType, BufferBindingType, ShaderStages};
 
 use super::connection::Connection;
@@ -17,29 +17,45 @@ pub(super) struct Pass {
     pub(super) layout: wgpu::BindGroupLayout,
 }
 
-/// Pipelines by `op::pass`.
+/// `op::pass`, the form, and the buffers of f16.
+type Key = (&'static str, usize, Vec<&'static str>);
+
+/// The pipelines of a device.
 #[derive(Debug, Default)]
 pub(super) struct Pipelines {
-    passes: HashMap<&'static str, Pass>,
+    passes: HashMap<Key, Pass>,
 }
 
 impl Pipelines {
-    /// The pipeline of a call's pass, and how many workgroups the call needs.
-    pub(super) fn get(&mut self, on: &Connection, call: &Call) -> Result<(Pass, [u32; 3])> {
-        let launch = launch(call);
+    /// The pipeline of a call's pass in a form, with these buffers of f16.
+    pub(super) fn get(
+        &mut self,
+        on: &Connection,
+        call: &Call,
+        form: usize,
+        halves: &[&'static str],
+    ) -> Result<Pass> {
         let signature = call.signature();
-        if let Some(pass) = self.passes.get(signature.name) {
-            return Ok((pass.clone(), launch.workgroups));
+        let key = (signature.name, form, halves.to_vec());
+        if let Some(pass) = self.passes.get(&key) {
+            return Ok(pass.clone());
         }
-        let pass = Pass::new(&on.device, signature, launch.entry);
+        let (_, entry) = entry_of(call);
+        let pass = Pass::new(&on.device, signature, entry, &entry.forms[form], halves);
         on.check().map_err(|error| Error::Device(format!("{}: {error}", signature.name)))?;
-        self.passes.insert(signature.name, pass.clone());
-        Ok((pass, launch.workgroups))
+        self.passes.insert(key, pass.clone());
+        Ok(pass)
     }
 }
 
 impl Pass {
-    fn new(device: &wgpu::Device, signature: &Signature, entry: &Entry) -> Self {
+    fn new(
+        device: &wgpu::Device,
+        signature: &Signature,
+        entry: &Entry,
+        form: &Form,
+        halves: &[&str],
+    ) -> Self {
         let label = Some(signature.name);
         let storage = entry.bindings.iter().map(|binding| {
             let ty = BufferBindingType::Storage { read_only: !binding.writable };
@@ -56,7 +72,7 @@ impl Pass {
             bind_group_layouts: &[Some(&layout)],
             immediate_size: 0,
         });
-        let module = trusted::shader_module(device, signature.name, entry);
+        let module = trusted::shader_module(device, signature.name, form, halves);
         let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
             label,
             layout: Some(&pipeline_layout),

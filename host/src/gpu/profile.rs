@@ -4,12 +4,12 @@ use std::time::Instant;
 
 use askem_kernels::{Call, conv2d};
 
-use super::GpuExecutor;
+use super::{Dispatch, GpuExecutor, Prepared};
 use crate::cost;
 use crate::device::checks;
 use crate::error::{Error, Result};
 use crate::executor::{Executor, PlanId};
-use crate::plan::PlanBuilder;
+use crate::plan::{PlanBuilder, Step};
 
 /// One step's time and what it cost.
 #[derive(Clone, Copy, Debug)]
@@ -41,7 +41,7 @@ impl GpuExecutor {
     /// If the device has no timestamp queries, or fails.
     pub fn profile(&mut self, id: PlanId, section: &str) -> Result<Vec<StepTime>> {
         self.connection.check()?;
-        if !self.connection.device.features().contains(wgpu::Features::TIMESTAMP_QUERY) {
+        if !self.has_clock() {
             return Err(Error::Device(format!(
                 "{} can't time single steps (no timestamp queries)",
                 self.connection.name
@@ -51,7 +51,27 @@ impl GpuExecutor {
         checks::section(&prepared.plan, section)?;
         let position = prepared.plan.sections.iter().position(|s| s.name == section);
         let position = position.expect("the section exists");
-        let count = prepared.sections[position].len() as u32;
+        let dispatches = prepared.sections[position].clone();
+        let seconds = self.seconds_on_device(&dispatches)?;
+        let Prepared { plan, halves, .. } = self.prepared(id);
+        let steps = &plan.sections[position].steps;
+        let step = |(step, seconds): (&Step, f64)| StepTime {
+            name: step.call.signature().name,
+            seconds,
+            flops: cost::flops(&step.call),
+            bytes: cost::bytes(step, halves),
+        };
+        Ok(steps.iter().zip(seconds).map(step).collect())
+    }
+
+    /// Whether the device can time single dispatches.
+    pub(super) fn has_clock(&self) -> bool {
+        self.connection.device.features().contains(wgpu::Features::TIMESTAMP_QUERY)
+    }
+
+    /// Runs dispatches and returns the seconds that each took, on a device that [has a clock](Self::has_clock).
+    pub(super) fn seconds_on_device(&mut self, dispatches: &[Dispatch]) -> Result<Vec<f64>> {
+        let count = dispatches.len() as u32;
         let device = &self.connection.device;
         let queries = device.create_query_set(&wgpu::QuerySetDescriptor {
             label: Some("step times"),
@@ -65,7 +85,7 @@ impl GpuExecutor {
             mapped_at_creation: false,
         });
         let mut encoder = device.create_command_encoder(&Default::default());
-        for (dispatch, i) in prepared.sections[position].iter().zip(0..) {
+        for (dispatch, i) in dispatches.iter().zip(0..) {
             let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
                 label: None,
                 timestamp_writes: Some(wgpu::ComputePassTimestampWrites {
@@ -78,21 +98,12 @@ impl GpuExecutor {
         }
         encoder.resolve_query_set(&queries, 0..2 * count, &resolved, 0);
         self.submit(encoder.finish())?;
-        let mut words = vec![0_u32; count as usize * 4];
-        self.fetch(&resolved, &mut words)?;
+        let words = self.fetch(&resolved, count as usize * 4)?;
         let period = f64::from(self.connection.queue.get_timestamp_period()) * 1e-9;
-        let steps = &self.prepared(id).plan.sections[position].steps;
         let ticks = |word: &[u32]| u64::from(word[0]) | u64::from(word[1]) << 32;
-        Ok(steps
-            .iter()
-            .zip(words.chunks_exact(4))
-            .map(|(step, words)| StepTime {
-                name: step.call.signature().name,
-                seconds: ticks(&words[2..]).saturating_sub(ticks(&words[..2])) as f64 * period,
-                flops: cost::flops(&step.call),
-                bytes: cost::bytes(step),
-            })
-            .collect())
+        let seconds =
+            |words: &[u32]| ticks(&words[2..]).saturating_sub(ticks(&words[..2])) as f64 * period;
+        Ok(words.chunks_exact(4).map(seconds).collect())
     }
 
     /// Measures a copy and a matrix product, each the best of several.
@@ -105,11 +116,11 @@ impl GpuExecutor {
 
     fn copy_speed(&mut self) -> Result<f64> {
         let limits = &self.connection.limits;
-        let bytes =
+        let bytes: u64 =
             (256 << 20).min(limits.max_buffer_size).min(limits.max_storage_buffer_binding_size);
         let words = (bytes / 4) as usize;
         let usage = wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
-        let [from, to] = ["copy from", "copy to"].map(|name| self.new_buffer(name, words, usage));
+        let [from, to] = ["copy from", "copy to"].map(|name| self.new_buffer(name, bytes, usage));
         self.connection.check()?;
         let mut best = f64::INFINITY;
         for _ in 0..5 {

@@ -15,16 +15,46 @@ use askem_kernels::{
 use crate::device::trial::{self, Style, Trial, Verdict};
 use crate::error::{Error, Result};
 use crate::executor::Executor;
+use crate::gpu::GpuExecutor;
+use crate::precision::Precision;
 
 /// Computes every pass on small data and compares with the references.
 ///
 /// # Errors
 /// [`Error::Device`] that names the first pass that is wrong, and how.
 pub fn run(executor: &mut dyn Executor) -> Result<()> {
-    let trials: Vec<Trial> = calls()
+    run_calls(executor, calls())
+}
+
+/// Does the same with every form that the device can run of every pass.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_all_forms(executor: &mut GpuExecutor) -> Result<()> {
+    for form in 0.. {
+        let passes = executor.passes_with_form(form);
+        if passes.is_empty() {
+            break;
+        }
+        executor.set_form(Some(form));
+        let mut calls = calls();
+        if executor.precision() == Precision::Tensor {
+            calls.extend(several_tiles());
+        }
+        calls.retain(|call| passes.contains(&call.signature().name));
+        let outcome = run_calls(executor, calls);
+        executor.set_form(None);
+        outcome?;
+    }
+    Ok(())
+}
+
+fn run_calls(executor: &mut dyn Executor, calls: Vec<Call>) -> Result<()> {
+    let precision = executor.precision();
+    let trials: Vec<Trial> = calls
         .into_iter()
         .zip(0..)
-        .map(|(call, seed)| Trial::draw(call, Style::Normal, seed))
+        .map(|(call, seed)| Trial::draw(call, Style::Normal, seed).at(precision))
         .collect();
     let outputs = trial::run(executor, &trials)?;
     for (trial, written) in trials.iter().zip(&outputs) {
@@ -36,6 +66,20 @@ pub fn run(executor: &mut dyn Executor) -> Result<()> {
         return Err(Error::Device(format!("{} fails the self-test: {what}", executor.name())));
     }
     Ok(())
+}
+
+/// Convolutions that go through several tiles of matrices one after another: whether their staging is synchronised shows only there.
+fn several_tiles() -> Vec<Call> {
+    let p = conv2d::Params { n: 1, c_in: 36, c_out: 18, h: 11, w: 17, kernel: 3, has_bias: 0 };
+    let conv2d::Params { n, c_in, c_out, h, w, kernel, .. } = p;
+    let eps = 1e-5;
+    let unit = conv2d_norm_relu::Params { n, c_in, c_a: 20, c_out, h, w, kernel, mask: 1, eps };
+    vec![
+        Call::Conv2dForward(p),
+        Call::Conv2dBackwardInput(conv2d::Params { c_in: c_out, c_out: c_in, ..p }),
+        Call::Conv2dBackwardWeight(p),
+        Call::Conv2dNormReluForwardEval(unit),
+    ]
 }
 
 /// Every pass at least once, on sizes that are odd and fill no tile.

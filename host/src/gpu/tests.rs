@@ -15,7 +15,7 @@ fn executor() -> GpuExecutor {
         .expect("a Vulkan driver is needed, such as Debian's mesa-vulkan-drivers with libvulkan1");
     // Past the capture of output, so that a passing run says it too.
     let _ = writeln!(io::stderr(), "gpu::tests on {} ({})", adapter.name(), adapter.backend());
-    GpuExecutor::new(adapter).expect("the adapter opens")
+    GpuExecutor::new(adapter, Precision::F32).expect("the adapter opens")
 }
 
 fn relu_plan(len: u32) -> (Plan, BufferId, BufferId) {
@@ -36,7 +36,7 @@ fn a_refused_command_is_an_error_once() {
 
     // Mapping for reading needs a buffer that nothing computes with.
     let usage = BufferUsages::MAP_READ | BufferUsages::STORAGE;
-    let _ = executor.new_buffer("refused", 1, usage);
+    let _ = executor.new_buffer("refused", 4, usage);
     let error = executor.run(id, "run").expect_err("the fault is reported").to_string();
     assert!(error.starts_with(&executor.name()), "{error}");
 
@@ -77,4 +77,27 @@ fn a_plan_that_does_not_fit_is_refused_with_what_would() {
         assert!(error.contains(part), "`{part}` is missing: {error}");
     }
     executor.prepare(relu_plan(1000).0).expect("a small plan fits");
+}
+
+#[test]
+fn what_is_read_later_is_what_was_there() {
+    let mut executor = executor();
+    let (plan, x, y) = relu_plan(3);
+    let id = executor.prepare(plan).expect("a small plan fits");
+    let mut readings = Vec::new();
+    for value in [1.0_f32, 2.0, -3.0, 4.0] {
+        executor.write(id, x, &[value.to_bits(); 3]).expect("the buffer is writable");
+        executor.run(id, "run").expect("it runs");
+        readings.push(executor.start_read(id, y, 2).expect("the buffer can be read"));
+    }
+    executor.clear(id, y).expect("the buffer is writable");
+    let mut last = [7; 3];
+    executor.read(id, y, &mut last).expect("results can be read");
+    assert_eq!(last, [0; 3]);
+    // In any order.
+    for (number, want) in [(3, 4.0_f32), (0, 1.0), (0, 2.0), (0, 0.0)] {
+        let reading = readings.remove(number);
+        let words = executor.finish_read(reading).expect("results come");
+        assert_eq!(words, [want.to_bits(); 2]);
+    }
 }

@@ -1,4 +1,4 @@
-//! Compute pipelines without run-time checks: the one unsafe corner of the host.
+//! Compute pipelines without run-time checks, and experimental features: the one unsafe corner of the host.
 //!
 //! By default wgpu clamps every index, bounds every loop and guards every integer division of a
 //! shader. That is right for shaders from strangers and costs much in the inner loops of ours.
@@ -16,21 +16,30 @@
 //!   [self-test](super::self_test) before it is used.
 #![allow(unsafe_code)]
 
-use askem_wgsl::Entry;
+use askem_wgsl::Form;
 
-/// The shader module of a pass, with the checks left out.
+/// The shader module of a pass in a form, with these buffers of f16 and with the checks left out.
 pub(super) fn shader_module(
     device: &wgpu::Device,
     label: &str,
-    entry: &Entry,
+    form: &Form,
+    halves: &[&str],
 ) -> wgpu::ShaderModule {
     let descriptor = wgpu::ShaderModuleDescriptor {
         label: Some(label),
-        source: wgpu::ShaderSource::Wgsl(entry.source.into()),
+        source: wgpu::ShaderSource::Wgsl(form.source(halves).into()),
     };
-    // SAFETY: `Entry` values exist only in `askem-wgsl`, and the module's text above says why its
+    // SAFETY: `Form` values exist only in `askem-wgsl`, and the module's text above says why its
     // shaders stay within their buffers, end their loops and never divide by zero.
     unsafe {
         device.create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked())
     }
+}
+
+/// The leave to use cooperative matrices, which wgpu calls experimental.
+pub(super) fn experimental_features() -> wgpu::ExperimentalFeatures {
+    // SAFETY: wgpu asks that whoever uses experimental features knows that they may have bugs, up to undefined behaviour. The
+    // matrices are used in shaders of ours alone, only where the user asks for that precision, and only on a device on which
+    // every such shader has computed right numbers in the self-test.
+    unsafe { wgpu::ExperimentalFeatures::enabled() }
 }

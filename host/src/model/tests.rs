@@ -8,6 +8,7 @@ use crate::plan::Plan;
 struct Small {
     inner: CpuExecutor,
     most: usize,
+    score_batch: usize,
     prepared: usize,
     released: usize,
 }
@@ -39,6 +40,9 @@ impl Executor for Small {
     fn run(&mut self, id: PlanId, section: &str) -> Result<()> {
         self.inner.run(id, section)
     }
+    fn score_batch(&self) -> usize {
+        self.score_batch
+    }
 }
 
 const PATCH: usize = 32;
@@ -50,8 +54,12 @@ fn net() -> UNet {
 }
 
 fn model(most: usize) -> Model {
+    model_of(most, SCORE_BATCH)
+}
+
+fn model_of(most: usize, score_batch: usize) -> Model {
     let inner = CpuExecutor::new(Some(1)).expect("a thread starts");
-    let executor = Small { inner, most, prepared: 0, released: 0 };
+    let executor = Small { inner, most, score_batch, prepared: 0, released: 0 };
     let mut model = Model::new(Box::new(executor), net(), PATCH).expect("the state fits");
     model.set_weights(&net().init(3)).expect("weights can be written");
     model
@@ -89,6 +97,58 @@ fn a_batch_that_does_not_fit_is_cut_and_gives_the_same_scores() {
         // What was prepared is used again.
         assert_eq!(scores(&mut small), want);
     }
+}
+
+#[test]
+fn a_device_says_how_many_patches_it_likes() {
+    let want = scores(&mut model(usize::MAX));
+    for score_batch in [1, 4, 64] {
+        let mut model = model_of(usize::MAX, score_batch);
+        assert_eq!(model.score_batch(), score_batch);
+        assert_eq!(scores(&mut model), want);
+        // Plans for few patches and for many: 15, 30, 80 = 64 + 16.
+        for copies in [2, 5] {
+            let x = vec![image(); copies].concat();
+            let x = &x[..(PATCHES * copies).min(80) * PATCH * PATCH];
+            let found = model.forward(x, &[Output::Entropy]).expect("it fits").remove(0);
+            let repeated = want.0[0].iter().cycle().take(x.len() / PATCH / PATCH);
+            assert!(found.iter().eq(repeated), "{score_batch}");
+        }
+    }
+}
+
+#[test]
+fn work_may_start_before_earlier_results_are_taken() {
+    let mut model = model(usize::MAX);
+    let (first, second) = (image(), image().into_iter().map(|v| -v).collect::<Vec<_>>());
+    let outputs = [Output::Entropy];
+    let want = [&first, &second].map(|x| model.forward(x, &outputs).expect("it fits"));
+    let started = [&first, &second].map(|x| model.start_forward(x, &outputs).expect("it fits"));
+    assert_eq!(started.map(|work| model.finish(work).expect("it is done")), want);
+    assert_ne!(want[0], want[1]);
+}
+
+#[test]
+fn a_training_step_that_does_not_fit_is_cut() {
+    let memory =
+        |n: usize| training_plan(&net(), n, PATCH, PATCH, AdamOptions::default()).plan.memory().own;
+    for (most, wanted, fits) in [
+        (usize::MAX, 15, 15),
+        (memory(15) - 1, 15, 8),
+        (memory(4), 15, 4),
+        (memory(1), 7, 1),
+        (memory(7), 0, 1),
+    ] {
+        let mut model = model(most);
+        assert_eq!(model.fitting_training_batch(wanted).expect("one fits"), fits, "{most}");
+        let keys = vec![0; fits];
+        let labels = vec![0; fits * PATCH * PATCH];
+        let x = &image()[..fits * PATCH * PATCH];
+        model.train_step(x, &labels, &keys, &[1.0, 1.0], [1e-3, 1.0]).expect("it fits");
+        assert!(model.loss(fits).expect("it was computed").is_finite());
+    }
+    let error = model(memory(1) - 1).fitting_training_batch(4).expect_err("nothing fits");
+    assert!(matches!(error, Error::TooLarge(_)), "{error}");
 }
 
 #[test]

@@ -4,7 +4,7 @@
 
 use super::Dataset;
 use crate::error::{Error, Result};
-use crate::model::{Model, SCORE_BATCH};
+use crate::model::Model;
 use crate::unet::{Output, Weights};
 use crate::volume::IGNORED;
 
@@ -58,9 +58,8 @@ fn loss(model: &mut Model, data: &Dataset, class_weights: &[f32]) -> Result<f32>
     let pixels = data.patch * data.patch;
     let classes = class_weights.len();
     let (mut sum, mut weights) = (0.0_f64, 0.0_f64);
-    for (x, labels) in
-        data.x.chunks(SCORE_BATCH * pixels).zip(data.labels.chunks(SCORE_BATCH * pixels))
-    {
+    let batch = model.score_batch() * pixels;
+    for (x, labels) in data.x.chunks(batch).zip(data.labels.chunks(batch)) {
         let p = model.forward(x, &[Output::Probabilities])?.remove(0);
         for (sample, labels) in labels.chunks(pixels).enumerate() {
             let p = &p[sample * classes * pixels..][..classes * pixels];

@@ -12,14 +12,15 @@
 //   store(index, value)               index into planes of h * w
 const WORKGROUP: u32 = 128u;
 const TILE_W: u32 = 16u;
-const TILE_H: u32 = 8u;
-const TILE_OUT: u32 = 32u;
+// Few channels take more pixels, so that no lane is idle.
+//!const TILE_H 8 16 32
+//!const TILE_OUT 32 16 8
 const CHUNK_IN: u32 = 4u;
 
 // A lane computes ROWS pixels below each other, each for 8 channels. The lanes of a warp of 32 share their
 // channels, so that a weight is one broadcast; with a stride of 20 their pixels lie in different banks.
 const ROWS: u32 = 4u;
-const HALO_H: u32 = 10u;
+const HALO_H: u32 = TILE_H + 2u;
 const HALO_STRIDE: u32 = 20u;
 const HALO: u32 = HALO_H * HALO_STRIDE;
 // Four channels to a vec4, and one vec4 more between taps against bank conflicts of the writes.

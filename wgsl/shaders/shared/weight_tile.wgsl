@@ -45,7 +45,7 @@ fn stage(lane: u32, sample: u32, first_out: u32, first_in: u32, y0: u32, x0: u32
         let col = x0 + pixel % HALO_W - 1u;
         var value = 0.0;
         if channel < params.c_in && row < params.h && col < params.w {
-            value = x[(x_plane(sample, channel) * params.h + row) * params.w + col];
+            value = f32(x[(x_plane(sample, channel) * params.h + row) * params.w + col]);
         }
         x_tile[pixel * X_STRIDE + t / (HALO_H * HALO_W)] = value;
     }

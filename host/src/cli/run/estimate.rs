@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::error::Result;
 use crate::executor::Executor;
-use crate::model::{Model, SCORE_BATCH};
+use crate::model::Model;
 use crate::pool::{PatchReader, Region};
 use crate::predict::windows_per_section;
 use crate::protocol::{Config, Record};
@@ -39,12 +39,13 @@ impl Memory {
         // The last batch of an epoch may be smaller and has a plan of its own.
         let partial = if labelled.is_multiple_of(config.batch_size) { 0 } else { training.own };
         let probabilities = [Output::Probabilities];
-        let evaluation = forward_plan(net, SCORE_BATCH, patch, patch, &probabilities);
+        let batch = executor.score_batch();
+        let evaluation = forward_plan(net, batch, patch, patch, &probabilities);
         let evaluation = executor.memory(&evaluation.plan);
         let criterion = config.bald.criterion();
         let needs = strategy::by_name(&config.strategy, criterion)?.needs();
         let scoring = if needs.scores.is_some_and(Criterion::is_under_dropout) {
-            let passes = mc_plan(net, SCORE_BATCH, patch, patch, config.mc_passes);
+            let passes = mc_plan(net, batch, patch, patch, config.mc_passes);
             executor.memory(&passes.plan).own
         } else if needs.passes(1) > 0 {
             evaluation.own
@@ -69,7 +70,7 @@ pub(super) fn estimate(
     records: &[Record],
 ) -> Result<f64> {
     let pixels = config.patch * config.patch;
-    let batch = config.batch_size;
+    let batch = model.fitting_training_batch(config.batch_size)?;
     let time = |work: &mut dyn FnMut() -> Result<()>| -> Result<f64> {
         work()?;
         let (clock, mut rounds) = (Instant::now(), 0);
@@ -84,9 +85,10 @@ pub(super) fn estimate(
         model.train_step(&x, &labels, &vec![0; batch], &config.class_weights, [0.0, 1.0])?;
         model.loss(batch).map(drop)
     })?;
-    let x = vec![0.0; SCORE_BATCH * pixels];
+    let score_batch = model.score_batch();
+    let x = vec![0.0; score_batch * pixels];
     let forward = time(&mut || model.forward(&x, &[Output::Probabilities]).map(drop))?;
-    let (per_sample, per_window) = (step / batch as f64, forward / SCORE_BATCH as f64);
+    let (per_sample, per_window) = (step / batch as f64, forward / score_batch as f64);
 
     let windows = (windows_per_section(test, config.patch) * test.region.z.len()) as f64;
     let strategy = strategy::by_name(&config.strategy, config.bald.criterion())?;
@@ -101,7 +103,7 @@ pub(super) fn estimate(
         let epochs = config.epochs_of(iteration, labelled);
         let (trained, held_out) = (labelled - config.held_out(labelled), config.held_out(labelled));
         // A look at the held-out patches takes whole batches.
-        let looks = (held_out.div_ceil(SCORE_BATCH) * SCORE_BATCH * epochs) as f64;
+        let looks = (held_out.div_ceil(score_batch) * score_batch * epochs) as f64;
         seconds += (trained * epochs) as f64 * per_sample + (windows + looks) * per_window;
         if iteration < config.iterations {
             seconds += config.pool as f64 * per_scored;

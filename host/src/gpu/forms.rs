@@ -1,0 +1,86 @@
+//! Which form of a pass a call runs in.
+
+use askem_kernels::Call;
+use askem_wgsl::{Entry, entry_of};
+
+/// The forms of a pass that a device can run, as numbers of `entry.forms`. `side` is that of the matrices, where there are matrix
+/// units.
+pub(super) fn usable(entry: &Entry, side: Option<u32>) -> Vec<usize> {
+    let runs = |&i: &usize| entry.forms[i].side.is_none() || entry.forms[i].side == side;
+    (0..entry.forms.len()).filter(runs).collect()
+}
+
+/// The form that is likely the fastest, before anything was measured.
+pub(super) fn likely(call: &Call, side: Option<u32>) -> usize {
+    let (_, entry) = entry_of(call);
+    let forms = usable(entry, side);
+    if forms.len() == 1 {
+        return 0;
+    }
+    let Some([summed, made, rows]) = sizes(call) else { return 0 };
+    // Matrices that are mostly padding cost more than they save.
+    let fills = |side: u32| 2 * summed >= side && 2 * made >= side;
+    let of_kind = |i: &usize| entry.forms[*i].side == side.filter(|&side| fills(side));
+    let tile = |i: &usize| {
+        let form = &entry.forms[*i];
+        let out = form.constant("TILE_OUT");
+        let down = form.find_constant("TILE_H").unwrap_or(1);
+        let lanes = u64::from(made.next_multiple_of(out)) * u64::from(rows.next_multiple_of(down));
+        // Fewest idle lanes, then the most channels, which reads the inputs least often.
+        (lanes, u32::MAX - out)
+    };
+    forms.into_iter().filter(of_kind).min_by_key(tile).unwrap_or(0)
+}
+
+/// The channels that a convolution sums over, those that it makes, and the rows of its maps.
+fn sizes(call: &Call) -> Option<[u32; 3]> {
+    Some(match call {
+        Call::Conv2dForward(p) => [p.c_in, p.c_out, p.h],
+        Call::Conv2dBackwardInput(p) => [p.c_out, p.c_in, p.h],
+        Call::Conv2dBackwardWeight(p) => [p.c_in, p.c_out, p.h],
+        Call::Conv2dJoinedForward(p) => [p.c_in, p.c_out, p.h],
+        Call::Conv2dJoinedBackwardInput(p) => [p.c_out, p.c_in, p.h],
+        Call::Conv2dNormReluForwardEval(p) => [p.c_in, p.c_out, p.h],
+        // Of a slice.
+        Call::Conv2dSplitChannelsForward(p) => [p.c_in / p.slices, p.c_out, p.h],
+        Call::Conv2dSplitChannelsBackwardInput(p) => [p.c_out / p.slices, p.c_in, p.h],
+        Call::Conv2dSplitKBackwardWeight(p) => [p.c_in, p.c_out, p.h],
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use askem_kernels::conv2d;
+
+    use super::*;
+
+    fn tile(c_in: u32, c_out: u32, side: Option<u32>) -> (Option<u32>, u32) {
+        let p = conv2d::Params { n: 1, c_in, c_out, h: 64, w: 64, kernel: 3, has_bias: 0 };
+        let call = Call::Conv2dForward(p);
+        let form = &entry_of(&call).1.forms[likely(&call, side)];
+        (form.side, form.constant("TILE_OUT"))
+    }
+
+    #[test]
+    fn tiles_fit_the_channels() {
+        assert_eq!(tile(64, 64, None), (None, 32));
+        assert_eq!(tile(64, 32, None), (None, 32));
+        assert_eq!(tile(64, 16, None), (None, 16));
+        assert_eq!(tile(16, 48, None), (None, 16));
+        assert_eq!(tile(16, 5, None), (None, 8));
+        assert_eq!(tile(16, 1, None), (None, 8));
+        // Of 8 rows a tile of 16 channels and 16 rows would use as many lanes, and read more often.
+        let p = conv2d::Params { n: 1, c_in: 64, c_out: 16, h: 8, w: 8, kernel: 3, has_bias: 0 };
+        assert_eq!(likely(&Call::Conv2dForward(p), None), 0);
+    }
+
+    #[test]
+    fn matrix_units_take_what_fills_them() {
+        assert_eq!(tile(64, 64, Some(16)), (Some(16), 32));
+        assert_eq!(tile(8, 16, Some(16)), (Some(16), 16));
+        assert_eq!(tile(1, 16, Some(16)), (None, 16));
+        assert_eq!(tile(16, 2, Some(16)), (None, 8));
+        assert_eq!(tile(16, 16, Some(8)), (Some(8), 16));
+    }
+}

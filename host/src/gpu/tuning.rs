@@ -1,0 +1,243 @@
+//! Which form of a pass is fastest on this device for these sizes, as it was measured here.
+//!
+//! Forms are measured when a plan first needs them, each after its results were compared with those of the first form, which the
+//! self-test has compared with the reference. What was found is kept in the user's cache folder, in a file for each device, driver
+//! and version of the shaders, so that later runs find it there.
+
+mod measure;
+
+use std::collections::BTreeMap;
+
+use askem_kernels::Call;
+use askem_wgsl::entry_of;
+
+use super::{GpuExecutor, forms, names_of_halves};
+use crate::error::{Error, Result};
+use crate::plan::Plan;
+
+/// The choice for one call.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Choice {
+    /// `op::pass`.
+    pub pass: String,
+    /// The call with its sizes, and the buffers of f16.
+    pub call: String,
+    /// Seconds of each form that the device can run, by its number in `entry.forms`; infinite where results differed.
+    pub seconds: Vec<(usize, f64)>,
+}
+
+impl Choice {
+    /// The fastest form.
+    pub fn form(&self) -> usize {
+        let fastest = self.seconds.iter().min_by(|a, b| a.1.total_cmp(&b.1));
+        fastest.map_or(0, |&(form, _)| form)
+    }
+}
+
+/// All choices for one device.
+#[derive(Debug, Default)]
+pub struct Tuning {
+    choices: BTreeMap<String, Choice>,
+    #[cfg(feature = "files")]
+    file: Option<std::path::PathBuf>,
+}
+
+/// What tells calls apart.
+fn key(call: &Call, halves: &[&str]) -> String {
+    if halves.is_empty() {
+        format!("{call:?}")
+    } else {
+        format!("{call:?} f16 {}", halves.join(" "))
+    }
+}
+
+impl Tuning {
+    /// The choice for a call with these buffers of f16.
+    pub(super) fn get(&self, call: &Call, halves: &[&str]) -> Option<&Choice> {
+        self.choices.get(&key(call, halves))
+    }
+
+    pub(super) fn insert(&mut self, call: &Call, halves: &[&str], seconds: Vec<(usize, f64)>) {
+        let (pass, call) = (call.signature().name.into(), key(call, halves));
+        self.choices.insert(call.clone(), Choice { pass, call, seconds });
+    }
+
+    /// Without files nothing is kept.
+    #[cfg(not(feature = "files"))]
+    pub(super) fn of_device(_: &str) -> Self {
+        Self::default()
+    }
+
+    #[cfg(not(feature = "files"))]
+    pub(super) fn save(&self, _: &str) {}
+
+    /// All of them, by the call.
+    pub fn choices(&self) -> impl Iterator<Item = &Choice> {
+        self.choices.values()
+    }
+
+    /// Where they are kept, if they are.
+    #[cfg(feature = "files")]
+    pub fn file(&self) -> Option<&std::path::Path> {
+        self.file.as_deref()
+    }
+}
+
+impl GpuExecutor {
+    /// From now on plans run in the forms that are the fastest here, which is measured for each call that is new to this device,
+    /// precision and driver; see [`Tuning`].
+    pub fn tune(&mut self) {
+        self.tune_with(Tuning::of_device(&self.identity()));
+    }
+
+    /// The same with choices of one's own to begin with, which stay in memory if they are [`Tuning::default`].
+    pub fn tune_with(&mut self, tuning: Tuning) {
+        self.tuning = Some(tuning);
+    }
+
+    /// What was measured of forms, if plans are [tuned](Self::tune).
+    pub fn tuning(&self) -> Option<&Tuning> {
+        self.tuning.as_ref()
+    }
+
+    /// What tells the device and its driver from others.
+    fn identity(&self) -> String {
+        format!("{} in {}, {}", self.connection.name, self.precision, self.connection.driver)
+    }
+
+    /// Measures the forms of those calls of a plan that are new.
+    pub(super) fn measure_new(&mut self, plan: &Plan, halves: &[bool]) -> Result<()> {
+        let Some(mut tuning) = self.tuning.take() else { return Ok(()) };
+        let mut is_new = false;
+        let mut outcome = Ok(());
+        for step in plan.sections.iter().flat_map(|section| &section.steps) {
+            let named = names_of_halves(step, halves);
+            let has_choice = forms::usable(entry_of(&step.call).1, self.connection.side).len() > 1;
+            if !has_choice || tuning.get(&step.call, &named).is_some() {
+                continue;
+            }
+            match self.measure(&step.call, &named) {
+                Ok(seconds) => tuning.insert(&step.call, &named, seconds),
+                // There is no room for it beside the other plans.
+                Err(Error::TooLarge(_)) => {}
+                Err(error) => {
+                    outcome = Err(error);
+                    break;
+                }
+            }
+            is_new = true;
+        }
+        if is_new {
+            tuning.save(&self.identity());
+        }
+        self.tuning = Some(tuning);
+        outcome
+    }
+}
+
+#[cfg(feature = "files")]
+mod file {
+    use std::collections::hash_map::DefaultHasher;
+    use std::fs;
+    use std::hash::{Hash, Hasher};
+    use std::path::Path;
+
+    use serde_json::{Value, json};
+
+    use super::{Choice, Tuning};
+
+    /// Changes with every shader.
+    fn version() -> u64 {
+        let mut hasher = DefaultHasher::new();
+        for entry in askem_wgsl::SHADERS.iter().flat_map(|shader| shader.entries) {
+            for form in entry.forms {
+                form.source(&[]).hash(&mut hasher);
+            }
+        }
+        hasher.finish()
+    }
+
+    impl Tuning {
+        /// The choices that are kept for a device, of which `device` says all that tells it from others, and its driver from others;
+        /// none where there is no file, or one that cannot be read.
+        pub(in crate::gpu) fn of_device(device: &str) -> Self {
+            let Some(cache) = folder() else { return Self::default() };
+            let mut hasher = DefaultHasher::new();
+            (device, version()).hash(&mut hasher);
+            let file = cache.join("tuning").join(format!("{:016x}.json", hasher.finish()));
+            let read = fs::read(&file).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+            let choices = read.as_ref().and_then(parse).unwrap_or_default();
+            let choices = choices.into_iter().map(|choice| (choice.call.clone(), choice)).collect();
+            Self { choices, file: Some(file) }
+        }
+
+        /// Keeps the choices for later runs. That a cache cannot be written costs time, and nothing else.
+        pub(in crate::gpu) fn save(&self, device: &str) {
+            if let Some(file) = &self.file {
+                let _ = self.write(file, device);
+            }
+        }
+
+        fn write(&self, file: &Path, device: &str) -> std::io::Result<()> {
+            let folder = file.parent().unwrap_or(Path::new("."));
+            fs::create_dir_all(folder)?;
+            let choices: Vec<Value> = self.choices().map(to_json).collect();
+            let text = json!({ "device": device, "choices": choices });
+            // Another process may write the same file: the last whole one stays.
+            let part = file.with_extension(format!("{}.part", std::process::id()));
+            fs::write(&part, serde_json::to_vec_pretty(&text)?)?;
+            fs::rename(&part, file)
+        }
+    }
+
+    /// `ASKEM_CACHE`, or askem's folder among the user's caches.
+    fn folder() -> Option<std::path::PathBuf> {
+        match std::env::var_os("ASKEM_CACHE") {
+            Some(folder) => Some(folder.into()),
+            None => Some(dirs::cache_dir()?.join("askem")),
+        }
+    }
+
+    /// Forms that gave other results have no time.
+    fn to_json(choice: &Choice) -> Value {
+        let seconds = choice.seconds.iter().map(|&(form, seconds)| json!([form, seconds]));
+        json!({ "pass": choice.pass, "call": choice.call, "seconds": seconds.collect::<Vec<_>>() })
+    }
+
+    fn parse(text: &Value) -> Option<Vec<Choice>> {
+        let choice = |value: &Value| {
+            let pair = |pair: &Value| {
+                let form = usize::try_from(pair.get(0)?.as_u64()?).ok()?;
+                let seconds = pair.get(1)?;
+                let seconds = if seconds.is_null() { f64::INFINITY } else { seconds.as_f64()? };
+                Some((form, seconds))
+            };
+            let seconds: Option<Vec<_>> =
+                value.get("seconds")?.as_array()?.iter().map(pair).collect();
+            let text = |name: &str| Some(value.get(name)?.as_str()?.to_owned());
+            Some(Choice { pass: text("pass")?, call: text("call")?, seconds: seconds? })
+        };
+        text.get("choices")?.as_array()?.iter().map(choice).collect()
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use super::*;
+
+        #[test]
+        fn choices_come_back_from_their_file() {
+            let folder = tempfile::tempdir().expect("a folder can be made");
+            let mut tuning =
+                Tuning { file: Some(folder.path().join("a/b.json")), ..Tuning::default() };
+            let seconds = vec![(0, 0.25), (3, 1.0 / 3e6), (4, f64::INFINITY)];
+            let choice = Choice { pass: "op::pass".into(), call: "a call".into(), seconds };
+            assert_eq!(choice.form(), 3);
+            tuning.choices.insert(choice.call.clone(), choice.clone());
+            tuning.save("a device");
+            let bytes = fs::read(folder.path().join("a/b.json")).expect("the file is there");
+            let text = serde_json::from_slice(&bytes).expect("it is JSON");
+            assert_eq!(parse(&text), Some(vec![choice]));
+            assert_eq!(parse(&json!({ "choices": [{ "call": 3 }] })), None);
+        }
+    }
+}

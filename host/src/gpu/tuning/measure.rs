@@ -1,0 +1,130 @@
+//! Measures the forms of a pass.
+
+use std::time::Instant;
+
+use askem_kernels::rng::{Purpose, normal, stream};
+use askem_kernels::{Call, Element};
+use askem_wgsl::entry_of;
+
+use super::super::{Dispatch, GpuExecutor, bytes_of, forms, halve};
+use crate::device::trial::gradient_scale;
+use crate::error::Result;
+use crate::plan::{Plan, PlanBuilder};
+
+/// Runs of each form, of which the fastest counts: what disturbs a run only makes it slower.
+const RUNS: usize = 5;
+
+/// Numbers of each result that are compared: the first patches' of large ones. Sizes decide little there, and all forms pass the
+/// self-test besides.
+const COMPARED: usize = 1 << 20;
+
+/// Different numbers that are drawn; larger buffers repeat them.
+const DRAWN: usize = 1 << 16;
+
+/// How far the results of a form may lie from those of the first, relative to their length. A wrong sum is off by about 1;
+/// factors of f16 by less than a thousandth.
+const MOST_OFF: f64 = 0.01;
+
+impl GpuExecutor {
+    /// Seconds of each form of a call's pass that the device can run, with these buffers of f16; infinite where the results are others
+    /// than those of the first form.
+    pub(in crate::gpu) fn measure(
+        &mut self,
+        call: &Call,
+        halves: &[&'static str],
+    ) -> Result<Vec<(usize, f64)>> {
+        let (plan, is_half) = plan_of(call, halves);
+        self.check_limits(&plan, &is_half)?;
+        let buffers = self.allocate(&plan, &is_half)?;
+        let reads = call.signature().reads.len();
+        for (i, memory) in buffers.iter().take(reads).enumerate() {
+            let memory = memory.as_ref().expect("kept buffers have memory");
+            // Gradients are as small as a mean makes them, which the shaders for matrix units count on.
+            let size = if plan.buffers[i].name == "dy" { 1.0 / gradient_scale(call) } else { 1.0 };
+            let words = draw(plan.buffers[i].len, size, i as u64);
+            let words = if is_half[i] { halve::packed(&words) } else { words };
+            self.connection.queue.write_buffer(memory, 0, bytemuck::cast_slice(&words));
+        }
+
+        let before = self.form;
+        let mut seconds = Vec::new();
+        let mut first = None;
+        for (number, form) in
+            forms::usable(entry_of(call).1, self.connection.side).into_iter().enumerate()
+        {
+            self.form = Some(number);
+            let bound = self.bind(&plan, &is_half, &buffers);
+            self.form = before;
+            let dispatches = bound?.swap_remove(0);
+            self.clock(&dispatches)?;
+            let mut results = Vec::new();
+            for i in reads..plan.buffers.len() {
+                let memory = buffers[i].clone().expect("kept buffers have memory");
+                let len = plan.buffers[i].len.min(COMPARED);
+                let mut words = self.fetch(&memory, (bytes_of(len, is_half[i]) / 4) as usize)?;
+                if is_half[i] {
+                    let mut all = vec![0; len];
+                    halve::unpack(&words, &mut all);
+                    words = all;
+                }
+                results.extend(words.into_iter().map(|word| f64::from(f32::from_bits(word))));
+            }
+            let agrees = off(&results, first.get_or_insert_with(|| results.clone())) <= MOST_OFF;
+            let mut best = f64::INFINITY;
+            for _ in 0..if agrees { RUNS } else { 0 } {
+                best = best.min(self.clock(&dispatches)?[0]);
+            }
+            seconds.push((form, best));
+        }
+        Ok(seconds)
+    }
+
+    /// Seconds of each dispatch: on the device's clock, or on the host's where the device has none.
+    fn clock(&mut self, dispatches: &[Dispatch]) -> Result<Vec<f64>> {
+        if self.has_clock() {
+            return self.seconds_on_device(dispatches);
+        }
+        let mut seconds = Vec::new();
+        for dispatch in dispatches {
+            let clock = Instant::now();
+            let mut encoder = self.connection.device.create_command_encoder(&Default::default());
+            dispatch.record(&mut encoder.begin_compute_pass(&Default::default()));
+            self.submit(encoder.finish())?;
+            self.connection.wait(None)?;
+            seconds.push(clock.elapsed().as_secs_f64());
+        }
+        Ok(seconds)
+    }
+}
+
+/// The call alone in a plan, all of whose buffers are kept, in the order of the signature; and which of them hold f16.
+fn plan_of(call: &Call, halves: &[&str]) -> (Plan, Vec<bool>) {
+    let signature = call.signature();
+    let mut b = PlanBuilder::new(format!("tuning of {}", signature.name), "run");
+    let [reads, writes] = [signature.reads, signature.writes].map(|buffers| {
+        let views = buffers.iter().map(|&(name, element)| {
+            assert_eq!(element, Element::Float, "{}: only numbers are drawn", signature.name);
+            b.kept(name, call.len(name))
+        });
+        views.collect::<Vec<_>>()
+    });
+    b.step(*call, &reads, &writes);
+    let plan = b.build();
+    let is_half = plan.buffers.iter().map(|buffer| halves.contains(&&*buffer.name)).collect();
+    (plan, is_half)
+}
+
+/// Numbers such as a network has.
+fn draw(len: usize, size: f32, part: u64) -> Vec<u32> {
+    let mut rng = stream(0, Purpose::Test, part, 0);
+    let drawn: Vec<u32> =
+        (0..len.min(DRAWN)).map(|_| (size * normal(&mut rng) as f32).to_bits()).collect();
+    drawn.iter().copied().cycle().take(len).collect()
+}
+
+/// The distance of results from others, relative to the length of those.
+fn off(got: &[f64], want: &[f64]) -> f64 {
+    let length = |values: &mut dyn Iterator<Item = f64>| values.map(|v| v * v).sum::<f64>().sqrt();
+    let distance = length(&mut got.iter().zip(want).map(|(got, want)| got - want));
+    distance / length(&mut want.iter().copied())
+}

@@ -1,0 +1,175 @@
+//! Every form of every pass in every precision: shapes of tiles, buffers of f16, matrix units.
+//!
+//! The other tests run each pass in the form that its sizes choose, in f32. What a driver does not offer is refused by name, and
+//! that is what the test then holds; `./test.sh` runs these on drivers that offer all.
+
+use std::cell::RefCell;
+
+use askem::device::trial::{self, Style, Trial, Verdict};
+use askem::executor::Executor;
+use askem::gpu::GpuExecutor;
+use askem::plan::ALIGNMENT;
+use askem::precision::Precision;
+use askem_kernels::{Call, SIGNATURES};
+
+use crate::passes::for_each_pass;
+use crate::settings::number;
+use crate::{adapter, harness, params};
+
+/// Runs one pass in one form on drawn data.
+fn check(gpu: &mut GpuExecutor, call: Call, style: Style, seed: u64) -> Result<bool, String> {
+    let trial = Trial::draw(call, style, seed).at(gpu.precision());
+    let outputs = trial::run(gpu, std::slice::from_ref(&trial)).map_err(|e| e.to_string())?;
+    match trial.judge(&outputs[0]) {
+        Verdict::Agrees(_) => Ok(true),
+        Verdict::Unbounded => Ok(false),
+        Verdict::Differs(what) => Err(what),
+    }
+}
+
+/// Runs the passes that have this form, and in f16 those that may store it; returns their names.
+fn run_form(gpu: &RefCell<GpuExecutor>, form: usize) -> Vec<&'static str> {
+    let precision = gpu.borrow().precision();
+    let with_form = gpu.borrow().passes_with_form(form);
+    gpu.borrow_mut().set_form(Some(form));
+    let stores = |name: &str| {
+        let signature = SIGNATURES.iter().find(|s| s.name == name).expect("a pass has a name");
+        let (_, entry) = askem_wgsl::find(signature.op, signature.pass).expect("it has a shader");
+        entry.stored().next().is_some()
+    };
+    // What has one form and stores f32 is the same as everywhere.
+    let mut names = with_form;
+    names.retain(|name| form > 0 || (precision != Precision::F32 && stores(name)));
+    macro_rules! run {
+        ($( $op:ident => { $($pass:ident: $call:ident),* $(,)? } )*) => {$($(
+            let name = concat!(stringify!($op), "::", stringify!($pass));
+            if names.contains(&name) {
+                harness::cases(name, number("ASKEM_CASES", 128).div_ceil(4), params::$op(), |p, style, seed| {
+                    check(&mut gpu.borrow_mut(), Call::$call(p), style, seed)
+                        .map_err(|what| format!("form {form} in {precision}: {what}"))
+                });
+            }
+        )*)*};
+    }
+    for_each_pass!(run);
+    names
+}
+
+fn run_all(precision: Precision) -> Option<Vec<&'static str>> {
+    let mut gpu = match adapter::open_at("tiers", precision) {
+        Ok(gpu) => gpu,
+        Err(error) => {
+            let text = error.to_string();
+            assert!(precision != Precision::F32, "{text}");
+            let reason = ["has no", &format!("--precision {precision} needs")];
+            assert!(reason.iter().all(|part| text.contains(part)), "{text}");
+            assert!(!required(precision), "{text}");
+            return None;
+        }
+    };
+    gpu.set_slack(ALIGNMENT);
+    let gpu = RefCell::new(gpu);
+    let mut names = Vec::new();
+    for form in 0.. {
+        if gpu.borrow().passes_with_form(form).is_empty() {
+            break;
+        }
+        names.extend(run_form(&gpu, form));
+    }
+    Some(names)
+}
+
+/// Whether `ASKEM_TEST_PRECISIONS` says that the driver must offer it.
+fn required(precision: Precision) -> bool {
+    let wanted = std::env::var("ASKEM_TEST_PRECISIONS").unwrap_or_default();
+    wanted.split(',').any(|name| name == precision.to_string())
+}
+
+#[test]
+fn shapes_of_tiles() {
+    let names = run_all(Precision::F32).expect("every device has f32");
+    for pass in ["conv2d::forward", "conv2d_norm_relu::forward_eval", "conv2d::backward_input"] {
+        assert_eq!(names.iter().filter(|name| **name == pass).count(), 2, "{names:?}");
+    }
+}
+
+#[test]
+fn f16_storage() {
+    let Some(names) = run_all(Precision::F16) else { return };
+    for pass in
+        ["conv2d_norm_relu::forward_eval", "max_pool2d::forward", "segmentation_head::entropy"]
+    {
+        assert!(names.contains(&pass), "{names:?}");
+    }
+}
+
+#[test]
+fn matrix_units() {
+    let Some(names) = run_all(Precision::Tensor) else { return };
+    // Three shapes of tiles and two of those for matrix units; one and one.
+    for (pass, forms) in [
+        ("conv2d_norm_relu::forward_eval", 5),
+        ("conv2d_joined::backward_input", 4),
+        ("conv2d_split_k::backward_weight", 2),
+    ] {
+        assert_eq!(names.iter().filter(|name| **name == pass).count(), forms, "{pass}: {names:?}");
+    }
+}
+
+/// Numbers beyond f16 become its largest, in memory and as factors, and gradients that f16 could not tell from zero are not lost.
+#[test]
+fn f16_saturates_and_gradients_are_scaled() {
+    use askem::plan::PlanBuilder;
+    use askem_kernels::conv2d;
+
+    for precision in [Precision::F16, Precision::Tensor] {
+        let Ok(mut gpu) = adapter::open_at("tiers", precision) else { continue };
+        let p = conv2d::Params { n: 4, c_in: 16, c_out: 16, h: 64, w: 64, kernel: 1, has_bias: 0 };
+        let mut b = PlanBuilder::new("saturation", "run");
+        let call = Call::Conv2dForward(p);
+        let [x, weight, bias] = ["x", "weight", "bias"].map(|name| b.kept(name, call.len(name)));
+        let y = b.kept("y", call.len("y"));
+        b.step(call, &[x, weight, bias], &[y]);
+        let call = Call::Conv2dBackwardInput(p);
+        let [dy, dx] = ["dy", "dx"].map(|name| b.kept(name, call.len(name)));
+        b.step(call, &[dy, weight], &[dx]);
+        let id = gpu.prepare(b.build()).expect("it fits");
+        let fill = |len: usize, value: f32| vec![value.to_bits(); len];
+        // 16 products of a thousand and a hundred; gradients far below f16's smallest number.
+        gpu.write(id, x.buffer, &fill(x.len, 1000.0)).expect("it is written");
+        gpu.write(id, weight.buffer, &fill(weight.len, 100.0)).expect("it is written");
+        gpu.write(id, dy.buffer, &fill(dy.len, 1e-9)).expect("it is written");
+        gpu.run(id, "run").expect("it runs");
+        let mut got = vec![0; y.len];
+        gpu.read(id, y.buffer, &mut got).expect("it is read");
+        assert!(got.iter().all(|&word| f32::from_bits(word) == 65504.0), "{precision}");
+        let mut got = vec![0; dx.len];
+        gpu.read(id, dx.buffer, &mut got).expect("it is read");
+        let off = |&word: &u32| (f32::from_bits(word) / 1.6e-6 - 1.0).abs();
+        let worst = got.iter().map(off).fold(0.0, f32::max);
+        assert!(worst < 0.01, "{precision}: {worst}");
+    }
+}
+
+/// What is measured before it is chosen has the same results in every form, gradients as small as a large batch makes them
+/// included.
+#[test]
+fn matrix_units_agree_where_forms_are_measured() {
+    use askem::gpu::Tuning;
+    use askem::unet::{AdamOptions, UNet, training_plan};
+
+    let Ok(mut gpu) = adapter::open_at("tiers", Precision::Tensor) else { return };
+    gpu.tune_with(Tuning::default());
+    let net = UNet { width: 8, ..UNet::paper() };
+    let plan = training_plan(&net, 8, 64, 64, AdamOptions::default()).plan;
+    gpu.prepare(plan).expect("it fits");
+    let choices: Vec<_> = gpu.tuning().expect("it is on").choices().collect();
+    assert!(choices.len() > 30, "{choices:?}");
+    for choice in choices {
+        assert!(
+            choice.seconds.len() > 1 && choice.seconds.iter().all(|(_, s)| s.is_finite()),
+            "{choice:?}"
+        );
+        assert!(choice.seconds.iter().any(|&(form, _)| form == choice.form()));
+    }
+}

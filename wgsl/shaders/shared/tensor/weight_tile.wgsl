@@ -1,0 +1,164 @@
+//!include shared/linear.wgsl
+//!include shared/gradient_scale.wgsl
+
+// shared/weight_tile.wgsl for matrix units: for each tap a product of SIDE channels of `dy` by SIDE pixels of a row with
+// those pixels by SIDE channels of the input, with factors of f16 and sums of f32.
+//
+// The including pass says the same. It leaves the number of its subgroup in `subgroup`, and how many there are in `subgroups`.
+//
+// The rows of a band are cut in four tasks of two rows, one for each subgroup of a device with 32 lanes to a subgroup. Where
+// there are fewer subgroups, each does several tasks; where there are more, the others do the last again and are not counted.
+alias Gradients = coop_mat{SIDE}x{SIDE}<f16, A>;
+alias Inputs = coop_mat{SIDE}x{SIDE}<f16, B>;
+alias Sums = coop_mat{SIDE}x{SIDE}<f32, C>;
+
+const SIDE: u32 = {SIDE}u;
+const WORKGROUP: u32 = 128u;
+const TASKS: u32 = 4u;
+const BAND: u32 = 8u;
+const TILE_OUT: u32 = SIDE;
+const TILE_IN: u32 = SIDE;
+const TILE_W: u32 = SIDE;
+const HALO_W: u32 = TILE_W + 2u;
+const HALO: u32 = (BAND + 2u) * HALO_W;
+const PIXELS: u32 = BAND * TILE_W;
+// Channels vary fastest; half as many more, so that the rows of a matrix lie in different banks.
+const STRIDE: u32 = SIDE + SIDE / 2u;
+
+var<private> subgroup: u32;
+var<private> subgroups: u32;
+
+var<workgroup> dy_tile: array<f16, PIXELS * STRIDE>;
+var<workgroup> x_tile: array<f16, HALO * STRIDE>;
+var<workgroup> sum_tile: array<f32, TASKS * SIDE * SIDE>;
+
+fn stage(lane: u32, sample: u32, first_out: u32, first_in: u32, y0: u32, x0: u32) {
+    let scale = gradient_scale();
+    for (var t = lane; t < SIDE * PIXELS; t += WORKGROUP) {
+        let channel = first_out + t / PIXELS;
+        let row = y0 + t % PIXELS / TILE_W;
+        let col = x0 + t % TILE_W;
+        var value = 0.0;
+        if channel < params.c_out && row < params.h && col < params.w {
+            value = dy[((sample * params.c_out + channel) * params.h + row) * params.w + col];
+        }
+        dy_tile[t % PIXELS * STRIDE + t / PIXELS] = factor(value * scale);
+    }
+    for (var t = lane; t < SIDE * HALO; t += WORKGROUP) {
+        let channel = first_in + t / HALO;
+        // Outside the image the subtraction wraps to a number that is no row or column either.
+        let row = y0 + t % HALO / HALO_W - 1u;
+        let col = x0 + t % HALO_W - 1u;
+        var value = 0.0;
+        if channel < params.c_in && row < params.h && col < params.w {
+            value = f32(x[(x_plane(sample, channel) * params.h + row) * params.w + col]);
+        }
+        x_tile[t % HALO * STRIDE + t / HALO] = factor(value);
+    }
+}
+
+fn bands_of_sample() -> u32 {
+    return (params.h + BAND - 1u) / BAND;
+}
+
+// Adds the tasks of a tap, in order, and writes the filters' tap.
+fn store_tap(lane: u32, tap: u32, first_out: u32, first_in: u32) {
+    workgroupBarrier();
+    let scale = 1.0 / gradient_scale();
+    for (var t = lane; t < SIDE * SIDE; t += WORKGROUP) {
+        var sum = 0.0;
+        for (var task = 0u; task < min(TASKS, subgroups); task += 1u) {
+            sum += sum_tile[task * SIDE * SIDE + t];
+        }
+        let out = first_out + t / SIDE;
+        let in = first_in + t % SIDE;
+        if out < params.c_out && in < params.c_in {
+            let kernel = out * params.c_in + in;
+            if params.kernel == 3u {
+                store(kernel * 9u + tap, sum * scale);
+            } else if tap == 4u {
+                store(kernel, sum * scale);
+            }
+        }
+    }
+    workgroupBarrier();
+}
+
+// One tile over the bands from `first_band` on; bands are counted over all samples.
+fn weight_tile(tile: u32, first_band: u32, end_band: u32, lane: u32) {
+    let tiles_in = (params.c_in + TILE_IN - 1u) / TILE_IN;
+    let first_out = tile / tiles_in * TILE_OUT;
+    let first_in = tile % tiles_in * TILE_IN;
+    // Matrices want all lanes to the end: past the work there is nothing to sum and nothing to store.
+    let end = select(first_band, end_band, first_out < params.c_out);
+    // The sums of each tap, by row and column.
+    var c00 = Sums();
+    var c01 = Sums();
+    var c02 = Sums();
+    var c10 = Sums();
+    var c11 = Sums();
+    var c12 = Sums();
+    var c20 = Sums();
+    var c21 = Sums();
+    var c22 = Sums();
+    let bands = bands_of_sample();
+    let rounds = (TASKS + subgroups - 1u) / subgroups;
+    for (var band = first_band; band < end; band += 1u) {
+        let sample = band / bands;
+        let y0 = band % bands * BAND;
+        for (var x0 = 0u; x0 < params.w; x0 += TILE_W) {
+            workgroupBarrier();
+            stage(lane, sample, first_out, first_in, y0, x0);
+            workgroupBarrier();
+            for (var round = 0u; round < rounds; round += 1u) {
+                let task = min(round * subgroups + subgroup, TASKS - 1u);
+                for (var row = 2u * task; row < 2u * task + 2u; row += 1u) {
+                    let a = coopLoad<Gradients>(&dy_tile[row * TILE_W * STRIDE], STRIDE);
+                    let at = row * HALO_W * STRIDE;
+                    let b00 = coopLoadT<Inputs>(&x_tile[at], STRIDE);
+                    c00 = coopMultiplyAdd(a, b00, c00);
+                    let b01 = coopLoadT<Inputs>(&x_tile[at + STRIDE], STRIDE);
+                    c01 = coopMultiplyAdd(a, b01, c01);
+                    let b02 = coopLoadT<Inputs>(&x_tile[at + 2u * STRIDE], STRIDE);
+                    c02 = coopMultiplyAdd(a, b02, c02);
+                    let below = at + HALO_W * STRIDE;
+                    let b10 = coopLoadT<Inputs>(&x_tile[below], STRIDE);
+                    c10 = coopMultiplyAdd(a, b10, c10);
+                    let b11 = coopLoadT<Inputs>(&x_tile[below + STRIDE], STRIDE);
+                    c11 = coopMultiplyAdd(a, b11, c11);
+                    let b12 = coopLoadT<Inputs>(&x_tile[below + 2u * STRIDE], STRIDE);
+                    c12 = coopMultiplyAdd(a, b12, c12);
+                    let last = below + HALO_W * STRIDE;
+                    let b20 = coopLoadT<Inputs>(&x_tile[last], STRIDE);
+                    c20 = coopMultiplyAdd(a, b20, c20);
+                    let b21 = coopLoadT<Inputs>(&x_tile[last + STRIDE], STRIDE);
+                    c21 = coopMultiplyAdd(a, b21, c21);
+                    let b22 = coopLoadT<Inputs>(&x_tile[last + 2u * STRIDE], STRIDE);
+                    c22 = coopMultiplyAdd(a, b22, c22);
+                }
+            }
+        }
+    }
+
+    // A tap at a time, so that little memory does.
+    let place = min(subgroup, TASKS - 1u) * SIDE * SIDE;
+    let side = SIDE;
+    coopStoreT(c00, &sum_tile[place], side);
+    store_tap(lane, 0u, first_out, first_in);
+    coopStoreT(c01, &sum_tile[place], side);
+    store_tap(lane, 1u, first_out, first_in);
+    coopStoreT(c02, &sum_tile[place], side);
+    store_tap(lane, 2u, first_out, first_in);
+    coopStoreT(c10, &sum_tile[place], side);
+    store_tap(lane, 3u, first_out, first_in);
+    coopStoreT(c11, &sum_tile[place], side);
+    store_tap(lane, 4u, first_out, first_in);
+    coopStoreT(c12, &sum_tile[place], side);
+    store_tap(lane, 5u, first_out, first_in);
+    coopStoreT(c20, &sum_tile[place], side);
+    store_tap(lane, 6u, first_out, first_in);
+    coopStoreT(c21, &sum_tile[place], side);
+    store_tap(lane, 7u, first_out, first_in);
+    coopStoreT(c22, &sum_tile[place], side);
+    store_tap(lane, 8u, first_out, first_in);
+}

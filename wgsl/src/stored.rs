@@ -1,0 +1,35 @@
+// Shared by the crate and its build script.
+
+/// The declarations of a buffer's type, and of the function that turns a number into it. Numbers beyond f16's largest become the
+/// largest, since an infinity would spoil all that follows.
+fn declarations(name: &str, is_half: bool) -> String {
+    if is_half {
+        format!(
+            "alias stored_{name} = f16; fn as_{name}(value: f32) -> f16 {{ return f16(clamp(value, -65504.0, 65504.0)); }}"
+        )
+    } else {
+        format!("alias stored_{name} = f32; fn as_{name}(value: f32) -> f32 {{ return value; }}")
+    }
+}
+
+/// The module of a form in which the buffers of these names hold f16.
+pub(crate) fn module(text: &str, side: Option<u32>, halves: &[&str]) -> String {
+    let mut module = String::new();
+    if !halves.is_empty() || side.is_some() {
+        module.push_str("enable f16;\n");
+    }
+    if side.is_some() {
+        module.push_str("enable wgpu_cooperative_matrix;\n");
+    }
+    module.push_str(text);
+    for name in halves {
+        module = module.replace(&declarations(name, false), &declarations(name, true));
+    }
+    module
+}
+
+/// The line that `//!stored NAME` stands for.
+#[allow(dead_code, reason = "the build script alone needs it")]
+pub(crate) fn declaration(name: &str) -> String {
+    declarations(name, false)
+}

@@ -10,7 +10,8 @@
 //! - `//!stored NAME` declares the type `stored_NAME` of the buffer `NAME`, which is f32 or, where the host asks for it, f16, and
 //!   `as_NAME`, which turns a number into it;
 //! - `//!tensor TEXT` is there only in forms for matrix units. A pass has those where `shared/tensor` has a file of the same
-//!   name as one that it includes, which then takes its place; `{SIDE}` in it is the side of the matrices.
+//!   name as one that it includes, which then takes its place; `{SIDE}` in it is the side of the matrices;
+//! - `//!with shared/FILE.wgsl TEXT` is there only where that file is already included.
 //!
 //! An error names the file and line that it stands in, and stops the build.
 
@@ -126,6 +127,14 @@ impl Source {
             "tensor" => {
                 if self.form.side.is_some() {
                     self.push_text(rest, path, number);
+                }
+                Ok(())
+            }
+            "with" => {
+                let (file, text) =
+                    rest.split_once(' ').ok_or_else(|| at("a file's name, then the text"))?;
+                if self.included.contains(&Path::new("shaders").join(file)) {
+                    self.push_text(text, path, number);
                 }
                 Ok(())
             }

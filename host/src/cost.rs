@@ -19,6 +19,9 @@ pub fn flops(call: &Call) -> f64 {
         Call::Conv2dSplitChannelsForward(p) | Call::Conv2dSplitChannelsBackwardInput(p) => {
             product(&[p.n, p.c_in, p.c_out, p.h, p.w, p.kernel, p.kernel])
         }
+        Call::Conv2dStatisticsForward(p) => {
+            product(&[p.n, p.c_in, p.c_out, p.h, p.w, p.kernel, p.kernel])
+        }
         Call::Conv2dNormReluForwardEval(p) => {
             product(&[p.n, p.c_in, p.c_out, p.h, p.w, p.kernel, p.kernel])
         }

@@ -180,6 +180,8 @@ calls! {
     Conv2dSplitChannelsSumBackwardInput = conv2d_split_channels::sum_backward_input(dx_partials: float) -> (dx: float);
     Conv2dSplitKBackwardWeight = conv2d_split_k::backward_weight(x: float, dy: float) -> (partials: float);
     Conv2dSplitKReduce = conv2d_split_k::reduce(partials: float) -> (dweight: float);
+    Conv2dStatisticsForward = conv2d_statistics::forward(x: float, weight: float) -> (y: float, partials: float);
+    Conv2dStatisticsMerge = conv2d_statistics::merge(partials: float) -> (mean: float, rstd: float, running_mean: float, running_var: float);
     Conv2dNormReluForwardEval = conv2d_norm_relu::forward_eval(x: float, weight: float, running_mean: float, running_var: float, norm_weight: float, norm_bias: float, mask: float) -> (y: float);
 
     ConvTranspose2dForward = conv_transpose2d::forward(x: float, weight: float, bias: float) -> (y: float);

@@ -26,6 +26,7 @@ pub mod conv2d_joined;
 pub mod conv2d_norm_relu;
 pub mod conv2d_split_channels;
 pub mod conv2d_split_k;
+pub mod conv2d_statistics;
 pub mod conv_transpose2d;
 pub mod conv_transpose2d_split_k;
 pub mod cross_entropy;

@@ -4,9 +4,10 @@ use askem_kernels::rng::{Purpose, Rng, Xoshiro256PlusPlus, stream};
 use askem_kernels::{
     Arg, ArgMut, Call, Element, Error, Real, adam, bald, batch_norm, batch_norm_relu,
     batch_norm_split, concat_channels, confusion, conv_transpose2d, conv_transpose2d_split_k,
-    conv2d, conv2d_joined, conv2d_norm_relu, conv2d_split_channels, conv2d_split_k, cross_entropy,
-    dropout, entropy, global_avg_pool2d, instance_norm, k_center_greedy, k_means, least_confidence,
-    max_pool2d, min_sq_dist, pairwise_sq_dist, patch_sum, relu, segmentation_head, softmax,
+    conv2d, conv2d_joined, conv2d_norm_relu, conv2d_split_channels, conv2d_split_k,
+    conv2d_statistics, cross_entropy, dropout, entropy, global_avg_pool2d, instance_norm,
+    k_center_greedy, k_means, least_confidence, max_pool2d, min_sq_dist, pairwise_sq_dist,
+    patch_sum, relu, segmentation_head, softmax,
 };
 
 /// Buffers of a pass at most, and elements in the largest.
@@ -29,6 +30,17 @@ const CHANNELS: conv2d_split_channels::Params = conv2d_split_channels::Params {
 };
 const ROWS: conv2d_split_k::Params =
     conv2d_split_k::Params { n: 2, c_in: 3, c_a: 1, c_out: 2, h: 5, w: 7, kernel: 3, slices: 2 };
+const COUNTED: conv2d_statistics::Params = conv2d_statistics::Params {
+    n: 2,
+    c_in: 3,
+    c_a: 1,
+    c_out: 2,
+    h: 5,
+    w: 9,
+    kernel: 3,
+    eps: 1e-5,
+    momentum: 0.1,
+};
 const UNIT: conv2d_norm_relu::Params = conv2d_norm_relu::Params {
     n: 2,
     c_in: 3,
@@ -83,6 +95,8 @@ pub(crate) const CALLS: &[Call] = &[
     Call::Conv2dSplitChannelsSumBackwardInput(CHANNELS),
     Call::Conv2dSplitKBackwardWeight(ROWS),
     Call::Conv2dSplitKReduce(ROWS),
+    Call::Conv2dStatisticsForward(COUNTED),
+    Call::Conv2dStatisticsMerge(COUNTED),
     Call::Conv2dNormReluForwardEval(UNIT),
     Call::ConvTranspose2dForward(UP),
     Call::ConvTranspose2dBackwardInput(UP),

@@ -6,8 +6,8 @@ use askem::device::trial::Style;
 use askem_kernels::{
     Call, SIGNATURES, bald, batch_norm, batch_norm_relu, batch_norm_split, concat_channels,
     conv_transpose2d, conv2d, conv2d_joined, conv2d_norm_relu, conv2d_split_channels,
-    cross_entropy, dropout, entropy, global_avg_pool2d, instance_norm, k_means, least_confidence,
-    max_pool2d, patch_sum, relu, segmentation_head, softmax,
+    conv2d_statistics, cross_entropy, dropout, entropy, global_avg_pool2d, instance_norm, k_means,
+    least_confidence, max_pool2d, patch_sum, relu, segmentation_head, softmax,
 };
 
 use crate::harness;
@@ -35,6 +35,11 @@ fn folded() -> Vec<Call> {
     let eps = 1e-3;
     let unit = conv2d_norm_relu::Params { n, c_in, c_a, c_out, h, w, kernel, mask, eps };
     calls.push(Call::Conv2dNormReluForwardEval(unit));
+    let momentum = 0.1;
+    let counted = conv2d_statistics::Params { n, c_in, c_a, c_out, h, w, kernel, eps, momentum };
+    calls.push(Call::Conv2dStatisticsForward(counted));
+    let wide = conv2d_statistics::Params { n: 2, c_out: MANY, ..counted };
+    calls.push(Call::Conv2dStatisticsMerge(wide));
     calls.push(Call::Conv2dBackwardBias(conv2d::Params { n: 1, c_out: MANY, ..p }));
     let p = conv_transpose2d::Params { n, c_in: 1, c_out: 1, h: 1, w: 1 };
     calls.extend([Call::ConvTranspose2dForward(p), Call::ConvTranspose2dBackwardInput(p)]);

@@ -5,9 +5,9 @@ use std::ops::RangeInclusive;
 use askem_kernels::{
     adam, bald, batch_norm, batch_norm_relu, batch_norm_split, concat_channels, confusion,
     conv_transpose2d, conv_transpose2d_split_k, conv2d, conv2d_joined, conv2d_norm_relu,
-    conv2d_split_channels, conv2d_split_k, cross_entropy, dropout, entropy, global_avg_pool2d,
-    instance_norm, k_center_greedy, k_means, least_confidence, max_pool2d, min_sq_dist,
-    pairwise_sq_dist, patch_sum, relu, segmentation_head, softmax,
+    conv2d_split_channels, conv2d_split_k, conv2d_statistics, cross_entropy, dropout, entropy,
+    global_avg_pool2d, instance_norm, k_center_greedy, k_means, least_confidence, max_pool2d,
+    min_sq_dist, pairwise_sq_dist, patch_sum, relu, segmentation_head, softmax,
 };
 use proptest::prelude::*;
 
@@ -86,6 +86,13 @@ pub(crate) fn conv2d_split_k() -> impl Strategy<Value = conv2d_split_k::Params> 
     })
 }
 
+pub(crate) fn conv2d_statistics() -> impl Strategy<Value = conv2d_statistics::Params> {
+    (joined(), eps(), momentum()).prop_map(|((conv, c_a), eps, momentum)| {
+        let conv2d::Params { n, c_in, c_out, h, w, kernel, .. } = conv;
+        conv2d_statistics::Params { n, c_in, c_a, c_out, h, w, kernel, eps, momentum }
+    })
+}
+
 pub(crate) fn conv2d_norm_relu() -> impl Strategy<Value = conv2d_norm_relu::Params> {
     (joined(), 0..=2u32, eps()).prop_map(|((conv, c_a), mask, eps)| {
         let conv2d::Params { n, c_in, c_out, h, w, kernel, .. } = conv;
@@ -120,9 +127,18 @@ fn eps() -> impl Strategy<Value = f32> {
     prop::sample::select(&[1e-5, 1e-3, 1.0][..])
 }
 
+fn momentum() -> impl Strategy<Value = f32> {
+    prop::sample::select(&[0.0, 0.1, 1.0][..])
+}
+
 pub(crate) fn batch_norm() -> impl Strategy<Value = batch_norm::Params> {
-    (planes(), eps(), prop::sample::select(&[0.0, 0.1, 1.0][..]))
-        .prop_map(|([n, c, hw], eps, momentum)| batch_norm::Params { n, c, hw, eps, momentum })
+    (planes(), eps(), momentum()).prop_map(|([n, c, hw], eps, momentum)| batch_norm::Params {
+        n,
+        c,
+        hw,
+        eps,
+        momentum,
+    })
 }
 
 pub(crate) fn batch_norm_relu() -> impl Strategy<Value = batch_norm_relu::Params> {

@@ -25,6 +25,10 @@ macro_rules! for_each_pass {
                 backward_weight: Conv2dSplitKBackwardWeight,
                 reduce: Conv2dSplitKReduce,
             }
+            conv2d_statistics => {
+                forward: Conv2dStatisticsForward,
+                merge: Conv2dStatisticsMerge,
+            }
             conv2d_norm_relu => {
                 forward_eval: Conv2dNormReluForwardEval,
             }

@@ -92,6 +92,8 @@ fn workgroups(call: &Call, form: &Form) -> u64 {
         Call::Conv2dSplitKReduce(p) => {
             lanes(wide(p.c_out) * wide(p.c_in) * wide(p.kernel) * wide(p.kernel))
         }
+        Call::Conv2dStatisticsForward(p) => conv_tiles([p.n, p.c_out, p.h, p.w]),
+        Call::Conv2dStatisticsMerge(p) => wide(p.c_out),
         Call::Conv2dNormReluForwardEval(p) => conv_tiles([p.n, p.c_out, p.h, p.w]),
 
         Call::ConvTranspose2dForward(p) => {

@@ -82,6 +82,7 @@ fn uniforms_have_the_bytes_of_the_rust_structs() {
         conv2d_norm_relu { n, c_in, c_a, c_out, h, w, kernel, mask, eps }
         conv2d_split_channels { n, c_in, c_a, c_out, h, w, kernel, slices }
         conv2d_split_k { n, c_in, c_a, c_out, h, w, kernel, slices }
+        conv2d_statistics { n, c_in, c_a, c_out, h, w, kernel, eps, momentum }
         conv_transpose2d { n, c_in, c_out, h, w }
         conv_transpose2d_split_k { n, c_in, c_out, h, w, slices }
         cross_entropy { n, c, hw, ignore_label }
@@ -119,6 +120,10 @@ fn shared_constants_agree() {
     }
     let split = |op, name| constant(op, "backward_weight", name) as u32;
     assert_eq!(split("conv2d_split_k", "BAND"), askem_kernels::conv2d_split_k::BAND);
+    for pass in ["forward", "merge"] {
+        let cell = constant("conv2d_statistics", pass, "CELL") as u32;
+        assert_eq!(cell, askem_kernels::conv2d_statistics::CELL);
+    }
     let chunk = split("conv_transpose2d_split_k", "CHUNK");
     assert_eq!(chunk, askem_kernels::conv_transpose2d_split_k::CHUNK);
     let head = |name| constant("segmentation_head", "entropy", name) as u32;

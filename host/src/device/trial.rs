@@ -129,7 +129,7 @@ fn updates(pass: &str, buffer: &str) -> bool {
         (pass, buffer),
         ("max_pool2d::backward_input", "dx")
             | (
-                "batch_norm::statistics" | "batch_norm_split::merge",
+                "batch_norm::statistics" | "batch_norm_split::merge" | "conv2d_statistics::merge",
                 "running_mean" | "running_var"
             )
             | ("adam::update", _)

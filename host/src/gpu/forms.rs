@@ -40,6 +40,7 @@ fn sizes(call: &Call) -> Option<[u32; 3]> {
         Call::Conv2dBackwardWeight(p) => [p.c_in, p.c_out, p.h],
         Call::Conv2dJoinedForward(p) => [p.c_in, p.c_out, p.h],
         Call::Conv2dJoinedBackwardInput(p) => [p.c_out, p.c_in, p.h],
+        Call::Conv2dStatisticsForward(p) => [p.c_in, p.c_out, p.h],
         Call::Conv2dNormReluForwardEval(p) => [p.c_in, p.c_out, p.h],
         // Of a slice.
         Call::Conv2dSplitChannelsForward(p) => [p.c_in / p.slices, p.c_out, p.h],

@@ -1,8 +1,8 @@
 //! Writes a plan anew with fewer and wider steps.
 //!
 //! A GPU is held up by memory and by dispatches, so what a unit of the network does to a map after its convolution is done in
-//! one pass, and in evaluation within the convolution; maps that are to be joined are written joined. And it has many cores:
-//! gradients of few filters are summed in slices of the rows. What the plan leaves in kept and shared buffers stays, up to
+//! one pass, and in evaluation within the convolution, which in training leaves the statistics of what it writes; maps that are to
+//! be joined are written joined. And it has many cores: gradients of few filters are summed in slices of the rows. What the plan leaves in kept and shared buffers stays, up to
 //! rounding.
 
 mod join;
@@ -11,8 +11,8 @@ mod split;
 use std::collections::HashMap;
 
 use askem_kernels::{
-    Call, batch_norm_relu, conv2d, conv2d_joined, conv2d_norm_relu, dropout, patch_sum,
-    segmentation_head,
+    Call, batch_norm_relu, conv2d, conv2d_joined, conv2d_norm_relu, conv2d_statistics, dropout,
+    patch_sum, segmentation_head,
 };
 
 use crate::plan::{BufferId, Plan, PlanBuilder, Step, Storage, View};
@@ -34,6 +34,7 @@ pub fn fuse(plan: Plan) -> Plan {
         while !steps.is_empty() {
             let taken = fuser
                 .evaluated_unit(steps)
+                .or_else(|| fuser.convolution_with_statistics(steps))
                 .or_else(|| fuser.trained_unit(steps))
                 .or_else(|| fuser.unit_backward(steps))
                 .or_else(|| fuser.head(steps))
@@ -117,11 +118,7 @@ impl Fuser {
     /// Convolution, normalisation by running statistics, dropout, ReLU.
     fn evaluated_unit(&mut self, steps: &[Step]) -> Option<usize> {
         let [conv, norm, rest @ ..] = steps else { return None };
-        let c = match conv.call {
-            Call::Conv2dForward(p) if p.has_bias == 0 => as_joined(p),
-            Call::Conv2dJoinedForward(p) => p,
-            _ => return None,
-        };
+        let c = without_bias(&conv.call)?;
         let Call::BatchNormForwardEval(b) = norm.call else { return None };
         let v = conv.writes[0];
         if norm.reads[0] != v || !self.is_passing(v) {
@@ -138,6 +135,26 @@ impl Fuser {
         reads.push(dropped.mask_or(unused));
         self.builder.step(Call::Conv2dNormReluForwardEval(params), &reads, &[y]);
         Some(2 + taken)
+    }
+
+    /// Convolution, and the statistics of its output, unless so few workgroups would do that it is better cut in slices.
+    fn convolution_with_statistics(&mut self, steps: &[Step]) -> Option<usize> {
+        let [conv, statistics, ..] = steps else { return None };
+        let c = without_bias(&conv.call)?;
+        let Call::BatchNormStatistics(b) = statistics.call else { return None };
+        let y = conv.writes[0];
+        let is_cut = split::conv_slices(&Call::Conv2dJoinedForward(c)).is_some();
+        if statistics.reads[0] != y || is_cut {
+            return None;
+        }
+        let conv2d_joined::Params { n, c_in, c_a, c_out, h, w, kernel } = c;
+        let (eps, momentum) = (b.eps, b.momentum);
+        let p = conv2d_statistics::Params { n, c_in, c_a, c_out, h, w, kernel, eps, momentum };
+        let call = Call::Conv2dStatisticsForward(p);
+        let partials = self.builder.transient("partial statistics", call.len("partials"));
+        self.builder.step(call, &conv.reads[..2], &[y, partials]);
+        self.builder.step(Call::Conv2dStatisticsMerge(p), &[partials], &statistics.writes);
+        Some(2)
     }
 
     /// Normalisation by the batch's statistics, dropout, ReLU.
@@ -257,6 +274,15 @@ impl Fuser {
     }
 }
 
+/// A convolution without bias, of one input or two.
+fn without_bias(call: &Call) -> Option<conv2d_joined::Params> {
+    match *call {
+        Call::Conv2dForward(p) if p.has_bias == 0 => Some(as_joined(p)),
+        Call::Conv2dJoinedForward(p) => Some(p),
+        _ => None,
+    }
+}
+
 /// A convolution of one input as one of two, the second of which is empty.
 fn as_joined(p: conv2d::Params) -> conv2d_joined::Params {
     let conv2d::Params { n, c_in, c_out, h, w, kernel, .. } = p;
@@ -290,8 +316,10 @@ mod tests {
             let net = net(Norm::Batch, dropout, kind);
             let plan = fuse(training_plan(&net, 2, 32, 32, AdamOptions::default()).plan);
             assert_eq!(count(&plan, "relu"), 0);
-            // Statistics, and the two fused operations' three passes.
-            assert_eq!((count(&plan, "batch_norm"), count(&plan, "batch_norm_relu")), (18, 54));
+            assert_eq!(count(&plan, "batch_norm_relu"), 3 * 18);
+            // Statistics: two passes with a convolution, or one where that is cut in slices, of which the six deepest are wide
+            // enough.
+            assert_eq!((count(&plan, "conv2d_statistics"), count(&plan, "batch_norm")), (24, 6));
             assert_eq!(count(&plan, "dropout"), if dropout > 0.0 { 18 } else { 0 });
 
             let plan = fuse(forward_plan(&net, 2, 32, 32, &[Output::Entropy]).plan);
@@ -302,6 +330,28 @@ mod tests {
             assert_eq!((count(&plan, "conv2d_norm_relu"), count(&plan, "relu")), (18, 0));
             assert_eq!((count(&plan, "segmentation_head"), count(&plan, "softmax")), (1, 0));
         }
+    }
+
+    #[test]
+    fn statistics_are_of_the_convolution_right_before() {
+        let net = net(Norm::Batch, 0.0, DropoutKind::Channel);
+        let plan = training_plan(&net, 2, 32, 32, AdamOptions::default()).plan;
+        let mut other = plan.clone();
+        // The first statistics are of another map of the same size.
+        let steps = &mut other.sections[0].steps;
+        let at = |steps: &[Step], name| {
+            steps.iter().position(|step| step.call.signature().name == name).expect("it is there")
+        };
+        let relu = at(steps, "relu::forward");
+        let statistics = at(steps, "batch_norm::statistics");
+        steps[statistics].reads[0] = steps[relu].writes[0];
+        assert_eq!(
+            count(&fuse(other), "conv2d_statistics"),
+            count(&fuse(plan), "conv2d_statistics") - 2
+        );
+        let instance = UNet { norm: Norm::Instance, ..net };
+        let plan = fuse(training_plan(&instance, 2, 32, 32, AdamOptions::default()).plan);
+        assert_eq!(count(&plan, "conv2d_statistics"), 0);
     }
 
     #[test]

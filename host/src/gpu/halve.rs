@@ -7,7 +7,7 @@ use half::slice::HalfFloatSliceExt as _;
 
 use crate::plan::{Plan, Storage};
 
-/// For each buffer of a [fused](super::fuse) plan whether it can hold f16: whether every pass that reads or writes it has a form for that, and
+/// For each buffer of a [fused](super::fuse()) plan whether it can hold f16: whether every pass that reads or writes it has a form for that, and
 /// no view begins where a buffer of f16 cannot be bound (`alignment` in bytes). Shared buffers, such as weights, stay f32.
 pub fn halves(plan: &Plan, alignment: u32) -> Vec<bool> {
     let mut halves: Vec<bool> = plan

@@ -7,9 +7,9 @@ use askem_kernels::Call;
 use askem_kernels::{
     adam, bald, batch_norm, batch_norm_relu, batch_norm_split, concat_channels, confusion,
     conv_transpose2d, conv_transpose2d_split_k, conv2d, conv2d_joined, conv2d_norm_relu,
-    conv2d_split_channels, conv2d_split_k, cross_entropy, dropout, entropy, global_avg_pool2d,
-    instance_norm, k_center_greedy, k_means, least_confidence, max_pool2d, min_sq_dist,
-    pairwise_sq_dist, patch_sum, relu, segmentation_head, softmax,
+    conv2d_split_channels, conv2d_split_k, conv2d_statistics, cross_entropy, dropout, entropy,
+    global_avg_pool2d, instance_norm, k_center_greedy, k_means, least_confidence, max_pool2d,
+    min_sq_dist, pairwise_sq_dist, patch_sum, relu, segmentation_head, softmax,
 };
 
 use crate::device::trial::{self, Style, Trial, Verdict};
@@ -145,6 +145,9 @@ fn calls() -> Vec<Call> {
         Call::BatchNormSplitBackwardWeight(p),
         Call::BatchNormSplitMergeBackwardWeight(p),
     ]);
+    let p =
+        conv2d_statistics::Params { n, c_in, c_a, c_out, h: 9, w: 11, kernel: 3, eps, momentum };
+    calls.extend([Call::Conv2dStatisticsForward(p), Call::Conv2dStatisticsMerge(p)]);
     let p = conv_transpose2d_split_k::Params { n, c_in: 5, c_out: c, h: 9, w: 11, slices: 3 };
     calls.extend([
         Call::ConvTranspose2dSplitKBackwardWeight(p),

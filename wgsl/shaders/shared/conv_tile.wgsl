@@ -177,4 +177,5 @@ fn conv_tile(group: u32, lane: u32, begin_in: u32, end_in: u32) {
     store_rows(sample, out + 5u, y0 + y, x0 + x, vec4(sums.b0.y, sums.b1.y, sums.b2.y, sums.b3.y));
     store_rows(sample, out + 6u, y0 + y, x0 + x, vec4(sums.b0.z, sums.b1.z, sums.b2.z, sums.b3.z));
     store_rows(sample, out + 7u, y0 + y, x0 + x, vec4(sums.b0.w, sums.b1.w, sums.b2.w, sums.b3.w));
+    //!with shared/tile_statistics.wgsl tile_statistics(lane, sample, first_out, y0, x0, sums);
 }

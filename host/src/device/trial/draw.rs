@@ -135,6 +135,11 @@ fn floats(
             0 => p.threshold,
             _ => between(rng, 0.0, 1.0),
         }),
+        // A mean and a sum of squares for each cell.
+        (Call::Conv2dStatisticsMerge(_), "partials") => {
+            let numbers = numbers(style, len, rng).into_iter().enumerate();
+            numbers.map(|(i, x)| if i % 2 == 1 { x.abs() } else { x }).collect()
+        }
         // The mean, the total weight and its reciprocal.
         (Call::CrossEntropyBackwardInput(_), "loss") => {
             let total = between(rng, 1.0, 100.0);

@@ -90,25 +90,28 @@ pub(super) fn transposed_backward_weight(
     builder.step(Call::ConvTranspose2dSplitKReduce(p), &[partials], writes);
 }
 
-/// Appends a convolution or the gradient of its input, whose joined form this is, if it is worth slices.
+/// How a convolution or the gradient of its input, whose joined form this is, is cut, if it is worth slices.
+pub(super) fn conv_slices(call: &Call) -> Option<conv2d_split_channels::Params> {
+    let (p, channels) = match *call {
+        Call::Conv2dJoinedForward(p) => (p, p.c_in),
+        Call::Conv2dJoinedBackwardInput(p) => (p, p.c_out),
+        _ => return None,
+    };
+    let tiles: u32 = launch(call).workgroups.iter().product();
+    let slices = (BUSY / 2 / tiles).min(channels / CHANNELS).min(p.c_in).min(p.c_out);
+    let conv2d_joined::Params { n, c_in, c_a, c_out, h, w, kernel } = p;
+    let p = conv2d_split_channels::Params { n, c_in, c_a, c_out, h, w, kernel, slices };
+    (tiles < FEW && slices >= 2).then_some(p)
+}
+
+/// Appends such a convolution in slices, or nothing where it is not worth them.
 pub(super) fn over_channels(
     builder: &mut PlanBuilder,
     call: &Call,
     reads: &[View],
     writes: &[View],
 ) -> bool {
-    let (p, channels) = match *call {
-        Call::Conv2dJoinedForward(p) => (p, p.c_in),
-        Call::Conv2dJoinedBackwardInput(p) => (p, p.c_out),
-        _ => return false,
-    };
-    let tiles: u32 = launch(call).workgroups.iter().product();
-    let slices = (BUSY / 2 / tiles).min(channels / CHANNELS).min(p.c_in).min(p.c_out);
-    if tiles >= FEW || slices < 2 {
-        return false;
-    }
-    let conv2d_joined::Params { n, c_in, c_a, c_out, h, w, kernel } = p;
-    let p = conv2d_split_channels::Params { n, c_in, c_a, c_out, h, w, kernel, slices };
+    let Some(p) = conv_slices(call) else { return false };
     let (call, sum, partials) = match call {
         Call::Conv2dJoinedForward(_) => (
             Call::Conv2dSplitChannelsForward(p),

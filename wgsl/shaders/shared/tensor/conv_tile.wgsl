@@ -85,6 +85,7 @@ fn store_blocks(lane: u32, round: u32, block: u32, sample: u32, first_out: u32, 
             store((output_plane(sample, out) * params.h + y) * params.w + x, value);
         }
     }
+    //!with shared/tile_statistics.wgsl block_statistics(lane, round, block, x0);
     workgroupBarrier();
 }
 
@@ -157,4 +158,5 @@ fn conv_tile(group: u32, lane: u32, begin_in: u32, end_in: u32) {
         coopStoreT(c3, &sum_tile[place], side);
         store_blocks(lane, round, 3u, sample, first_out, y0, x0);
     }
+    //!with shared/tile_statistics.wgsl tile_statistics(lane, sample, first_out, y0, x0);
 }

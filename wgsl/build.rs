@@ -121,7 +121,7 @@ impl Source {
             "stored" => {
                 let name = rest.trim();
                 self.stored.push(name.into());
-                self.push_text(&stored::declaration(name), path, number);
+                self.push_text(&stored::declarations(name, false), path, number);
                 Ok(())
             }
             "tensor" => {

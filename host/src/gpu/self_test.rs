@@ -1,4 +1,4 @@
-//! Whether a device computes what the references define, in well under a second.
+//! Whether a device computes what the references define, on small data.
 //!
 //! Drivers have bugs that no test of ours on another machine can show. So each device computes
 //! every pass once on small data before it is used. The parity tests are the thorough form.

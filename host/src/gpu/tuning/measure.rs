@@ -39,9 +39,7 @@ impl GpuExecutor {
         let reads = call.signature().reads.len();
         for (i, memory) in buffers.iter().take(reads).enumerate() {
             let memory = memory.as_ref().expect("kept buffers have memory");
-            // Gradients are as small as a mean makes them, which the shaders for matrix units count on.
-            let size = if plan.buffers[i].name == "dy" { 1.0 / gradient_scale(call) } else { 1.0 };
-            let words = draw(plan.buffers[i].len, size, i as u64);
+            let words = draw(call, &plan.buffers[i].name, i as u64);
             let words = if is_half[i] { halve::packed(&words) } else { words };
             self.connection.queue.write_buffer(memory, 0, bytemuck::cast_slice(&words));
         }
@@ -115,10 +113,19 @@ fn plan_of(call: &Call, halves: &[&str]) -> (Plan, Vec<bool>) {
 }
 
 /// Numbers such as a network has.
-fn draw(len: usize, size: f32, part: u64) -> Vec<u32> {
+fn draw(call: &Call, buffer: &str, part: u64) -> Vec<u32> {
     let mut rng = stream(0, Purpose::Test, part, 0);
-    let drawn: Vec<u32> =
-        (0..len.min(DRAWN)).map(|_| (size * normal(&mut rng) as f32).to_bits()).collect();
+    let len = call.len(buffer);
+    let mut number = || {
+        let number = normal(&mut rng) as f32;
+        match buffer {
+            // As small as a mean makes them, which the shaders for matrix units count on.
+            "dy" => number / gradient_scale(call),
+            "running_var" => 0.5 + number.abs(),
+            _ => number,
+        }
+    };
+    let drawn: Vec<u32> = (0..len.min(DRAWN)).map(|_| number().to_bits()).collect();
     drawn.iter().copied().cycle().take(len).collect()
 }
 

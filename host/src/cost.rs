@@ -36,7 +36,7 @@ pub fn flops(call: &Call) -> f64 {
         }
         Call::SegmentationHeadEntropy(p)
         | Call::SegmentationHeadLeastConfidence(p)
-        | Call::SegmentationHeadAccumulate(p) => product(&[p.n, p.c, p.classes, p.hw]),
+        | Call::SegmentationHeadAccumulate(p) => product(&[p.stacked, p.n, p.c, p.classes, p.hw]),
         Call::ConvTranspose2dSplitKBackwardWeight(p) => {
             product(&[p.n, p.c_in, p.c_out, p.h, p.w, 4])
         }

@@ -191,7 +191,15 @@ impl Executor for CpuExecutor {
     }
 
     fn release(&mut self, id: PlanId) {
-        self.plans[id.0] = None;
+        let Self { names, shared, plans, .. } = self;
+        plans[id.0] = None;
+        names.retain(|name, &mut i| {
+            let stays = plans.iter().flatten().any(|prepared| prepared.plan.shares(name));
+            if !stays {
+                shared[i] = Vec::new();
+            }
+            stays
+        });
     }
 
     fn write(&mut self, id: PlanId, buffer: BufferId, data: &[u32]) -> Result<()> {

@@ -67,7 +67,7 @@ pub trait Executor: Send {
     /// The plan behind an id.
     fn plan(&self, id: PlanId) -> &Plan;
 
-    /// Gives a plan's memory back. Shared buffers stay.
+    /// Gives a plan's memory back, with that of shared buffers which no other plan names.
     fn release(&mut self, id: PlanId);
 
     /// Fills the start of a shared or kept buffer; elements are four-byte words
@@ -99,6 +99,11 @@ pub trait Executor: Send {
     /// Patches per batch that keep the device busy when scoring and predicting.
     fn score_batch(&self) -> usize {
         SCORE_BATCH
+    }
+
+    /// Whether passes under dropout are faster as one larger batch than one after another.
+    fn stacks_passes(&self) -> bool {
+        false
     }
 
     /// Runs the named section.

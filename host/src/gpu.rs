@@ -391,7 +391,9 @@ impl Executor for GpuExecutor {
     }
 
     fn release(&mut self, id: PlanId) {
-        self.plans[id.0] = None;
+        let Self { shared, plans, .. } = self;
+        plans[id.0] = None;
+        shared.retain(|name, _| plans.iter().flatten().any(|prepared| prepared.plan.shares(name)));
         // The memory is free only once nothing runs in it. A fault shows in the next call.
         self.in_flight.clear();
         let _ = self.connection.wait(None);
@@ -448,6 +450,10 @@ impl Executor for GpuExecutor {
 
     fn score_batch(&self) -> usize {
         self.score_batch
+    }
+
+    fn stacks_passes(&self) -> bool {
+        true
     }
 
     fn run(&mut self, id: PlanId, section: &str) -> Result<()> {

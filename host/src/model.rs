@@ -2,12 +2,14 @@
 
 use std::collections::HashMap;
 
+use askem_kernels::crop::Site;
+
 use crate::error::{Error, Result};
 use crate::executor::{Executor, PlanId, Reading, SCORE_BATCH};
 use crate::plan::{BufferId, PlanBuilder};
 use crate::unet::{
-    AdamOptions, ForwardPlan, McPlan, Output, TrainingPlan, UNet, Weights, forward_plan, mc_plan,
-    training_plan,
+    AdamOptions, ForwardPlan, McPlan, Output, TrainingPlan, UNet, Weights, forward_plan,
+    labelled_patches, mc_plan_of, training_plan_of,
 };
 
 /// Adam's memory of past gradients, laid out as the parameters.
@@ -31,11 +33,23 @@ pub struct Model {
     sizes: (usize, usize),
     /// Patches that forward plans and those under dropout take at a time.
     score_batch: usize,
+    /// Where labelled patches lie.
+    labelled: Option<Labelled>,
+    /// By batch; they cut their patches out of `labelled`.
     training: HashMap<usize, (PlanId, TrainingPlan)>,
     /// By outputs and batch.
     forward: HashMap<(Vec<Output>, usize), (PlanId, ForwardPlan)>,
-    /// By passes and batch.
-    mc: HashMap<(usize, usize), (PlanId, McPlan)>,
+    /// By passes, those of them that run at once, and batch.
+    mc: HashMap<(usize, usize, usize), (PlanId, McPlan)>,
+}
+
+/// Room for labelled patches on the device.
+#[derive(Clone, Copy, Debug)]
+struct Labelled {
+    id: PlanId,
+    patches: usize,
+    images: BufferId,
+    labels: BufferId,
 }
 
 /// Work that runs on the device; [`Model::finish`] waits for its results.
@@ -83,6 +97,7 @@ impl Model {
             moments: (first, second),
             sizes,
             score_batch,
+            labelled: None,
             training: HashMap::new(),
             forward: HashMap::new(),
             mc: HashMap::new(),
@@ -158,52 +173,92 @@ impl Model {
         self.put(self.state, self.moments.1, &zeros)
     }
 
-    /// One optimiser step on `labels.len() / patch^2` patches. `keys` are the samples' dropout
-    /// keys and `adam_step` is Adam's `[step size, second-moment correction]`.
-    pub fn train_step(
-        &mut self,
-        x: &[f32],
-        labels: &[u32],
-        keys: &[u64],
-        class_weights: &[f32],
-        adam_step: [f32; 2],
-    ) -> Result<()> {
-        let n = keys.len();
-        self.prepare_training(n)?;
-        let (id, plan) = &self.training[&n];
-        let executor = &mut *self.executor;
-        executor.write(*id, plan.x, bytemuck::cast_slice(x))?;
-        executor.write(*id, plan.labels, labels)?;
-        executor.write(*id, plan.class_weights, bytemuck::cast_slice(class_weights))?;
-        executor.write(*id, plan.step, bytemuck::cast_slice(&adam_step))?;
-        if let Some(buffer) = plan.keys {
-            executor.write(*id, buffer, &words(keys))?;
+    /// Makes room on the device for labelled patches and for training steps that take `wanted` of them, or half as many, or a quarter,
+    /// if the device can't hold that. Returns how many a step takes, and whether all the patches have room: where they don't, those
+    /// of a step have. The same device gives the same answer, so that a training goes on as it began.
+    ///
+    /// # Errors
+    /// What the device says, [`Error::TooLarge`] if it can't hold a step of one patch.
+    pub fn prepare_training(&mut self, patches: usize, wanted: usize) -> Result<(usize, bool)> {
+        let mut batch = wanted.clamp(1, patches.max(1));
+        loop {
+            // Doubled, so that a set that grows by and by seldom needs other room.
+            for room in [patches.next_power_of_two(), patches, batch] {
+                match self.make_room(room).and_then(|()| self.prepare_step(batch)) {
+                    Err(Error::TooLarge(_)) if room > batch || batch > 1 => {}
+                    other => return other.map(|()| (batch, room >= patches)),
+                }
+            }
+            batch = batch.div_ceil(2);
         }
-        executor.run(*id, "step")
     }
 
-    fn prepare_training(&mut self, n: usize) -> Result<()> {
+    /// Gives labelled patches, and the training steps that take some of them, other room.
+    fn make_room(&mut self, patches: usize) -> Result<()> {
+        if self.labelled.is_some_and(|labelled| labelled.patches == patches) {
+            return Ok(());
+        }
+        let steps = self.training.drain().map(|(_, (id, _))| id);
+        for id in steps.chain(self.labelled.take().map(|labelled| labelled.id)) {
+            self.executor.release(id);
+        }
+        let mut b = PlanBuilder::new(format!("{patches} labelled patches"), "none");
+        let [images, labels] = labelled_patches(&mut b, [patches, self.patch, self.patch]);
+        let id = self.executor.prepare(b.build())?;
+        let (images, labels) = (images.buffer, labels.buffer);
+        self.labelled = Some(Labelled { id, patches, images, labels });
+        Ok(())
+    }
+
+    /// Prepares the plan of a step.
+    fn prepare_step(&mut self, n: usize) -> Result<()> {
         if !self.training.contains_key(&n) {
-            let plan = training_plan(&self.net, n, self.patch, self.patch, AdamOptions::default());
+            let room = self.labelled.map_or(n, |labelled| labelled.patches);
+            let sizes = [n, self.patch, self.patch];
+            let plan = training_plan_of(&self.net, room, sizes, AdamOptions::default());
             let id = self.executor.prepare(plan.plan.clone())?;
             self.training.insert(n, (id, plan));
         }
         Ok(())
     }
 
-    /// How many patches a training step takes where so many are wanted: half as many, or a quarter, if the device can't hold
-    /// them. The same device gives the same answer, so that a training goes on as it began.
+    /// Puts labelled patches on the device in place of those that were there: `patch^2` normalised grey values each, and as many classes,
+    /// of which [`IGNORE_LABEL`](crate::unet::IGNORE_LABEL) is ignored.
     ///
     /// # Errors
-    /// What the device says, [`Error::TooLarge`] if it can't hold a step of one patch.
-    pub fn fitting_training_batch(&mut self, wanted: usize) -> Result<usize> {
-        let mut batch = wanted.max(1);
-        loop {
-            match self.prepare_training(batch) {
-                Err(Error::TooLarge(_)) if batch > 1 => batch = batch.div_ceil(2),
-                other => return other.map(|()| batch),
-            }
+    /// What the device says.
+    ///
+    /// # Panics
+    /// If [`prepare_training`](Self::prepare_training) has made no room for so many.
+    pub fn load_patches(&mut self, x: &[f32], labels: &[u8]) -> Result<()> {
+        let to = self.labelled.expect("there is room for labelled patches");
+        self.executor.write(to.id, to.images, bytemuck::cast_slice(x))?;
+        let word =
+            |bytes: &[u8]| bytes.iter().rev().fold(0, |word, &byte| word << 8 | u32::from(byte));
+        let packed: Vec<u32> = labels.chunks(4).map(word).collect();
+        self.executor.write(to.id, to.labels, &packed)
+    }
+
+    /// One optimiser step on the patches that `sites` cut out of those that were loaded: `z` counts patches. `keys` are the samples'
+    /// dropout keys and `adam_step` is Adam's `[step size, second-moment correction]`.
+    pub fn train_step(
+        &mut self,
+        sites: &[Site],
+        keys: &[u64],
+        class_weights: &[f32],
+        adam_step: [f32; 2],
+    ) -> Result<()> {
+        let n = sites.len();
+        self.prepare_step(n)?;
+        let (id, plan) = &self.training[&n];
+        let executor = &mut *self.executor;
+        executor.write(*id, plan.sites, bytemuck::cast_slice(sites))?;
+        executor.write(*id, plan.class_weights, bytemuck::cast_slice(class_weights))?;
+        executor.write(*id, plan.step, bytemuck::cast_slice(&adam_step))?;
+        if let Some(buffer) = plan.keys {
+            executor.write(*id, buffer, &words(keys))?;
         }
+        executor.run(*id, "step")
     }
 
     /// The mean loss of the last training step with `n` patches.
@@ -305,42 +360,59 @@ impl Model {
         let patches = x.len() / pixels;
         self.prepare_fitting(|model| model.prepare_mc(passes, patches))?;
         let mut started = Started { outputs: 2, readings: Vec::new() };
-        for (number, x) in x.chunks(self.score_batch * pixels).enumerate() {
-            let count = x.len() / pixels;
-            let batch = self.prepare_mc(passes, count)?;
-            let (id, plan) = &self.mc[&(passes, batch)];
+        let mut first = 0;
+        while first < patches {
+            let [stacked, most] = self.prepare_mc(passes, patches - first)?;
+            let batch = first..patches.min(first + most);
+            let (id, plan) = &self.mc[&(passes, stacked, most)];
             let executor = &mut *self.executor;
             executor.clear(*id, plan.sum_p)?;
             executor.clear(*id, plan.sum_entropy)?;
+            let x = &x[batch.start * pixels..batch.end * pixels];
             executor.write(*id, plan.x, bytemuck::cast_slice(x))?;
-            for pass in keys {
+            for passes in keys.chunks(stacked) {
                 if let Some(buffer) = plan.keys {
-                    let keys = &pass[number * self.score_batch..][..count];
-                    executor.write(*id, buffer, &words(keys))?;
+                    // What is beyond the last patch draws the masks of the first one.
+                    let of_pass = |pass: &Vec<u64>| {
+                        let mut keys = vec![pass[batch.start]; most];
+                        keys[..batch.len()].copy_from_slice(&pass[batch.clone()]);
+                        keys
+                    };
+                    let keys: Vec<u64> = passes.iter().flat_map(of_pass).collect();
+                    executor.write(*id, buffer, &words(&keys))?;
                 }
                 executor.run(*id, "pass")?;
             }
             executor.run(*id, "finish")?;
             for buffer in [plan.entropy, plan.mutual_information] {
-                started.readings.push(executor.start_read(*id, buffer, count)?);
+                started.readings.push(executor.start_read(*id, buffer, batch.len())?);
             }
+            first = batch.end;
         }
         Ok(started)
     }
 
-    /// Prepares the plan for so many patches; returns its batch.
-    fn prepare_mc(&mut self, passes: usize, patches: usize) -> Result<usize> {
-        let key = (passes, self.batch_for(patches));
+    /// Prepares the plan for so many patches; returns how many passes run at once, and its batch of patches.
+    fn prepare_mc(&mut self, passes: usize, patches: usize) -> Result<[usize; 2]> {
+        let at_once = if self.executor.stacks_passes() { passes } else { 1 };
+        let samples = self.batch_for(patches * at_once);
+        let [stacked, n] = mc_batch(&*self.executor, passes, samples);
+        let key = (passes, stacked, n);
         if !self.mc.contains_key(&key) {
-            let plan = mc_plan(&self.net, key.1, self.patch, self.patch, passes);
+            let plan = mc_plan_of(&self.net, stacked, [n, self.patch, self.patch], passes);
             let id = self.executor.prepare(plan.plan.clone())?;
+            if let Some(buffer) = plan.sites {
+                let site = |i: usize| Site { z: (i % n) as u32, ..Site::default() };
+                let sites: Vec<Site> = (0..stacked * n).map(site).collect();
+                self.executor.write(id, buffer, bytemuck::cast_slice(&sites))?;
+            }
             self.mc.insert(key, (id, plan));
         }
-        Ok(key.1)
+        Ok([stacked, n])
     }
 
     /// Prepares a plan for scores, with fewer patches at a time as long as it doesn't fit.
-    fn prepare_fitting(&mut self, prepare: impl Fn(&mut Self) -> Result<usize>) -> Result<usize> {
+    fn prepare_fitting<T>(&mut self, prepare: impl Fn(&mut Self) -> Result<T>) -> Result<T> {
         loop {
             match prepare(self) {
                 Err(Error::TooLarge(_)) if self.score_batch > 1 => {
@@ -355,6 +427,18 @@ impl Model {
             }
         }
     }
+}
+
+/// How many passes under dropout a device runs at once and on how many patches, where about so many samples are fastest: on some
+/// the passes as one larger batch, as many as possible and the same number each time, on others one after another.
+pub fn mc_batch(executor: &dyn Executor, passes: usize, samples: usize) -> [usize; 2] {
+    if !executor.stacks_passes() {
+        return [1, samples];
+    }
+    let divides = |&stacked: &usize| passes.is_multiple_of(stacked);
+    let stacked = (1..=passes.min(samples)).rev().find(divides).unwrap_or(1);
+    // Batches of patches are powers of two.
+    [stacked, (samples / stacked).next_power_of_two()]
 }
 
 /// 64-bit keys as a device reads them: the low word first.

@@ -20,7 +20,7 @@ impl BufferId {
 /// Where a buffer lives and for how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Storage {
-    /// Belongs to the executor and outlives plans: all plans that name it share it. Starts as zeros.
+    /// Belongs to the executor: all plans that name it share it, and it lasts as long as one of them. Starts as zeros.
     Shared,
     /// Written by the host before a run, or read by it after one, or carried from one run to
     /// the next. Starts as zeros.
@@ -120,6 +120,11 @@ impl Plan {
         self.sections.iter().find(|s| s.name == name)
     }
 
+    /// Whether it names this shared buffer.
+    pub fn shares(&self, name: &str) -> bool {
+        self.buffers.iter().any(|b| b.storage == Storage::Shared && b.name == name)
+    }
+
     /// Bytes of the largest single buffer, which a device's binding limit must hold.
     pub fn largest_buffer(&self) -> usize {
         let shared = self.buffers.iter().map(|b| b.len).max().unwrap_or(0);
@@ -161,8 +166,17 @@ impl PlanBuilder {
         View { buffer: id, offset: 0, len }
     }
 
-    /// A float buffer that outlives plans, the same one each time its name is given.
+    /// A float buffer that plans share, the same one each time its name is given.
     pub fn shared(&mut self, name: &str, len: usize) -> View {
+        self.shared_of(name, len, Element::Float)
+    }
+
+    /// The same with `u32` elements.
+    pub fn shared_uint(&mut self, name: &str, len: usize) -> View {
+        self.shared_of(name, len, Element::Uint)
+    }
+
+    fn shared_of(&mut self, name: &str, len: usize, element: Element) -> View {
         let found =
             self.buffers.iter().position(|b| b.storage == Storage::Shared && b.name == name);
         match found {
@@ -170,7 +184,7 @@ impl PlanBuilder {
                 assert_eq!(self.buffers[i].len, len, "shared buffer {name} has one length");
                 View { buffer: BufferId(i as u32), offset: 0, len }
             }
-            None => self.buffer(name.into(), len, Element::Float, Storage::Shared),
+            None => self.buffer(name.into(), len, element, Storage::Shared),
         }
     }
 

@@ -4,6 +4,7 @@ mod early_stopping;
 
 use std::ops::ControlFlow;
 
+use askem_kernels::crop::{Site, Symmetry};
 use askem_kernels::rng::{Purpose, Rng, key, shuffle, stream};
 
 use crate::error::Result;
@@ -54,10 +55,12 @@ impl Dataset {
         [count(|label| label != 0 && label != IGNORED), count(|label| label != IGNORED)]
     }
 
-    fn sample(&self, index: usize) -> (&[f32], &[u8]) {
+    /// Some of the patches, one after another.
+    fn samples(&self, indices: &[usize]) -> (Vec<f32>, Vec<u8>) {
         let pixels = self.patch * self.patch;
-        let range = index * pixels..(index + 1) * pixels;
-        (&self.x[range.clone()], &self.labels[range])
+        let ranges = || indices.iter().map(|index| index * pixels..(index + 1) * pixels);
+        let x = ranges().flat_map(|range| &self.x[range]).copied().collect();
+        (x, ranges().flat_map(|range| &self.labels[range]).copied().collect())
     }
 }
 
@@ -200,11 +203,11 @@ pub fn train(
         }
         None => model.clear_moments()?,
     }
-    let pixels = data.patch * data.patch;
-    let batch_size = model.fitting_training_batch(options.batch_size.min(data.len()))?;
+    let (batch_size, all_fit) = model.prepare_training(data.len(), options.batch_size)?;
+    if all_fit {
+        model.load_patches(&data.x, &data.labels)?;
+    }
     let steps_per_epoch = data.len().div_ceil(batch_size);
-    let mut x = Vec::with_capacity(batch_size * pixels);
-    let mut labels = Vec::with_capacity(batch_size * pixels);
     let mut order: Vec<usize> = (0..data.len()).collect();
     let adam = AdamOptions::default();
     let is_over = |done: usize, best: Option<&Best>| {
@@ -225,18 +228,20 @@ pub fn train(
         let (mut sum, mut count) = (0.0_f64, 0_usize);
         let mut stop = false;
         for (index, batch) in order.chunks(batch_size).enumerate() {
-            x.clear();
-            labels.clear();
-            let mut keys = Vec::with_capacity(batch.len());
-            for &sample in batch {
-                let (sx, sl) = data.sample(sample);
-                let symmetry = Symmetry::draw(options.augment, augment.next_u32());
-                symmetry.apply(sx, data.patch, |v| x.push(v));
-                symmetry.apply(sl, data.patch, |v| labels.push(u32::from(v)));
-                keys.push(key(options.seed, Purpose::Dropout, position, sample as u64));
+            let site = |(place, &sample): (usize, &usize)| Site {
+                z: if all_fit { sample } else { place } as u32,
+                symmetry: draw_symmetry(options.augment, augment.next_u32()),
+                ..Site::default()
+            };
+            let sites: Vec<Site> = batch.iter().enumerate().map(site).collect();
+            let key = |&sample| key(options.seed, Purpose::Dropout, position, sample as u64);
+            let keys: Vec<u64> = batch.iter().map(key).collect();
+            if !all_fit {
+                let (x, labels) = data.samples(batch);
+                model.load_patches(&x, &labels)?;
             }
             let step = adam_step(adam, lr, done * steps_per_epoch + index + 1);
-            model.train_step(&x, &labels, &keys, &options.class_weights, step)?;
+            model.train_step(&sites, &keys, &options.class_weights, step)?;
             let epoch_ended = index + 1 == steps_per_epoch;
             if may_be_last || epoch_ended {
                 sum += f64::from(model.loss(batch.len())?) * batch.len() as f64;
@@ -272,39 +277,11 @@ fn adam_step(adam: AdamOptions, lr: f64, t: usize) -> [f32; 2] {
     [(lr / correction(adam.beta1)) as f32, (1.0 / correction(adam.beta2).sqrt()) as f32]
 }
 
-/// One of the eight symmetries of a square.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Symmetry {
-    flip: bool,
-    turns: u32,
-}
-
-impl Symmetry {
-    fn draw(augment: Augment, bits: u32) -> Self {
-        Self {
-            flip: augment.flips && bits & 1 == 1,
-            turns: if augment.turns { (bits >> 1) & 3 } else { 0 },
-        }
-    }
-
-    /// Hands out the pixels of the transformed patch in row-major order.
-    fn apply<T: Copy>(self, pixels: &[T], side: usize, mut out: impl FnMut(T)) {
-        let last = side - 1;
-        for row in 0..side {
-            for column in 0..side {
-                let (y, mut x) = match self.turns {
-                    0 => (row, column),
-                    1 => (column, last - row),
-                    2 => (last - row, last - column),
-                    _ => (last - column, row),
-                };
-                if self.flip {
-                    x = last - x;
-                }
-                out(pixels[y * side + x]);
-            }
-        }
-    }
+/// One of the symmetries that may be applied, chosen by random bits.
+fn draw_symmetry(augment: Augment, bits: u32) -> Symmetry {
+    let mirrored = if augment.flips { bits & 1 } else { 0 };
+    let turns = if augment.turns { bits >> 1 & 3 } else { 0 };
+    mirrored << 2 | turns
 }
 
 #[cfg(test)]
@@ -312,27 +289,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn symmetries_are_eight_different_permutations() {
-        let pixels: Vec<u32> = (0..9).collect();
-        let mut seen = std::collections::BTreeSet::new();
-        for bits in 0..8 {
-            let symmetry = Symmetry::draw(Augment { flips: true, turns: true }, bits);
-            let mut out = Vec::new();
-            symmetry.apply(&pixels, 3, |v| out.push(v));
-            let mut sorted = out.clone();
-            sorted.sort_unstable();
-            assert_eq!(sorted, pixels);
-            seen.insert(out);
-        }
-        assert_eq!(seen.len(), 8);
-    }
-
-    #[test]
-    fn no_augmentation_is_the_identity() {
-        let symmetry = Symmetry::draw(Augment { flips: false, turns: false }, u32::MAX);
-        let mut out = Vec::new();
-        symmetry.apply(&[1, 2, 3, 4], 2, |v| out.push(v));
-        assert_eq!(out, [1, 2, 3, 4]);
+    fn symmetries_are_those_that_are_allowed() {
+        let drawn = |flips, turns| -> std::collections::BTreeSet<Symmetry> {
+            (0..64).map(|bits| draw_symmetry(Augment { flips, turns }, bits)).collect()
+        };
+        assert!(drawn(true, true).into_iter().eq(0..8));
+        assert!(drawn(false, true).into_iter().eq(0..4));
+        assert!(drawn(true, false).into_iter().eq([0, 4]));
+        assert!(drawn(false, false).into_iter().eq([0]));
     }
 
     #[test]

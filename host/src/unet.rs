@@ -12,8 +12,8 @@ use crate::error::{Error, Result};
 use crate::plan::ALIGNMENT;
 
 pub use plans::{
-    AdamOptions, Banks, ForwardPlan, McPlan, Output, TrainingPlan, forward_plan, mc_plan,
-    training_plan,
+    AdamOptions, Banks, ForwardPlan, McPlan, Output, TrainingPlan, forward_plan, labelled_patches,
+    mc_plan, mc_plan_of, training_plan, training_plan_of,
 };
 
 /// Levels above the bottleneck: a patch's sides are multiples of `2^LEVELS`.

@@ -14,7 +14,7 @@ mod tests;
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Pod, Zeroable)]
 pub struct Params {
-    /// Samples.
+    /// Patches.
     pub n: u32,
     /// Channels: the classes.
     pub c: u32,
@@ -22,6 +22,8 @@ pub struct Params {
     pub hw: u32,
     /// Passes with dropout that are accumulated.
     pub passes: u32,
+    /// Those of them that are accumulated at once.
+    pub stacked: u32,
 }
 
 impl Params {
@@ -36,25 +38,26 @@ impl Shape for Params {
     fn len(&self, buffer: &str) -> usize {
         let [n, c, hw] = self.sizes();
         match buffer {
-            "p" | "sum_p" => n.saturating_mul(c).saturating_mul(hw),
+            "p" => n.saturating_mul(self.stacked as usize).saturating_mul(c).saturating_mul(hw),
+            "sum_p" => n.saturating_mul(c).saturating_mul(hw),
             "sum_entropy" | "map" => n.saturating_mul(hw),
             _ => panic!("bald has no buffer `{buffer}`"),
         }
     }
 
     fn validate(&self) -> Result<(), Error> {
-        if self.sizes().contains(&0) || self.passes == 0 {
-            let what = "n, c, hw and passes must be at least 1";
+        if self.sizes().contains(&0) || self.passes == 0 || self.stacked == 0 {
+            let what = "n, c, hw, passes and stacked must be at least 1";
             return Err(Error::Params { op: Self::OP, what });
         }
         Ok(())
     }
 }
 
-/// Adds one pass: `sum_p += p` and `sum_entropy += -sum_c p ln max(p, TINY)`.
+/// Adds passes: `sum_p += p` and `sum_entropy += -sum_c p ln max(p, TINY)`.
 ///
 /// # Shapes
-/// `p` and `sum_p [n, c, hw]`, `sum_entropy [n, hw]`.
+/// `p [stacked, n, c, hw]`, `sum_p [n, c, hw]`, `sum_entropy [n, hw]`.
 ///
 /// # Units
 /// `sum_entropy` in nats.
@@ -63,7 +66,8 @@ impl Shape for Params {
 /// `sum_p +=`, `sum_entropy +=`; the caller zeroes both before the first pass.
 ///
 /// # Numerics
-/// Passes are added in the order of the calls. Tolerance class sum, with WGSL's `log`.
+/// Passes are added in the order of the calls and, within one, in the order in which they lie: however many are stacked,
+/// the sums are the same. Tolerance class sum, with WGSL's `log`.
 pub fn accumulate<T: Real>(
     params: &Params,
     p: &[T],
@@ -75,12 +79,14 @@ pub fn accumulate<T: Real>(
         &[("p", p.len()), ("sum_p", sum_p.len()), ("sum_entropy", sum_entropy.len())],
     )?;
     let [n, c, hw] = params.sizes();
-    for i in 0..p.len() {
-        sum_p[i] += p[i];
-    }
-    for s in 0..n {
-        for i in 0..hw {
-            sum_entropy[s * hw + i] += entropy::of_pixel(c, |ch| p[(s * c + ch) * hw + i]);
+    for p in p.chunks(n * c * hw) {
+        for i in 0..p.len() {
+            sum_p[i] += p[i];
+        }
+        for s in 0..n {
+            for i in 0..hw {
+                sum_entropy[s * hw + i] += entropy::of_pixel(c, |ch| p[(s * c + ch) * hw + i]);
+            }
         }
     }
     Ok(())
@@ -169,7 +175,13 @@ pub mod fast {
             "bald::accumulate",
             &[("p", p.len()), ("sum_p", sum_p.len()), ("sum_entropy", sum_entropy.len())],
         )?;
-        let [_, c, hw] = params.sizes();
+        let [n, c, hw] = params.sizes();
+        p.chunks(n * c * hw).for_each(|p| add([c, hw], p, sum_p, sum_entropy));
+        Ok(())
+    }
+
+    /// Adds one pass.
+    fn add([c, hw]: [usize; 2], p: &[f32], sum_p: &mut [f32], sum_entropy: &mut [f32]) {
         par::for_each_chunk_mut(sum_p, TILE, |i, sum| {
             for (sum, p) in sum.iter_mut().zip(&p[i * TILE..]) {
                 *sum += p;
@@ -189,7 +201,6 @@ pub mod fast {
                 }
             }
         });
-        Ok(())
     }
 
     /// [`entropy_of_mean`](super::entropy_of_mean) for f32.

@@ -222,6 +222,9 @@ calls! {
     DropoutForward = dropout::forward(x: float, mask: float) -> (y: float);
     DropoutBackwardInput = dropout::backward_input(dy: float, mask: float) -> (dx: float);
 
+    CropImages = crop::images(sections: float, sites: uint) -> (x: float);
+    CropLabels = crop::labels(packed_labels: uint, sites: uint) -> (labels: uint);
+
     ConcatChannelsForward = concat_channels::forward(a: float, b: float) -> (y: float);
     ConcatChannelsBackwardInput = concat_channels::backward_input(dy: float) -> (da: float, db: float);
 

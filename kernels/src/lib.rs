@@ -29,6 +29,7 @@ pub mod conv2d_split_k;
 pub mod conv2d_statistics;
 pub mod conv_transpose2d;
 pub mod conv_transpose2d_split_k;
+pub mod crop;
 pub mod cross_entropy;
 pub mod dropout;
 pub mod global_avg_pool2d;

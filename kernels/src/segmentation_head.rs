@@ -20,8 +20,10 @@ pub const MAX_CLASSES: u32 = 8;
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Pod, Zeroable)]
 pub struct Params {
-    /// Samples: the patches.
+    /// Patches.
     pub n: u32,
+    /// Samples of each patch: passes under dropout that lie one behind another.
+    pub stacked: u32,
     /// Channels of the features.
     pub c: u32,
     /// Classes, at most [`MAX_CLASSES`].
@@ -39,6 +41,10 @@ impl Params {
     fn sizes(&self) -> [usize; 4] {
         [self.n, self.c, self.classes, self.hw].map(|size| size as usize)
     }
+
+    fn samples(&self) -> usize {
+        self.n as usize * self.stacked as usize
+    }
 }
 
 impl Shape for Params {
@@ -47,10 +53,10 @@ impl Shape for Params {
     fn len(&self, buffer: &str) -> usize {
         let [n, c, classes, hw] = self.sizes();
         match buffer {
-            "x" => n * c * hw,
+            "x" => self.samples() * c * hw,
             "weight" => classes * c,
             "bias" => classes,
-            "partials" => n * self.blocks() as usize,
+            "partials" => self.samples() * self.blocks() as usize,
             "sum_p" => n * classes * hw,
             "sum_entropy" => n * hw,
             _ => panic!("segmentation_head has no buffer `{buffer}`"),
@@ -58,8 +64,8 @@ impl Shape for Params {
     }
 
     fn validate(&self) -> Result<(), Error> {
-        let what = if self.sizes().contains(&0) {
-            "n, c, classes and hw must be at least 1"
+        let what = if self.sizes().contains(&0) || self.stacked == 0 {
+            "n, stacked, c, classes and hw must be at least 1"
         } else if self.classes > MAX_CLASSES {
             "at most 8 classes"
         } else {
@@ -132,7 +138,7 @@ fn sum_blocks<T: Real>(
 /// `H = ln S - sum_k (z[k] - m) exp(z[k] - m) / S`.
 ///
 /// # Shapes
-/// `x [n, c, hw]`, `weight [classes, c]`, `bias [classes]`, `partials [n, ceil(hw / 256)]`.
+/// `x [stacked n, c, hw]`, `weight [classes, c]`, `bias [classes]`, `partials [stacked n, ceil(hw / 256)]`.
 ///
 /// # Units
 /// Nats.
@@ -195,11 +201,11 @@ fn check<T>(
     )
 }
 
-/// Adds a pass under dropout to the sums that [`bald`](crate::bald) judges: `sum_p += softmax(z)`, `sum_entropy += H`, as
+/// Adds passes under dropout to the sums that [`bald`](crate::bald) judges: `sum_p += softmax(z)`, `sum_entropy += H`, as
 /// [`entropy`] has them.
 ///
 /// # Shapes
-/// `x [n, c, hw]`, `weight [classes, c]`, `bias [classes]`, `sum_p [n, classes, hw]`, `sum_entropy [n, hw]`.
+/// `x [stacked, n, c, hw]`, `weight [classes, c]`, `bias [classes]`, `sum_p [n, classes, hw]`, `sum_entropy [n, hw]`.
 ///
 /// # Units
 /// `sum_entropy` in nats.
@@ -208,7 +214,7 @@ fn check<T>(
 /// `sum_p +=`, `sum_entropy +=`; the caller zeroes both before the first pass.
 ///
 /// # Numerics
-/// Tolerance class sum, with WGSL's `exp` and `log`.
+/// Passes are added in the order in which they lie. Tolerance class sum, with WGSL's `exp` and `log`.
 pub fn accumulate<T: Real>(
     p: &Params,
     x: &[T],
@@ -228,9 +234,10 @@ pub fn accumulate<T: Real>(
         ],
     )?;
     let [n, _, classes, hw] = p.sizes();
-    for s in 0..n {
+    for sample in 0..p.samples() {
+        let s = sample % n;
         for i in 0..hw {
-            let pixel = Pixel::new(p, x, weight, bias, s, i);
+            let pixel = Pixel::new(p, x, weight, bias, sample, i);
             for class in 0..classes {
                 sum_p[(s * classes + class) * hw + i] += pixel.exps[class] / pixel.sum;
             }

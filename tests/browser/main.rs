@@ -35,7 +35,7 @@ use proptest::strategy::ValueTree as _;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
 use browser::Browser;
-use case::{Answers, Case, references, well_defined};
+use case::{Answers, Case, STEPS, references, well_defined};
 use compare::{Tensor, compare};
 use passes::for_each_pass;
 use run_plan::{OnDevice, RunPlan};
@@ -133,7 +133,7 @@ fn networks_in_a_browser() {
         let plan = case.forward_plan(&[Output::Entropy, Output::EmbeddingMean]);
         let answers = references(&plan.plan, |run| case.forward(run, &plan));
         agree(browser, &case, &plan.plan, &answers, |run| case.forward(run, &plan));
-        let plan = case.mc_plan();
+        let plan = case.mc_plan(STEPS);
         let answers = references(&plan.plan, |run| case.mc_dropout(run, &plan));
         agree(browser, &case, &plan.plan, &answers, |run| case.mc_dropout(run, &plan));
     }

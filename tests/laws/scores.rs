@@ -79,7 +79,7 @@ proptest! {
     fn bald_has_its_bounds(
         n in 1u32..3, c in 1u32..6, hw in 1u32..9, passes in 1u32..6, seed: u64, range in 0.0f64..30.0,
     ) {
-        let params = bald::Params { n, c, hw, passes };
+        let params = bald::Params { n, c, hw, passes, stacked: 1 };
         let len = (n * c * hw) as usize;
         for agree in [false, true] {
             let (mut sum_p, mut sum_entropy) = (vec![0.0; len], vec![0.0; (n * hw) as usize]);

@@ -3,7 +3,7 @@
 use askem::plan::Plan;
 use askem::unet::{
     AdamOptions, Bank, Banks, DropoutKind, ForwardPlan, IGNORE_LABEL, McPlan, Norm, Output,
-    ParameterKind, TrainingPlan, UNet, forward_plan, mc_plan, training_plan,
+    ParameterKind, TrainingPlan, UNet, forward_plan, mc_plan_of, training_plan,
 };
 use askem_kernels::adam;
 use askem_kernels::rng::{Purpose, Xoshiro256PlusPlus, below, key, normal, stream, uniform};
@@ -66,13 +66,19 @@ impl Case {
         (0..self.n * self.h * self.w).map(|_| f64::from(normal(&mut rng) as f32)).collect()
     }
 
-    /// Random classes; about one in ten pixels is ignored.
+    /// Random classes, four to a word; about one in ten pixels is ignored.
     fn labels(&self) -> Vec<u32> {
         let (mut rng, classes) = (self.stream(1), self.net.classes as u64);
         let mut label = || {
             if below(&mut rng, 10) == 0 { IGNORE_LABEL } else { below(&mut rng, classes) as u32 }
         };
-        (0..self.n * self.h * self.w).map(|_| label()).collect()
+        let mut word = || [(); 4].map(|()| label()).into_iter().fold(0, |word, l| word << 8 | l);
+        (0..self.n * self.h * self.w / 4).map(|_| word()).collect()
+    }
+
+    /// Every patch, the last one first, some of them upside down or mirrored.
+    fn sites(&self) -> Vec<u32> {
+        (0..self.n as u32).rev().flat_map(|z| [z, 0, 0, z % 4 * 2]).collect()
     }
 
     /// Dropout keys of a step or pass.
@@ -111,8 +117,9 @@ impl Case {
         forward_plan(&self.net, self.n, self.h, self.w, outputs)
     }
 
-    pub(crate) fn mc_plan(&self) -> McPlan {
-        mc_plan(&self.net, self.n, self.h, self.w, STEPS)
+    /// Passes under dropout, so many at once.
+    pub(crate) fn mc_plan(&self, stacked: usize) -> McPlan {
+        mc_plan_of(&self.net, stacked, [self.n, self.h, self.w], STEPS)
     }
 
     fn start(&self, run: &mut dyn RunPlan, banks: &Banks) {
@@ -127,8 +134,9 @@ impl Case {
     pub(crate) fn train(&self, run: &mut dyn RunPlan, plan: &TrainingPlan) -> Vec<Tensor> {
         let adam = adam::Params { len: 1, beta1: 0.9, beta2: 0.999, eps: ADAM_EPS };
         self.start(run, &plan.banks);
-        run.write(plan.x, &self.image());
+        run.write(plan.images, &self.image());
         run.write_uint(plan.labels, &self.labels());
+        run.write_uint(plan.sites, &self.sites());
         let class_weights = [0.75, 1.5, 0.5];
         run.write(plan.class_weights, &class_weights[..self.net.classes]);
         let (parameters, statistics) = (self.net.parameters(), self.net.statistics());
@@ -172,8 +180,17 @@ impl Case {
     pub(crate) fn mc_dropout(&self, run: &mut dyn RunPlan, plan: &McPlan) -> Vec<Tensor> {
         self.start(run, &plan.banks);
         run.write(plan.x, &self.image());
-        for pass in 0..STEPS {
-            run.write_uint(plan.keys.expect("dropout is on"), &self.keys(pass));
+        let all_keys: Vec<u32> = (0..STEPS).flat_map(|pass| self.keys(pass)).collect();
+        let keys = plan.keys.expect("dropout is on");
+        let keys_len = plan.plan.buffers[keys.index()].len;
+        if let Some(sites) = plan.sites {
+            let samples = keys_len as u32 / 2;
+            let sites_of: Vec<u32> =
+                (0..samples).flat_map(|i| [i % self.n as u32, 0, 0, 0]).collect();
+            run.write_uint(sites, &sites_of);
+        }
+        for of_run in all_keys.chunks(keys_len) {
+            run.write_uint(keys, of_run);
             run.run("pass");
         }
         run.run("finish");

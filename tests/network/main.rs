@@ -28,7 +28,7 @@ use askem::gpu::GpuExecutor;
 use askem::plan::Plan;
 use askem::unet::{Norm, Output};
 
-use case::{Answers, Case, references, well_defined};
+use case::{Answers, Case, STEPS, references, well_defined};
 use compare::{Tensor, compare};
 use run_plan::{OnDevice, RunPlan};
 use settings::number;
@@ -98,9 +98,11 @@ fn scoring(norm: Norm) {
             let answers = references(&plan.plan, |run| case.forward(run, &plan));
             agree(&case, &plan.plan, &answers, |run| case.forward(run, &plan));
         }
-        let plan = case.mc_plan();
-        let answers = references(&plan.plan, |run| case.mc_dropout(run, &plan));
-        agree(&case, &plan.plan, &answers, |run| case.mc_dropout(run, &plan));
+        for stacked in [1, STEPS] {
+            let plan = case.mc_plan(stacked);
+            let answers = references(&plan.plan, |run| case.mc_dropout(run, &plan));
+            agree(&case, &plan.plan, &answers, |run| case.mc_dropout(run, &plan));
+        }
     }
 }
 

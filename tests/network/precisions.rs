@@ -9,7 +9,7 @@ use askem::precision::Precision;
 use askem::unet::{DropoutKind, Norm, Output, UNet};
 
 use crate::adapter;
-use crate::case::{Case, references};
+use crate::case::{Case, STEPS, references};
 use crate::compare::Tensor;
 use crate::run_plan::{ByReference, OnDevice, RunPlan};
 
@@ -99,7 +99,7 @@ fn network_in(precision: Precision) {
             let run = OnDevice::new(&mut gpu, plan.plan.clone(), &what);
             near(&what, run, &plan.plan, |run| case.forward(run, &plan));
         }
-        let plan = case.mc_plan();
+        let plan = case.mc_plan(STEPS);
         let run = OnDevice::new(&mut gpu, plan.plan.clone(), &what);
         near(&what, run, &plan.plan, |run| case.mc_dropout(run, &plan));
         let plan = case.training_plan();

@@ -5,7 +5,7 @@ use askem_kernels::{
     Arg, ArgMut, Call, Element, Error, Real, adam, bald, batch_norm, batch_norm_relu,
     batch_norm_split, concat_channels, confusion, conv_transpose2d, conv_transpose2d_split_k,
     conv2d, conv2d_joined, conv2d_norm_relu, conv2d_split_channels, conv2d_split_k,
-    conv2d_statistics, cross_entropy, dropout, entropy, global_avg_pool2d, instance_norm,
+    conv2d_statistics, crop, cross_entropy, dropout, entropy, global_avg_pool2d, instance_norm,
     k_center_greedy, k_means, least_confidence, max_pool2d, min_sq_dist, pairwise_sq_dist,
     patch_sum, relu, segmentation_head, softmax,
 };
@@ -66,7 +66,7 @@ const NORM_SPLIT: batch_norm_split::Params = batch_norm_split::Params {
     scale: 1.25,
 };
 const HEAD: segmentation_head::Params =
-    segmentation_head::Params { n: 2, c: 3, classes: 2, hw: 35 };
+    segmentation_head::Params { n: 2, stacked: 1, c: 3, classes: 2, hw: 35 };
 const UP: conv_transpose2d::Params =
     conv_transpose2d::Params { n: 2, c_in: 3, c_out: 2, h: 5, w: 7 };
 const POOL: max_pool2d::Params = max_pool2d::Params { n: 2, c: 3, h: 5, w: 7 };
@@ -76,8 +76,9 @@ const INSTANCE: instance_norm::Params = instance_norm::Params { n: 2, c: 3, hw: 
 const DROP: dropout::Params =
     dropout::Params { n: 2, c: 3, hw: 35, element: 1, layer: 3, threshold: 1 << 30, scale: 1.25 };
 const CONCAT: concat_channels::Params = concat_channels::Params { n: 2, c_a: 3, c_b: 2, hw: 35 };
+const CROP: crop::Params = crop::Params { n: 2, h: 3, w: 5, depth: 2, height: 7, width: 6 };
 const LOSS: cross_entropy::Params = cross_entropy::Params { n: 2, c: 3, hw: 35, ignore_label: 255 };
-const BALD: bald::Params = bald::Params { n: 2, c: 3, hw: 35, passes: 3 };
+const BALD: bald::Params = bald::Params { n: 2, c: 3, hw: 35, passes: 3, stacked: 1 };
 const GREEDY: k_center_greedy::Params = k_center_greedy::Params { rows: 15, dim: 7, capacity: 4 };
 const MEANS: k_means::Params = k_means::Params { rows: 15, k: 3, dim: 7 };
 
@@ -127,6 +128,8 @@ pub(crate) const CALLS: &[Call] = &[
     Call::DropoutMask(DROP),
     Call::DropoutForward(DROP),
     Call::DropoutBackwardInput(DROP),
+    Call::CropImages(CROP),
+    Call::CropLabels(CROP),
     Call::ConcatChannelsForward(CONCAT),
     Call::ConcatChannelsBackwardInput(CONCAT),
     Call::SoftmaxForward(softmax::Params { n: 2, c: 3, hw: 35 }),

@@ -22,34 +22,38 @@ fn relu_step(plan: &mut PlanBuilder, x: View, y: View) {
 }
 
 #[test]
-fn shared_buffers_outlive_plans_and_start_as_zeros() {
+fn shared_buffers_last_as_long_as_a_plan_names_them() {
     with_executors(|executor| {
         let mut first = PlanBuilder::new("first", "run");
-        let (x, kept) = (first.shared("outlives x", 3), first.kept("y", 3));
+        let (x, kept) = (first.shared("shared x", 3), first.kept("y", 3));
         relu_step(&mut first, x, kept);
         let first = executor.prepare(first.build()).expect("fits");
         assert_eq!(read(executor, first, x.buffer, 3), [0.0; 3]);
         assert_eq!(read(executor, first, kept.buffer, 3), [0.0; 3]);
         write(executor, first, x.buffer, &[1.0, -2.0, 3.0]);
-        executor.release(first);
 
         let mut second = PlanBuilder::new("second", "run");
-        let (y, x) = (second.kept("y", 3), second.shared("outlives x", 3));
+        let (y, x) = (second.kept("y", 3), second.shared("shared x", 3));
         relu_step(&mut second, x, y);
         let second = executor.prepare(second.build()).expect("fits");
+        executor.release(first);
         executor.run(second, "run").expect("runs");
         assert_eq!(read(executor, second, y.buffer, 3), [1.0, 0.0, 3.0]);
         // The start of a buffer, and the rest stays.
         write(executor, second, x.buffer, &[7.0]);
         assert_eq!(read(executor, second, x.buffer, 3), [7.0, -2.0, 3.0]);
         assert_eq!(read(executor, second, x.buffer, 1), [7.0]);
-        executor.release(second);
 
         let mut third = PlanBuilder::new("third", "run");
-        let (x, y) = (third.shared("outlives x", 4), third.kept("y", 4));
+        let (x, y) = (third.shared("shared x", 4), third.kept("y", 4));
         third.step(Call::ReluForward(relu::Params { len: 4 }), &[x], &[y]);
-        let error = executor.prepare(third.build()).expect_err("another length").to_string();
-        assert!(error.contains("third") && error.contains("outlives x"), "{error}");
+        let third = third.build();
+        let error = executor.prepare(third.clone()).expect_err("another length").to_string();
+        assert!(error.contains("third") && error.contains("shared x"), "{error}");
+        executor.release(second);
+        let third = executor.prepare(third).expect("nobody names the old one");
+        assert_eq!(read(executor, third, x.buffer, 4), [0.0; 4]);
+        executor.release(third);
     });
 }
 

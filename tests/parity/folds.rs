@@ -6,8 +6,8 @@ use askem::device::trial::Style;
 use askem_kernels::{
     Call, SIGNATURES, bald, batch_norm, batch_norm_relu, batch_norm_split, concat_channels,
     conv_transpose2d, conv2d, conv2d_joined, conv2d_norm_relu, conv2d_split_channels,
-    conv2d_statistics, cross_entropy, dropout, entropy, global_avg_pool2d, instance_norm, k_means,
-    least_confidence, max_pool2d, patch_sum, relu, segmentation_head, softmax,
+    conv2d_statistics, crop, cross_entropy, dropout, entropy, global_avg_pool2d, instance_norm,
+    k_means, least_confidence, max_pool2d, patch_sum, relu, segmentation_head, softmax,
 };
 
 use crate::harness;
@@ -76,6 +76,8 @@ fn folded() -> Vec<Call> {
     calls.extend([Call::DropoutForward(p), Call::DropoutBackwardInput(p)]);
     let p = concat_channels::Params { n: MANY / 2, c_a: 2, c_b: 1, hw };
     calls.extend([Call::ConcatChannelsForward(p), Call::ConcatChannelsBackwardInput(p)]);
+    let p = crop::Params { n: MANY, h: 1, w: 3, depth: 2, height: 3, width: 5 };
+    calls.extend([Call::CropImages(p), Call::CropLabels(p)]);
     let p = softmax::Params { n, c: 2, hw };
     calls.extend([Call::SoftmaxForward(p), Call::SoftmaxBackwardInput(p)]);
     let p = cross_entropy::Params { n, c: 2, hw, ignore_label: 255 };
@@ -83,13 +85,13 @@ fn folded() -> Vec<Call> {
 
     calls.push(Call::EntropyForward(entropy::Params { n, c, hw }));
     calls.push(Call::LeastConfidenceForward(least_confidence::Params { n, c, hw }));
-    let p = bald::Params { n, c: 2, hw, passes: 2 };
+    let p = bald::Params { n, c: 2, hw, passes: 2, stacked: 1 };
     calls.extend([
         Call::BaldAccumulate(p),
         Call::BaldEntropyOfMean(p),
         Call::BaldMutualInformation(p),
     ]);
-    let p = segmentation_head::Params { n, c, classes: 2, hw };
+    let p = segmentation_head::Params { n, stacked: 1, c, classes: 2, hw };
     calls.extend([
         Call::SegmentationHeadEntropy(p),
         Call::SegmentationHeadLeastConfidence(p),

@@ -9,6 +9,7 @@ use askem::pool::{Position, draw_pool, read_labels};
 use askem::protocol::{self, Config, Data, Observer, Progress, Unobserved};
 use askem::unet::{Norm, Output, UNet};
 use askem::volume::{ArrayVolume, IGNORED, LabelOptions, LabelVolume};
+use askem_kernels::crop::Site;
 
 use crate::world::{
     PATCH, SEED, SHAPE, World, allowed, assert_close, cpu, gpu, net, tiny, trained,
@@ -90,18 +91,21 @@ fn check_loss(model: &mut Model) {
         sum -= weight * f64::from(p[(i / pixels * 2 + class) * pixels + i % pixels]).ln();
         total += weight;
     }
-    let labels: Vec<u32> = labels.into_iter().map(u32::from).collect();
+    let sites = [0, 1, 2, 3].map(|z| Site { z, ..Site::default() });
+    assert_eq!(model.prepare_training(4, 4).unwrap(), (4, true));
+    model.load_patches(&x, &labels).unwrap();
     model.clear_moments().unwrap();
-    model.train_step(&x, &labels, &[0; 4], &weights, [0.0, 1.0]).unwrap();
+    model.train_step(&sites, &[0; 4], &weights, [0.0, 1.0]).unwrap();
     let want = (sum / total) as f32;
     let allowed = allowed(model.net(), want.into());
     assert_close("loss", &[model.loss(4).unwrap()], &[want], allowed);
 
     // Without any label there is nothing to learn from.
-    let nothing = vec![u32::from(IGNORED); labels.len()];
+    let nothing = vec![IGNORED; labels.len()];
+    model.load_patches(&x, &nothing).unwrap();
     let before = model.weights().unwrap();
     model.clear_moments().unwrap();
-    model.train_step(&x, &nothing, &[0; 4], &weights, [1e-3, 1.0]).unwrap();
+    model.train_step(&sites, &[0; 4], &weights, [1e-3, 1.0]).unwrap();
     assert_eq!(model.loss(4).unwrap(), 0.0);
     assert_eq!(model.weights().unwrap(), before);
 }

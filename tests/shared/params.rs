@@ -5,9 +5,9 @@ use std::ops::RangeInclusive;
 use askem_kernels::{
     adam, bald, batch_norm, batch_norm_relu, batch_norm_split, concat_channels, confusion,
     conv_transpose2d, conv_transpose2d_split_k, conv2d, conv2d_joined, conv2d_norm_relu,
-    conv2d_split_channels, conv2d_split_k, conv2d_statistics, cross_entropy, dropout, entropy,
-    global_avg_pool2d, instance_norm, k_center_greedy, k_means, least_confidence, max_pool2d,
-    min_sq_dist, pairwise_sq_dist, patch_sum, relu, segmentation_head, softmax,
+    conv2d_split_channels, conv2d_split_k, conv2d_statistics, crop, cross_entropy, dropout,
+    entropy, global_avg_pool2d, instance_norm, k_center_greedy, k_means, least_confidence,
+    max_pool2d, min_sq_dist, pairwise_sq_dist, patch_sum, relu, segmentation_head, softmax,
 };
 use proptest::prelude::*;
 
@@ -186,7 +186,13 @@ pub(crate) fn adam() -> impl Strategy<Value = adam::Params> {
 }
 
 pub(crate) fn bald() -> impl Strategy<Value = bald::Params> {
-    (classes(), 1..=10u32).prop_map(|([n, c, hw], passes)| bald::Params { n, c, hw, passes })
+    (classes(), 1..=10u32, small()).prop_map(|([n, c, hw], passes, stacked)| bald::Params {
+        n,
+        c,
+        hw,
+        passes,
+        stacked,
+    })
 }
 
 pub(crate) fn pairwise_sq_dist() -> impl Strategy<Value = pairwise_sq_dist::Params> {
@@ -225,6 +231,11 @@ pub(crate) fn confusion() -> impl Strategy<Value = confusion::Params> {
     )
 }
 
+pub(crate) fn crop() -> impl Strategy<Value = crop::Params> {
+    (small(), side(), side(), small(), side(), side())
+        .prop_map(|(n, h, w, depth, height, width)| crop::Params { n, h, w, depth, height, width })
+}
+
 pub(crate) fn relu() -> impl Strategy<Value = relu::Params> {
     (1..=9u32, length()).prop_map(|(times, len)| relu::Params { len: times * len })
 }
@@ -242,8 +253,9 @@ pub(crate) fn least_confidence() -> impl Strategy<Value = least_confidence::Para
 }
 
 pub(crate) fn segmentation_head() -> impl Strategy<Value = segmentation_head::Params> {
-    (small(), channels(), 1..=8u32, length())
-        .prop_map(|(n, c, classes, hw)| segmentation_head::Params { n, c, classes, hw })
+    (small(), small(), channels(), 1..=8u32, length()).prop_map(|(n, stacked, c, classes, hw)| {
+        segmentation_head::Params { n, stacked, c, classes, hw }
+    })
 }
 
 pub(crate) fn patch_sum() -> impl Strategy<Value = patch_sum::Params> {

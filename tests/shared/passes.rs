@@ -87,6 +87,10 @@ macro_rules! for_each_pass {
                 forward: SoftmaxForward,
                 backward_input: SoftmaxBackwardInput,
             }
+            crop => {
+                images: CropImages,
+                labels: CropLabels,
+            }
             cross_entropy => {
                 forward: CrossEntropyForward,
                 reduce: CrossEntropyReduce,

@@ -377,10 +377,31 @@ def training_step(norm: str, dropout_kind: str) -> None:
     )
 
 
+def cuts() -> None:
+    """Patches of 3 x 4, once in each symmetry."""
+    sections = normal(2, 9, 7)
+    labels = torch.randint(0, 256, sections.shape)
+    sites = torch.tensor([[s % 2, s % 6, (s + 2) % 4, s] for s in range(8)])
+
+    def cut(maps: torch.Tensor) -> torch.Tensor:
+        patches = []
+        for z, y, x, symmetry in sites.tolist():
+            turns, mirrored = symmetry % 4, symmetry >= 4
+            rows, columns = (4, 3) if turns % 2 else (3, 4)
+            patch = maps[z, y : y + rows, x : x + columns]
+            patches.append(torch.rot90(patch.flip(-1) if mirrored else patch, turns))
+        return torch.stack(patches)
+
+    # Four labels to a word, the first in the lowest byte.
+    padded = F.pad(labels.flatten(), (0, -labels.numel() % 4)).to(torch.uint8)
+    packed = padded.view(torch.int32)
+    keep("crop", sections=sections, packed_labels=packed, sites=sites, x=cut(sections), labels=cut(labels))
+
+
 def main() -> None:
     torch.manual_seed(1)
     torch.set_num_threads(1)
-    for make in (convolutions, pooling, normalisation, pointwise, classification, optimiser, scores, geometry):
+    for make in (convolutions, pooling, normalisation, pointwise, classification, optimiser, scores, geometry, cuts):
         make()
     save_file(stored, HERE / "ops.safetensors", {"torch": torch.__version__})
     training_step("batch", "channel")

@@ -6,9 +6,9 @@ use askem_kernels::confusion::Counts;
 use askem_kernels::tolerance::{Tracked, compare, compare_exact, compare_law};
 use askem_kernels::{
     Call, Element, Real, SIGNATURES, adam, bald, batch_norm, concat_channels, confusion,
-    conv_transpose2d, conv2d, conv2d_joined, cross_entropy, dropout, entropy, global_avg_pool2d,
-    instance_norm, k_center_greedy, k_means, least_confidence, max_pool2d, min_sq_dist,
-    pairwise_sq_dist, patch_sum, relu, softmax,
+    conv_transpose2d, conv2d, conv2d_joined, crop, cross_entropy, dropout, entropy,
+    global_avg_pool2d, instance_norm, k_center_greedy, k_means, least_confidence, max_pool2d,
+    min_sq_dist, pairwise_sq_dist, patch_sum, relu, softmax,
 };
 
 use crate::fixtures::{Fixtures, Stored};
@@ -199,6 +199,10 @@ fn calls(f: &Fixtures) -> Vec<(String, Call)> {
     let passes = [Call::ConcatChannelsForward(p), Call::ConcatChannelsBackwardInput(p)];
     add("concat_channels", &passes);
 
+    let ([depth, height, width], [n, h, w]) = (f.shape("crop/sections"), f.shape("crop/x"));
+    let p = crop::Params { n, h, w, depth, height, width };
+    add("crop", &[Call::CropImages(p), Call::CropLabels(p)]);
+
     let [n, c, hw] = planes("softmax/logits");
     let p = softmax::Params { n, c, hw };
     add("softmax", &[Call::SoftmaxForward(p), Call::SoftmaxBackwardInput(p)]);
@@ -221,7 +225,7 @@ fn calls(f: &Fixtures) -> Vec<(String, Call)> {
     let p = least_confidence::Params { n, c, hw };
     add("least_confidence", &[Call::LeastConfidenceForward(p)]);
     let [n, c, hw] = planes("bald/p");
-    let p = bald::Params { n, c, hw, passes: 7 };
+    let p = bald::Params { n, c, hw, passes: 7, stacked: 1 };
     add("bald", &[Call::BaldAccumulate(p)]);
     add("bald.entropy_of_mean", &[Call::BaldEntropyOfMean(p)]);
     add("bald.mutual_information", &[Call::BaldMutualInformation(p)]);

@@ -117,12 +117,16 @@ fn train(
     if let Some(buffer) = plan.banks.statistics {
         run.write(buffer, &fill(&statistics));
     }
-    run.write(plan.x, &image());
+    run.write(plan.images, &image());
+    let sites: Vec<u32> = (0..BATCH as u32).flat_map(|z| [z, 0, 0, 0]).collect();
+    run.write_uint(plan.sites, &sites);
     let label = |i| match (named_bits("labels", i) % (CLASSES as u64 + 1)) as u32 {
         label if label == CLASSES as u32 => IGNORE_LABEL,
         label => label,
     };
-    run.write_uint(plan.labels, &(0..BATCH * SIDE * SIDE).map(label).collect::<Vec<_>>());
+    let labels: Vec<u32> = (0..BATCH * SIDE * SIDE).map(label).collect();
+    let word = |four: &[u32]| four.iter().rev().fold(0, |word, label| word << 8 | label);
+    run.write_uint(plan.labels, &labels.chunks(4).map(word).collect::<Vec<_>>());
     run.write(plan.class_weights, &[0.5, 1.25, 2.0]);
     run.write(plan.step, &adam_step);
     let keys = (0..BATCH).map(|i| named_bits("keys", i));

@@ -7,7 +7,9 @@
 use askem::cost;
 use askem::gpu::{fuse, halves};
 use askem::plan::Plan;
-use askem::unet::{AdamOptions, LEVELS, Output, UNet, forward_plan, mc_plan, training_plan};
+use askem::unet::{
+    AdamOptions, LEVELS, Output, UNet, forward_plan, mc_plan, mc_plan_of, training_plan,
+};
 
 /// Dispatches, bytes and floating-point operations of a plan's first section, some of whose buffers hold f16.
 fn cost_of(plan: &Plan, halves: &[bool]) -> (usize, usize, f64) {
@@ -98,9 +100,12 @@ fn a_score_moves_what_was_measured_and_no_more() {
     let floor = |batch: usize| 4 * (2 * batch * maps(&net, 128) + net.parameter_count());
     let entropy = forward_plan(&net, 16, 128, 128, &[Output::Entropy]).plan;
     let bald = mc_plan(&net, 16, 128, 128, 10).plan;
+    // As a GPU takes ten passes: at once.
+    let stacked = mc_plan_of(&net, 10, [8, 128, 128], 10).plan;
     for (row, most_dispatches) in [
         (Row::new("score entropy, batch 16".into(), entropy, floor(16)), 28),
         (Row::new("bald pass, batch 16".into(), bald, floor(16)), 45),
+        (Row::new("bald 10 passes, batch 8".into(), stacked, floor(80)), 46),
     ] {
         row.print();
         assert!(row.fused.0 <= most_dispatches, "{} dispatches", row.fused.0);

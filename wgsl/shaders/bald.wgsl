@@ -7,6 +7,8 @@ struct Params {
     c: u32,
     hw: u32,
     passes: u32,
+    // Those of them that lie one behind another in p.
+    stacked: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -23,14 +25,18 @@ fn accumulate(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let part = plane_part(group, groups, lane, params.n, params.hw);
+    let pass_len = params.n * params.c * params.hw;
     for (var i = part.first; i < part.end; i += WORKGROUP) {
-        var sum = 0.0;
-        for (var c = 0u; c < params.c; c += 1u) {
-            let at = (part.plane * params.c + c) * params.hw + i;
-            sum_p[at] += p[at];
-            sum += entropy_term(p[at]);
+        for (var t = 0u; t < params.stacked; t += 1u) {
+            var sum = 0.0;
+            for (var c = 0u; c < params.c; c += 1u) {
+                let at = (part.plane * params.c + c) * params.hw + i;
+                let value = p[t * pass_len + at];
+                sum_p[at] += value;
+                sum += entropy_term(value);
+            }
+            sum_entropy[part.plane * params.hw + i] -= sum;
         }
-        sum_entropy[part.plane * params.hw + i] -= sum;
     }
 }
 

@@ -3,6 +3,8 @@
 
 struct Params {
     n: u32,
+    // Samples of each patch, one behind another.
+    stacked: u32,
     c: u32,
     classes: u32,
     hw: u32,
@@ -60,7 +62,7 @@ fn entropy(
 ) {
     let blocks = (params.hw + BLOCK - 1u) / BLOCK;
     let index = linear_group(group, groups);
-    if index >= params.n * blocks {
+    if index >= params.stacked * params.n * blocks {
         return;
     }
     let i = index % blocks * BLOCK + lane;
@@ -91,7 +93,7 @@ fn least_confidence(
 ) {
     let blocks = (params.hw + BLOCK - 1u) / BLOCK;
     let index = linear_group(group, groups);
-    if index >= params.n * blocks {
+    if index >= params.stacked * params.n * blocks {
         return;
     }
     let i = index % blocks * BLOCK + lane;
@@ -127,9 +129,21 @@ fn accumulate(
     if sample >= params.n || i >= params.hw {
         return;
     }
-    var pixel = pixel_of(logits_of(sample, i));
+    // The sums stay in registers from pass to pass.
+    var sums = array<f32, MAX_CLASSES>();
     for (var k = 0u; k < params.classes; k += 1u) {
-        sum_p[(sample * params.classes + k) * params.hw + i] += pixel.exps[k] / pixel.sum;
+        sums[k] = sum_p[(sample * params.classes + k) * params.hw + i];
     }
-    sum_entropy[sample * params.hw + i] += entropy_of(pixel);
+    var entropies = sum_entropy[sample * params.hw + i];
+    for (var t = 0u; t < params.stacked; t += 1u) {
+        var pixel = pixel_of(logits_of(t * params.n + sample, i));
+        for (var k = 0u; k < params.classes; k += 1u) {
+            sums[k] += pixel.exps[k] / pixel.sum;
+        }
+        entropies += entropy_of(pixel);
+    }
+    for (var k = 0u; k < params.classes; k += 1u) {
+        sum_p[(sample * params.classes + k) * params.hw + i] = sums[k];
+    }
+    sum_entropy[sample * params.hw + i] = entropies;
 }

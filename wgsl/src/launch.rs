@@ -152,6 +152,7 @@ fn workgroups(call: &Call, form: &Form) -> u64 {
         Call::DropoutForward(p) | Call::DropoutBackwardInput(p) => {
             planes(wide(p.n) * wide(p.c), p.hw)
         }
+        Call::CropImages(p) | Call::CropLabels(p) => planes(wide(p.n), p.h * p.w),
         Call::ConcatChannelsForward(p) | Call::ConcatChannelsBackwardInput(p) => {
             planes(wide(p.n) * (wide(p.c_a) + wide(p.c_b)), p.hw)
         }
@@ -167,9 +168,10 @@ fn workgroups(call: &Call, form: &Form) -> u64 {
             planes(wide(p.n), p.hw)
         }
 
-        Call::SegmentationHeadEntropy(p)
-        | Call::SegmentationHeadLeastConfidence(p)
-        | Call::SegmentationHeadAccumulate(p) => wide(p.n) * blocks(wide(p.hw), "BLOCK"),
+        Call::SegmentationHeadEntropy(p) | Call::SegmentationHeadLeastConfidence(p) => {
+            wide(p.stacked) * wide(p.n) * blocks(wide(p.hw), "BLOCK")
+        }
+        Call::SegmentationHeadAccumulate(p) => wide(p.n) * blocks(wide(p.hw), "BLOCK"),
         Call::PatchSumForward(p) => wide(p.n),
         Call::GlobalAvgPool2dForward(p) => wide(p.n) * wide(p.c),
 

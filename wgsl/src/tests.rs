@@ -71,7 +71,7 @@ macro_rules! layouts {
 fn uniforms_have_the_bytes_of_the_rust_structs() {
     let layouts = layouts! {
         adam { len, beta1, beta2, eps }
-        bald { n, c, hw, passes }
+        bald { n, c, hw, passes, stacked }
         batch_norm { n, c, hw, eps, momentum }
         batch_norm_relu { n, c, hw, mask, scale }
         batch_norm_split { n, c, hw, slices, eps, momentum, scale }
@@ -85,6 +85,7 @@ fn uniforms_have_the_bytes_of_the_rust_structs() {
         conv2d_statistics { n, c_in, c_a, c_out, h, w, kernel, eps, momentum }
         conv_transpose2d { n, c_in, c_out, h, w }
         conv_transpose2d_split_k { n, c_in, c_out, h, w, slices }
+        crop { n, h, w, depth, height, width }
         cross_entropy { n, c, hw, ignore_label }
         dropout { n, c, hw, element, layer, threshold, scale }
         entropy { n, c, hw }
@@ -98,7 +99,7 @@ fn uniforms_have_the_bytes_of_the_rust_structs() {
         pairwise_sq_dist { rows_a, rows_b, dim }
         patch_sum { n, hw }
         relu { len }
-        segmentation_head { n, c, classes, hw }
+        segmentation_head { n, stacked, c, classes, hw }
         softmax { n, c, hw }
     };
     assert_eq!(layouts.len(), SHADERS.len());

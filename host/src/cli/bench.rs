@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use askem_kernels::crop::Site;
 use askem_kernels::rng::{Purpose, Rng, normal, stream};
 use clap::{Args as ClapArgs, Subcommand};
 use serde::Serialize;
@@ -229,10 +230,14 @@ fn train(args: &TrainArgs, common: &Common) -> Result<()> {
     for &batch in &args.batch {
         let x = random(batch * pixels);
         let mut rng = stream(2, Purpose::Test, 0, 0);
-        let labels: Vec<u32> = (0..batch * pixels).map(|_| rng.next_u32() & 1).collect();
+        let labels: Vec<u8> = (0..batch * pixels).map(|_| rng.next_u32() as u8 & 1).collect();
+        let (batch, _) = model.prepare_training(batch, batch)?;
+        model.load_patches(&x, &labels)?;
+        let sites: Vec<Site> =
+            (0..batch as u32).map(|z| Site { z, symmetry: z % 8, ..Site::default() }).collect();
         let keys: Vec<u64> = (0..batch as u64).collect();
         let seconds = median(args.net.repeats, || {
-            model.train_step(&x, &labels, &keys, &[1.0, 1.0], [1e-3, 1.0])?;
+            model.train_step(&sites, &keys, &[1.0, 1.0], [1e-3, 1.0])?;
             // Reading the loss waits for the device.
             let loss = model.loss(batch)?;
             if loss.is_finite() {

@@ -160,8 +160,8 @@ impl Run<'_> {
         self.announce(model.executor(), &train, &test, done)?;
         let last = if config.strategy == "full" { 0 } else { config.iterations };
         if done <= last {
-            let (wanted, batch) =
-                (config.batch_size, model.fitting_training_batch(config.batch_size)?);
+            let wanted = config.batch_size;
+            let (batch, _) = model.prepare_training(wanted, wanted)?;
             if batch < wanted {
                 eprintln!(
                     "askem: note: {} can't hold a training step of {wanted} patches, and takes {batch} at a time",

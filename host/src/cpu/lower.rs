@@ -131,6 +131,12 @@ impl<'a> Lowerer<'a> {
         self.plan.buffers[view.buffer.index()].storage
     }
 
+    /// Whether steps write a buffer.
+    fn is_written(&self, view: View) -> bool {
+        let mut steps = self.plan.sections.iter().flat_map(|section| &section.steps);
+        steps.any(|step| step.writes.iter().any(|write| write.buffer == view.buffer))
+    }
+
     /// The map of a buffer that is written now.
     fn create(&mut self, view: View, pixels: Pixels, channels: Channels) -> MapRef {
         if let Some(&map) = self.maps.get(&view.buffer) {
@@ -353,7 +359,7 @@ impl<'a> Lowerer<'a> {
         let packed = self.room(sides.packed_len());
         let alone = self.readers.get(&relu.writes[0].buffer) == Some(&1);
         let cached = !self.trains
-            && matches!(x, Source::Image(..))
+            && matches!(x, Source::Image(image, _) if !self.is_written(image))
             && alone
             && mask.is_some_and(|mask| !mask.element);
         if cached {

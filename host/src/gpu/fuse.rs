@@ -228,10 +228,17 @@ impl Fuser {
         if !(fits && passes && softmax.reads[0] == logits && score.reads[0] == p) {
             return None;
         }
-        let params =
-            segmentation_head::Params { n: c.n, c: c.c_in, classes: c.c_out, hw: c.h * c.w };
+        let params = segmentation_head::Params {
+            n: c.n,
+            stacked: 1,
+            c: c.c_in,
+            classes: c.c_out,
+            hw: c.h * c.w,
+        };
         let call = match score.call {
-            Call::BaldAccumulate(_) => {
+            Call::BaldAccumulate(p) => {
+                let (n, stacked) = (p.n, p.stacked);
+                let params = segmentation_head::Params { n, stacked, ..params };
                 let call = Call::SegmentationHeadAccumulate(params);
                 self.builder.step(call, &conv.reads, &score.writes);
                 return Some(3);

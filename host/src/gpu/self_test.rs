@@ -7,9 +7,9 @@ use askem_kernels::Call;
 use askem_kernels::{
     adam, bald, batch_norm, batch_norm_relu, batch_norm_split, concat_channels, confusion,
     conv_transpose2d, conv_transpose2d_split_k, conv2d, conv2d_joined, conv2d_norm_relu,
-    conv2d_split_channels, conv2d_split_k, conv2d_statistics, cross_entropy, dropout, entropy,
-    global_avg_pool2d, instance_norm, k_center_greedy, k_means, least_confidence, max_pool2d,
-    min_sq_dist, pairwise_sq_dist, patch_sum, relu, segmentation_head, softmax,
+    conv2d_split_channels, conv2d_split_k, conv2d_statistics, crop, cross_entropy, dropout,
+    entropy, global_avg_pool2d, instance_norm, k_center_greedy, k_means, least_confidence,
+    max_pool2d, min_sq_dist, pairwise_sq_dist, patch_sum, relu, segmentation_head, softmax,
 };
 
 use crate::device::trial::{self, Style, Trial, Verdict};
@@ -183,15 +183,17 @@ fn calls() -> Vec<Call> {
     ]);
     calls.push(Call::AdamUpdate(adam::Params { len: 301, beta1: 0.9, beta2: 0.999, eps: 1e-8 }));
 
+    let p = crop::Params { n, h: 19, w: 23, depth: 3, height: 29, width: 31 };
+    calls.extend([Call::CropImages(p), Call::CropLabels(p)]);
     calls.push(Call::EntropyForward(entropy::Params { n, c, hw }));
     calls.push(Call::LeastConfidenceForward(least_confidence::Params { n, c, hw }));
-    let p = bald::Params { n, c, hw, passes: 4 };
+    let p = bald::Params { n, c, hw, passes: 4, stacked: 2 };
     calls.extend([
         Call::BaldAccumulate(p),
         Call::BaldEntropyOfMean(p),
         Call::BaldMutualInformation(p),
     ]);
-    let p = segmentation_head::Params { n, c: 5, classes: c, hw: 301 };
+    let p = segmentation_head::Params { n, stacked: 2, c: 5, classes: c, hw: 301 };
     calls.extend([
         Call::SegmentationHeadEntropy(p),
         Call::SegmentationHeadLeastConfidence(p),

@@ -1,16 +1,27 @@
 //! Batches for devices that can't hold them.
 
+use std::ops::ControlFlow;
+
 use super::*;
 use crate::cpu::CpuExecutor;
 use crate::plan::Plan;
+use crate::train::{Augment, Dataset, Progress, TrainOptions, train};
+use crate::unet::mc_plan;
 
 /// A processor that takes no plan of more bytes.
 struct Small {
     inner: CpuExecutor,
     most: usize,
     score_batch: usize,
+    stacks: bool,
     prepared: usize,
     released: usize,
+}
+
+/// What counts: all but the network itself.
+fn bytes(plan: &Plan) -> usize {
+    let labelled = plan.buffers.iter().filter(|buffer| buffer.name.starts_with("label"));
+    plan.memory().own + labelled.map(|buffer| 4 * buffer.len).sum::<usize>()
 }
 
 impl Executor for Small {
@@ -18,7 +29,7 @@ impl Executor for Small {
         format!("small, {} of {} plans released", self.released, self.prepared)
     }
     fn prepare(&mut self, plan: Plan) -> Result<PlanId> {
-        if plan.memory().own > self.most {
+        if bytes(&plan) > self.most {
             return Err(Error::TooLarge(plan.name));
         }
         self.prepared += 1;
@@ -43,6 +54,9 @@ impl Executor for Small {
     fn score_batch(&self) -> usize {
         self.score_batch
     }
+    fn stacks_passes(&self) -> bool {
+        self.stacks
+    }
 }
 
 const PATCH: usize = 32;
@@ -54,12 +68,12 @@ fn net() -> UNet {
 }
 
 fn model(most: usize) -> Model {
-    model_of(most, SCORE_BATCH)
+    model_of(most, SCORE_BATCH, false)
 }
 
-fn model_of(most: usize, score_batch: usize) -> Model {
+fn model_of(most: usize, score_batch: usize, stacks: bool) -> Model {
     let inner = CpuExecutor::new(Some(1)).expect("a thread starts");
-    let executor = Small { inner, most, score_batch, prepared: 0, released: 0 };
+    let executor = Small { inner, most, score_batch, stacks, prepared: 0, released: 0 };
     let mut model = Model::new(Box::new(executor), net(), PATCH).expect("the state fits");
     model.set_weights(&net().init(3)).expect("weights can be written");
     model
@@ -83,7 +97,7 @@ fn a_batch_that_does_not_fit_is_cut_and_gives_the_same_scores() {
     let want = scores(&mut whole);
     assert_eq!(whole.score_batch, SCORE_BATCH);
     assert_eq!(want.0[0].len(), PATCHES);
-    let memory = |n: usize| mc_plan(&net(), n, PATCH, PATCH, 3).plan.memory().own;
+    let memory = |n: usize| bytes(&mc_plan(&net(), n, PATCH, PATCH, 3).plan);
     // Forward plans are smaller than those under dropout: the first is cut again.
     for (most, batch) in [(memory(8), 8), (memory(2), 2), (memory(1), 1)] {
         let mut small = model(most);
@@ -103,7 +117,7 @@ fn a_batch_that_does_not_fit_is_cut_and_gives_the_same_scores() {
 fn a_device_says_how_many_patches_it_likes() {
     let want = scores(&mut model(usize::MAX));
     for score_batch in [1, 4, 64] {
-        let mut model = model_of(usize::MAX, score_batch);
+        let mut model = model_of(usize::MAX, score_batch, false);
         assert_eq!(model.score_batch(), score_batch);
         assert_eq!(scores(&mut model), want);
         // Plans for few patches and for many: 15, 30, 80 = 64 + 16.
@@ -113,6 +127,30 @@ fn a_device_says_how_many_patches_it_likes() {
             let found = model.forward(x, &[Output::Entropy]).expect("it fits").remove(0);
             let repeated = want.0[0].iter().cycle().take(x.len() / PATCH / PATCH);
             assert!(found.iter().eq(repeated), "{score_batch}");
+        }
+    }
+}
+
+#[test]
+fn stacked_passes_give_the_same_scores() {
+    let sizes = [(10, 64, [10, 8]), (10, 16, [10, 1]), (7, 4, [1, 4]), (6, 4, [3, 1])];
+    let stacks = model_of(usize::MAX, 1, true);
+    for (passes, samples, want) in sizes {
+        assert_eq!(mc_batch(&*stacks.executor, passes, samples), want, "{passes} of {samples}");
+    }
+    for passes in [1, 3, 5, 6] {
+        let key = |pass: usize, i: usize| (100 * pass + i) as u64;
+        let keys: Vec<Vec<u64>> =
+            (0..passes).map(|pass| (0..PATCHES).map(|i| key(pass, i)).collect()).collect();
+        let want = model(usize::MAX).mc_dropout(&image(), &keys).expect("it fits");
+        for samples in [1, 2, 4, 16, 64] {
+            let mut stacks = model_of(usize::MAX, samples, true);
+            let found = stacks.mc_dropout(&image(), &keys).expect("it fits");
+            assert_eq!(found, want, "{passes} passes, {samples} samples at once");
+            // Another image in the same plan.
+            let other: Vec<f32> = image().into_iter().rev().collect();
+            let found = stacks.mc_dropout(&other, &keys).expect("it fits");
+            assert_eq!(found, model(usize::MAX).mc_dropout(&other, &keys).expect("it fits"));
         }
     }
 }
@@ -128,27 +166,61 @@ fn work_may_start_before_earlier_results_are_taken() {
     assert_ne!(want[0], want[1]);
 }
 
+/// Bytes of a step that takes `n` of so many patches.
+fn of_step(patches: usize, n: usize) -> usize {
+    bytes(&training_plan_of(&net(), patches, [n, PATCH, PATCH], AdamOptions::default()).plan)
+}
+
 #[test]
 fn a_training_step_that_does_not_fit_is_cut() {
-    let memory =
-        |n: usize| training_plan(&net(), n, PATCH, PATCH, AdamOptions::default()).plan.memory().own;
     for (most, wanted, fits) in [
-        (usize::MAX, 15, 15),
-        (memory(15) - 1, 15, 8),
-        (memory(4), 15, 4),
-        (memory(1), 7, 1),
-        (memory(7), 0, 1),
+        (usize::MAX, 15, (15, true)),
+        // 16 would be room for more.
+        (of_step(15, 15), 15, (15, true)),
+        (of_step(15, 15) - 1, 15, (8, true)),
+        (of_step(4, 4), 15, (4, false)),
+        (of_step(1, 1), 7, (1, false)),
+        (of_step(15, 1), 0, (1, true)),
     ] {
         let mut model = model(most);
-        assert_eq!(model.fitting_training_batch(wanted).expect("one fits"), fits, "{most}");
-        let keys = vec![0; fits];
-        let labels = vec![0; fits * PATCH * PATCH];
-        let x = &image()[..fits * PATCH * PATCH];
-        model.train_step(x, &labels, &keys, &[1.0, 1.0], [1e-3, 1.0]).expect("it fits");
-        assert!(model.loss(fits).expect("it was computed").is_finite());
+        assert_eq!(model.prepare_training(15, wanted).expect("one fits"), fits, "{most}");
+        let batch = fits.0;
+        let labels = vec![0; batch * PATCH * PATCH];
+        model.load_patches(&image()[..batch * PATCH * PATCH], &labels).expect("there is room");
+        let sites = vec![Site::default(); batch];
+        model.train_step(&sites, &vec![0; batch], &[1.0, 1.0], [1e-3, 1.0]).expect("it fits");
+        assert!(model.loss(batch).expect("it was computed").is_finite());
     }
-    let error = model(memory(1) - 1).fitting_training_batch(4).expect_err("nothing fits");
+    let error = model(of_step(1, 1) - 1).prepare_training(15, 4).expect_err("nothing fits");
     assert!(matches!(error, Error::TooLarge(_)), "{error}");
+}
+
+#[test]
+fn patches_that_do_not_fit_all_at_once_train_alike() {
+    let pixels = PATCH * PATCH;
+    let mut data = Dataset::new(PATCH);
+    for (i, x) in image().chunks(pixels).enumerate() {
+        let labels: Vec<u8> = (0..pixels).map(|p| [0, 1, 255][(i * p / 5) % 3]).collect();
+        data.push(x, &labels);
+    }
+    let options = TrainOptions {
+        epochs: 2,
+        lr: 1e-2,
+        later_lr: None,
+        batch_size: 4,
+        class_weights: vec![1.0, 2.0],
+        augment: Augment { flips: true, turns: true },
+        seed: 5,
+        iteration: 0,
+    };
+    let trained = |most: usize, all_fit: bool| {
+        let mut model = model(most);
+        assert_eq!(model.prepare_training(PATCHES, 4).expect("it fits"), (4, all_fit));
+        let observe = &mut |_: &mut Model, _: Progress<'_>| Ok(ControlFlow::Continue(()));
+        train(&mut model, &data, &options, None, None, observe).expect("it trains");
+        model.weights().expect("they can be read")
+    };
+    assert_eq!(trained(usize::MAX, true), trained(of_step(4, 4), false));
 }
 
 #[test]

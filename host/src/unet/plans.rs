@@ -4,14 +4,14 @@ mod backward;
 mod scoring;
 
 use askem_kernels::{
-    Call, adam, batch_norm, concat_channels, conv_transpose2d, conv2d, cross_entropy, dropout,
-    instance_norm, max_pool2d, patch_sum, relu, softmax,
+    Call, adam, batch_norm, concat_channels, conv_transpose2d, conv2d, crop, cross_entropy,
+    dropout, instance_norm, max_pool2d, patch_sum, relu, softmax,
 };
 
 use super::{Bank, DropoutKind, IGNORE_LABEL, LEVELS, Norm, UNet, Unit, decoder_name};
 use crate::plan::{BufferId, Plan, PlanBuilder, View};
 
-pub use scoring::{forward_plan, mc_plan};
+pub use scoring::{forward_plan, mc_plan, mc_plan_of};
 
 /// PyTorch's `eps` of both normalisations.
 const NORM_EPS: f32 = 1e-5;
@@ -23,10 +23,12 @@ const NORM_MOMENTUM: f32 = 0.1;
 pub struct TrainingPlan {
     /// The steps.
     pub plan: Plan,
-    /// Input `[n, 1, h, w]`, normalised grey values.
-    pub x: BufferId,
-    /// Input `[n, h, w]`, `u32` classes; [`IGNORE_LABEL`] is ignored.
+    /// Input `[patches, h, w]`, shared: normalised grey values of the labelled patches.
+    pub images: BufferId,
+    /// Input `[patches, h, w]`, shared: their classes, a byte each, four to a word; [`IGNORE_LABEL`] is ignored.
     pub labels: BufferId,
+    /// Input `[n, 4]`, `u32`: what the step takes of them, a [`Site`](askem_kernels::crop::Site) each.
+    pub sites: BufferId,
     /// Input `[classes]`.
     pub class_weights: BufferId,
     /// Input `[n, 2]`, `u32`: the dropout key of each sample, low word first.
@@ -80,7 +82,7 @@ pub struct ForwardPlan {
     pub banks: Banks,
 }
 
-/// Dropout passes: run `pass` with fresh keys as often as planned, then `finish`.
+/// Dropout passes: run `pass` with fresh keys until all that are planned are done, then `finish`.
 ///
 /// `sum_p` and `sum_entropy` must be zero before the first pass.
 #[derive(Clone, Debug)]
@@ -89,7 +91,10 @@ pub struct McPlan {
     pub plan: Plan,
     /// Input `[n, 1, h, w]`, normalised grey values.
     pub x: BufferId,
-    /// Input `[n, 2]`, `u32`: the dropout key of each sample in this pass.
+    /// Where passes are stacked, input `[stacked, n, 4]`, `u32`: for each of them the [`Site`](askem_kernels::crop::Site) of each
+    /// patch, whose `z` is its number. It stays from run to run.
+    pub sites: Option<BufferId>,
+    /// Input `[stacked, n, 2]`, `u32`: the dropout key of each sample in each pass of the run.
     pub keys: Option<BufferId>,
     /// `[n, classes, h, w]`: probabilities summed over passes.
     pub sum_p: BufferId,
@@ -427,6 +432,12 @@ impl<'a> Net<'a> {
         logits
     }
 
+    /// Of samples that are cut out of so many patches.
+    fn crop_params(&self, patches: usize) -> crop::Params {
+        let [n, h, w] = [self.n, self.h, self.w].map(|size| size as u32);
+        crop::Params { n, h, w, depth: patches as u32, height: h, width: w }
+    }
+
     /// `[n, classes, h * w]`, as the ops on pixels take them.
     fn pixel_sizes(&self) -> [u32; 3] {
         [self.n as u32, self.net.classes as u32, (self.h * self.w) as u32]
@@ -439,16 +450,37 @@ impl<'a> Net<'a> {
 
     /// The sum of a map over each patch.
     fn patch_sum(&mut self, map: View, score: View) {
-        let [n, _, hw] = self.pixel_sizes();
+        let [_, _, hw] = self.pixel_sizes();
+        let n = score.len as u32;
         self.b.step(Call::PatchSumForward(patch_sum::Params { n, hw }), &[map], &[score]);
     }
 }
 
-/// A training step on `n` patches of `h x w`.
+/// A training step on `n` patches of `h x w`, of as many that are labelled.
 pub fn training_plan(net: &UNet, n: usize, h: usize, w: usize, adam: AdamOptions) -> TrainingPlan {
+    training_plan_of(net, n, [n, h, w], adam)
+}
+
+/// The buffers that hold labelled patches, so many of `h x w`: grey values, and classes in bytes.
+pub fn labelled_patches(b: &mut PlanBuilder, [patches, h, w]: [usize; 3]) -> [View; 2] {
+    let pixels = patches * h * w;
+    [b.shared("labelled images", pixels), b.shared_uint("labels", pixels.div_ceil(4))]
+}
+
+/// A training step on `n` patches of `h x w`, which are cut out of `patches` labelled ones, turned and mirrored.
+pub fn training_plan_of(
+    net: &UNet,
+    patches: usize,
+    [n, h, w]: [usize; 3],
+    adam: AdamOptions,
+) -> TrainingPlan {
     let mut g = Net::new(net, Mode::Train, "train", "step", [n, h, w]);
-    let pixels = n * h * w;
-    let labels = g.b.kept_uint("labels", pixels);
+    let [images, packed_labels] = labelled_patches(&mut g.b, [patches, h, w]);
+    let sites = g.b.kept_uint("sites", 4 * n);
+    let labels = g.b.transient_uint("batch labels", n * h * w);
+    let params = g.crop_params(patches);
+    g.b.step(Call::CropImages(params), &[images, sites], &[g.x]);
+    g.b.step(Call::CropLabels(params), &[packed_labels, sites], &[labels]);
     let class_weights = g.b.kept("class weights", net.classes);
     let step = g.b.kept("adam step", 2);
     let loss = g.b.kept("loss", 3);
@@ -478,8 +510,9 @@ pub fn training_plan(net: &UNet, n: usize, h: usize, w: usize, adam: AdamOptions
     let mut banks = g.banks();
     banks.moments = Some((first.buffer, second.buffer));
     TrainingPlan {
-        x: g.x.buffer,
-        labels: labels.buffer,
+        images: images.buffer,
+        labels: packed_labels.buffer,
+        sites: sites.buffer,
         class_weights: class_weights.buffer,
         keys: g.keys.map(|v| v.buffer),
         step: step.buffer,

@@ -8,14 +8,15 @@ use proptest::prelude::*;
 fn predictions(params: &Params, seed: u64, range: f64) -> Vec<f32> {
     let logits = draw(seed, params.len("p"), -range..range);
     let mut p = vec![0.0; logits.len()];
-    let sizes = softmax::Params { n: params.n, c: params.c, hw: params.hw };
+    let sizes = softmax::Params { n: params.n * params.stacked, c: params.c, hw: params.hw };
     softmax::forward(&sizes, &logits, &mut p).unwrap();
     p
 }
 
 /// The entropy of the mean and the mutual information after all passes.
 fn scores(params: &Params, pass: impl Fn(u32) -> Vec<f64>) -> (Vec<f64>, Vec<f64>) {
-    let (mut sum_p, mut sum_entropy) = (vec![0.0; params.len("p")], vec![0.0; params.len("map")]);
+    let (mut sum_p, mut sum_entropy) =
+        (vec![0.0; params.len("sum_p")], vec![0.0; params.len("map")]);
     for t in 0..params.passes {
         accumulate(params, &pass(t), &mut sum_p, &mut sum_entropy).unwrap();
     }
@@ -28,7 +29,7 @@ fn scores(params: &Params, pass: impl Fn(u32) -> Vec<f64>) -> (Vec<f64>, Vec<f64
 
 #[test]
 fn passes_that_agree_tell_nothing() {
-    let params = Params { n: 1, c: 3, hw: 6, passes: 4 };
+    let params = Params { n: 1, c: 3, hw: 6, passes: 4, stacked: 1 };
     let p: Vec<f64> = convert(&predictions(&params, 5, 3.0));
     let (_, information) = scores(&params, |_| p.clone());
     compare_law(&information, &[0.0; 6], 1.0).unwrap();
@@ -36,7 +37,7 @@ fn passes_that_agree_tell_nothing() {
 
 #[test]
 fn certain_passes_that_disagree_tell_all() {
-    let params = Params { n: 1, c: 2, hw: 1, passes: 2 };
+    let params = Params { n: 1, c: 2, hw: 1, passes: 2, stacked: 1 };
     let (entropy, information) =
         scores(&params, |t| if t == 0 { vec![1.0, 0.0] } else { vec![0.0, 1.0] });
     compare_law(&entropy, &[core::f64::consts::LN_2], 1.0).unwrap();
@@ -49,7 +50,7 @@ proptest! {
     fn information_is_at_most_the_entropy(
         n in 1u32..3, c in 1u32..5, hw in 1u32..20, passes in 1u32..9, seed: u64, range in 0.1f64..30.0,
     ) {
-        let params = Params { n, c, hw, passes };
+        let params = Params { n, c, hw, passes, stacked: 1 };
         let (entropy, information) =
             scores(&params, |t| convert(&predictions(&params, seed ^ u64::from(t), range)));
         // Predictions are rounded to f32, so that they sum to 1 within a few 1e-7.
@@ -61,11 +62,30 @@ proptest! {
         }
     }
 
+    /// Passes that are added at once make the same sums as the same passes one after another.
     #[test]
-    fn fast_agrees(n in 1u32..3, c in 1u32..4, hw in 1u32..5000, passes in 1u32..4, seed: u64) {
-        let params = Params { n, c, hw, passes };
+    fn stacking_changes_nothing(
+        n in 1u32..3, c in 1u32..4, hw in 1u32..50, stacked in 1u32..5, seed: u64,
+    ) {
+        let params = Params { n, c, hw, passes: stacked, stacked };
+        let single = Params { stacked: 1, ..params };
+        let p = predictions(&params, seed, 6.0);
+        let zeros = || [vec![0.0; params.len("sum_p")], vec![0.0; params.len("map")]];
+        let ([mut sum_p, mut sum_entropy], [mut want_p, mut want_entropy]) = (zeros(), zeros());
+        accumulate(&params, &p, &mut sum_p, &mut sum_entropy).unwrap();
+        for p in p.chunks(single.len("p")) {
+            accumulate(&single, p, &mut want_p, &mut want_entropy).unwrap();
+        }
+        prop_assert_eq!((sum_p, sum_entropy), (want_p, want_entropy));
+    }
+
+    #[test]
+    fn fast_agrees(
+        n in 1u32..3, c in 1u32..4, hw in 1u32..5000, passes in 1u32..4, stacked in 1u32..4, seed: u64,
+    ) {
+        let params = Params { n, c, hw, passes, stacked };
         let mut sums = vec![
-            Buffer::Float(vec![0.0; params.len("p")]),
+            Buffer::Float(vec![0.0; params.len("sum_p")]),
             Buffer::Float(vec![0.0; params.len("map")]),
         ];
         for t in 0..passes {

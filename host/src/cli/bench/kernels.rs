@@ -1,5 +1,6 @@
 //! `askem bench kernels`: which shaders take the time, and how near they come to what the GPU can do.
 
+use askem_kernels::crop::Site;
 use clap::Args as ClapArgs;
 use serde::Serialize;
 
@@ -59,10 +60,10 @@ pub(super) fn execute(args: &Args, common: &Common) -> Result<()> {
         ));
     };
     let (n, side) = (args.batch, args.net.patch);
-    let (plan, section, x, keys, banks, labels) = match args.work {
+    let (plan, section, x, keys, banks, training) = match args.work {
         Work::Train => {
             let p = training_plan(&net, n, side, side, AdamOptions::default());
-            (p.plan, "step", p.x, p.keys, p.banks, Some((p.class_weights, p.step)))
+            (p.plan, "step", p.images, p.keys, p.banks, Some((p.class_weights, p.step, p.sites)))
         }
         Work::Score => {
             let p = forward_plan(&net, n, side, side, &[Output::Entropy]);
@@ -84,9 +85,11 @@ pub(super) fn execute(args: &Args, common: &Common) -> Result<()> {
         floats(&mut executor, buffer, &weights.statistics)?;
     }
     floats(&mut executor, x, &random(n * side * side))?;
-    if let Some((class_weights, step)) = labels {
+    if let Some((class_weights, step, sites)) = training {
         floats(&mut executor, class_weights, &vec![1.0; net.classes])?;
         floats(&mut executor, step, &[1e-3, 1.0])?;
+        let every = (0..n as u32).map(|z| Site { z, ..Site::default() });
+        executor.write(id, sites, bytemuck::cast_slice(&every.collect::<Vec<_>>()))?;
     }
     if let Some(buffer) = keys {
         let keys: Vec<u32> = (0..2 * n as u32).collect();

@@ -10,8 +10,9 @@ use crate::cli::{Common, say, say_json};
 use crate::error::{Error, Result};
 use crate::executor::Executor;
 use crate::gpu::Choice;
+use crate::model::mc_batch;
 use crate::plan::Plan;
-use crate::unet::{AdamOptions, Output, UNet, forward_plan, mc_plan, training_plan};
+use crate::unet::{AdamOptions, Output, UNet, forward_plan, mc_plan_of, training_plan};
 
 #[derive(Debug, ClapArgs)]
 pub(super) struct Args {
@@ -36,13 +37,15 @@ struct TuneResult<'a> {
     ms: Vec<(usize, Option<f64>)>,
 }
 
-fn plans(args: &Args, net: &UNet, score_batch: usize) -> Vec<Plan> {
-    let side = args.net.patch;
+fn plans(args: &Args, net: &UNet, executor: &dyn Executor) -> Vec<Plan> {
+    const MC_PASSES: usize = 10;
+    let (side, score_batch) = (args.net.patch, executor.score_batch());
     let train = |&n: &usize| training_plan(net, n, side, side, AdamOptions::default()).plan;
     let mut plans: Vec<Plan> = args.batch.iter().map(train).collect();
     if !args.train_only {
         plans.push(forward_plan(net, score_batch, side, side, &[Output::Entropy]).plan);
-        plans.push(mc_plan(net, score_batch, side, side, 10).plan);
+        let [stacked, n] = mc_batch(executor, MC_PASSES, score_batch);
+        plans.push(mc_plan_of(net, stacked, [n, side, side], MC_PASSES).plan);
     }
     plans
 }
@@ -76,7 +79,7 @@ pub(super) fn execute(args: &Args, common: &Common) -> Result<()> {
         ));
     };
     executor.tune();
-    for plan in plans(args, &net, executor.score_batch()) {
+    for plan in plans(args, &net, &executor) {
         let id = executor.prepare(plan)?;
         executor.release(id);
     }

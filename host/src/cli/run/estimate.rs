@@ -2,14 +2,16 @@
 
 use std::time::{Duration, Instant};
 
+use askem_kernels::crop::Site;
+
 use crate::error::Result;
 use crate::executor::Executor;
-use crate::model::Model;
+use crate::model::{Model, mc_batch};
 use crate::pool::{PatchReader, Region};
 use crate::predict::windows_per_section;
 use crate::protocol::{Config, Record};
 use crate::strategy::{self, Criterion};
-use crate::unet::{AdamOptions, Output, forward_plan, mc_plan, training_plan};
+use crate::unet::{AdamOptions, Output, forward_plan, mc_plan_of, training_plan_of};
 
 /// Bytes that a run holds at most.
 pub(in crate::cli) struct Memory {
@@ -34,7 +36,9 @@ impl Memory {
         let full = config.strategy == "full";
         let labelled =
             if full { config.pool } else { config.initial + config.iterations * config.query };
-        let steps = training_plan(net, config.batch_size, patch, patch, AdamOptions::default());
+        let sizes = [config.batch_size, patch, patch];
+        let adam = AdamOptions::default();
+        let steps = training_plan_of(net, labelled.next_power_of_two(), sizes, adam);
         let training = executor.memory(&steps.plan);
         // The last batch of an epoch may be smaller and has a plan of its own.
         let partial = if labelled.is_multiple_of(config.batch_size) { 0 } else { training.own };
@@ -45,7 +49,8 @@ impl Memory {
         let criterion = config.bald.criterion();
         let needs = strategy::by_name(&config.strategy, criterion)?.needs();
         let scoring = if needs.scores.is_some_and(Criterion::is_under_dropout) {
-            let passes = mc_plan(net, batch, patch, patch, config.mc_passes);
+            let [stacked, n] = mc_batch(executor, config.mc_passes, batch);
+            let passes = mc_plan_of(net, stacked, [n, patch, patch], config.mc_passes);
             executor.memory(&passes.plan).own
         } else if needs.passes(1) > 0 {
             evaluation.own
@@ -70,7 +75,8 @@ pub(super) fn estimate(
     records: &[Record],
 ) -> Result<f64> {
     let pixels = config.patch * config.patch;
-    let batch = model.fitting_training_batch(config.batch_size)?;
+    let (batch, _) = model.prepare_training(config.batch_size, config.batch_size)?;
+    model.load_patches(&vec![0.0; batch * pixels], &vec![0; batch * pixels])?;
     let time = |work: &mut dyn FnMut() -> Result<()>| -> Result<f64> {
         work()?;
         let (clock, mut rounds) = (Instant::now(), 0);
@@ -80,9 +86,9 @@ pub(super) fn estimate(
         }
         Ok(clock.elapsed().as_secs_f64() / f64::from(rounds))
     };
-    let (x, labels) = (vec![0.0; batch * pixels], vec![0; batch * pixels]);
+    let sites = vec![Site::default(); batch];
     let step = time(&mut || {
-        model.train_step(&x, &labels, &vec![0; batch], &config.class_weights, [0.0, 1.0])?;
+        model.train_step(&sites, &vec![0; batch], &config.class_weights, [0.0, 1.0])?;
         model.loss(batch).map(drop)
     })?;
     let score_batch = model.score_batch();

@@ -74,6 +74,12 @@ fn integers(
         }
         (Call::KCenterGreedyAddCenter(p), "picks") => picks(p, rng),
         (Call::KCenterGreedyAddCenter(p), "far_row") => each(&mut |rng, _| below(rng, p.rows)),
+        // Some patches reach beyond the sections, or lie beyond them.
+        (Call::CropImages(p) | Call::CropLabels(p), "sites") => each(&mut |rng, i| {
+            let size = [p.depth, p.height, p.width, 8][i % 4];
+            if below(rng, 8) == 0 { rng.next_u32() } else { below(rng, size) }
+        }),
+        (Call::CropLabels(_), "packed_labels") => each(&mut |rng, _| rng.next_u32()),
         (_, "keys") => each(&mut |rng, _| rng.next_u32()),
         _ => return None,
     })
@@ -111,7 +117,7 @@ fn floats(
         (Call::SoftmaxBackwardInput(p), "p") => distributions([p.n, p.c, p.hw], style, rng),
         (Call::EntropyForward(p), "p") => distributions([p.n, p.c, p.hw], style, rng),
         (Call::LeastConfidenceForward(p), "p") => distributions([p.n, p.c, p.hw], style, rng),
-        (Call::BaldAccumulate(p), "p") => distributions([p.n, p.c, p.hw], style, rng),
+        (Call::BaldAccumulate(p), "p") => distributions([p.stacked * p.n, p.c, p.hw], style, rng),
         // Sums of as many of them as there were passes.
         (
             Call::BaldAccumulate(p) | Call::BaldEntropyOfMean(p) | Call::BaldMutualInformation(p),

@@ -33,7 +33,7 @@ pub enum Verdict {
 fn class(call: &Call, buffer: &str) -> Class {
     let signature = call.signature();
     match (signature.op, signature.pass, buffer) {
-        ("relu" | "concat_channels" | "confusion" | "least_confidence", _, _)
+        ("relu" | "concat_channels" | "confusion" | "crop" | "least_confidence", _, _)
         | ("max_pool2d", "forward", _)
         | ("dropout", "mask", _) => Class::Exact,
         ("k_center_greedy", _, "next_far_row" | "next_far_sq_dist")

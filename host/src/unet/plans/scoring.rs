@@ -63,18 +63,33 @@ pub fn forward_plan(net: &UNet, n: usize, h: usize, w: usize, outputs: &[Output]
     ForwardPlan { x: g.x.buffer, outputs: buffers, banks: g.banks(), plan: g.b.build() }
 }
 
-/// Dropout passes over `n` patches of `h x w`; `passes` is how often `pass` will be run.
+/// Dropout passes over `n` patches of `h x w`, of which `passes` are planned, one in each run.
 pub fn mc_plan(net: &UNet, n: usize, h: usize, w: usize, passes: usize) -> McPlan {
-    let mut g = Net::new(net, Mode::McDropout, "mc dropout", "pass", [n, h, w]);
+    mc_plan_of(net, 1, [n, h, w], passes)
+}
+
+/// Dropout passes over `n` patches of `h x w`, of which `passes` are planned, `stacked` in each run: as one larger batch.
+pub fn mc_plan_of(net: &UNet, stacked: usize, [n, h, w]: [usize; 3], passes: usize) -> McPlan {
+    let mut g = Net::new(net, Mode::McDropout, "mc dropout", "pass", [stacked * n, h, w]);
     let pixels = n * h * w;
+    let mut x = g.x;
+    let mut sites = None;
+    if stacked > 1 {
+        x = g.b.kept("patches", pixels);
+        let of_every_pass = g.b.kept_uint("sites", stacked * n * 4);
+        let params = g.crop_params(n);
+        g.b.step(Call::CropImages(params), &[x, of_every_pass], &[g.x]);
+        sites = Some(of_every_pass.buffer);
+    }
     let sum_p = g.b.kept("sum of probabilities", pixels * net.classes);
     let sum_entropy = g.b.kept("sum of entropies", pixels);
     let saved = g.forward();
     let logits = g.head(saved.features);
     let p = g.b.transient("probabilities", logits.len);
     g.softmax(logits, p);
-    let [n32, c, hw] = g.pixel_sizes();
-    let params = bald::Params { n: n32, c, hw, passes: passes as u32 };
+    let [_, c, hw] = g.pixel_sizes();
+    let (passes, stacked) = (passes as u32, stacked as u32);
+    let params = bald::Params { n: n as u32, c, hw, passes, stacked };
     g.b.step(Call::BaldAccumulate(params), &[p], &[sum_p, sum_entropy]);
 
     g.b.section("finish");
@@ -87,7 +102,8 @@ pub fn mc_plan(net: &UNet, n: usize, h: usize, w: usize, passes: usize) -> McPla
     g.b.step(Call::BaldMutualInformation(params), &[sum_p, sum_entropy], &[map]);
     g.patch_sum(map, mutual_information);
     McPlan {
-        x: g.x.buffer,
+        x: x.buffer,
+        sites,
         keys: g.keys.map(|v| v.buffer),
         sum_p: sum_p.buffer,
         sum_entropy: sum_entropy.buffer,

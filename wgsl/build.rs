@@ -251,10 +251,10 @@ fn shader(path: &Path) -> Result<String, String> {
     }
     let (members, size) = params.expect("there is a pass");
     let mut row = format!("    Shader {{ op: {op:?}, params_size: {size}, params: &[\n");
-    for (name, offset, element) in members {
+    for (name, offset, element, len) in members {
         let _ = writeln!(
             row,
-            "        Member {{ name: {name:?}, offset: {offset}, element: Element::{element} }},"
+            "        Member {{ name: {name:?}, offset: {offset}, element: Element::{element}, len: {len:?} }},"
         );
     }
     let _ = write!(row, "    ], entries: &[\n{entries}    ] }},\n");
@@ -315,8 +315,8 @@ fn parse_text(
     Ok((module, info))
 }
 
-/// Name, offset and element of each member of `Params`, and its size.
-type Layout = (Vec<(String, u32, &'static str)>, u32);
+/// Name, offset, element and, of an array, length of each member of `Params`, and its size.
+type Layout = (Vec<(String, u32, &'static str, Option<u32>)>, u32);
 
 /// The layout of the pass's `Params`.
 fn params_of(module: &Module, source: &Source) -> Result<Layout, String> {
@@ -327,18 +327,43 @@ fn params_of(module: &Module, source: &Source) -> Result<Layout, String> {
     };
     let mut layout = Vec::new();
     for member in members {
-        let Some(element) = element(module, member.ty) else {
-            return Err(wrong("a member of `Params` is neither u32 nor f32"));
+        let found = element(module, member.ty).map(|element| (element, None));
+        let Some((element, len)) = found.or_else(|| array_of_vectors(module, member.ty)) else {
+            return Err(wrong(
+                "a member of `Params` is neither u32, f32 nor an array of vec4 of them",
+            ));
         };
-        layout.push((member.name.clone().unwrap_or_default(), member.offset, element));
+        layout.push((member.name.clone().unwrap_or_default(), member.offset, element, len));
     }
     Ok((layout, *span))
 }
 
+/// The element, and how many, of an array of vectors of four, which in a uniform lies as the array of its elements would in Rust.
+fn array_of_vectors(
+    module: &Module,
+    ty: naga::Handle<naga::Type>,
+) -> Option<(&'static str, Option<u32>)> {
+    let TypeInner::Array { base, size: naga::ArraySize::Constant(vectors), .. } =
+        module.types[ty].inner
+    else {
+        return None;
+    };
+    let TypeInner::Vector { size: naga::VectorSize::Quad, scalar } = module.types[base].inner
+    else {
+        return None;
+    };
+    Some((element_of(scalar)?, Some(4 * vectors.get())))
+}
+
 fn element(module: &Module, ty: naga::Handle<naga::Type>) -> Option<&'static str> {
-    match module.types[ty].inner {
-        TypeInner::Scalar(Scalar { kind: ScalarKind::Float, width: 4 }) => Some("Float"),
-        TypeInner::Scalar(Scalar { kind: ScalarKind::Uint, width: 4 }) => Some("Uint"),
+    let TypeInner::Scalar(scalar) = module.types[ty].inner else { return None };
+    element_of(scalar)
+}
+
+fn element_of(scalar: Scalar) -> Option<&'static str> {
+    match scalar {
+        Scalar { kind: ScalarKind::Float, width: 4 } => Some("Float"),
+        Scalar { kind: ScalarKind::Uint, width: 4 } => Some("Uint"),
         _ => None,
     }
 }

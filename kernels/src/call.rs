@@ -221,6 +221,7 @@ calls! {
     DropoutMask = dropout::mask(keys: uint) -> (mask: float);
     DropoutForward = dropout::forward(x: float, mask: float) -> (y: float);
     DropoutBackwardInput = dropout::backward_input(dy: float, mask: float) -> (dx: float);
+    DropoutMasksDraw = dropout_masks::draw(keys: uint) -> (masks: float);
 
     CropImages = crop::images(sections: float, sites: uint) -> (x: float);
     CropLabels = crop::labels(packed_labels: uint, sites: uint) -> (labels: uint);

@@ -32,6 +32,7 @@ pub mod conv_transpose2d_split_k;
 pub mod crop;
 pub mod cross_entropy;
 pub mod dropout;
+pub mod dropout_masks;
 pub mod global_avg_pool2d;
 pub mod instance_norm;
 pub mod max_pool2d;

@@ -79,7 +79,7 @@ const fn link(key: u64, part: u64) -> u64 {
 /// `key` names the sample and the pass; an element is kept where `next_u32() >= threshold`.
 ///
 /// # GPU twin
-/// `dropout.wgsl` draws the same bits.
+/// `dropout.wgsl` and `dropout_masks.wgsl` draw the same bits.
 pub fn mask_stream(key: u64, layer: u32, block: u32) -> Xoshiro128PlusPlus {
     Xoshiro128PlusPlus::seed_from_u64(mask_seed(key, layer, block))
 }

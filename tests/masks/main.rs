@@ -8,9 +8,9 @@ mod adapter;
 use std::collections::BTreeSet;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
-use askem::executor::Executor;
-use askem::gpu::GpuExecutor;
-use askem::plan::PlanBuilder;
+use askem::executor::{Executor, PlanId};
+use askem::gpu::{GpuExecutor, fuse};
+use askem::plan::{PlanBuilder, View};
 use askem_kernels::rng::{MASK_BLOCK, Purpose, Rng, key, mask_stream};
 use askem_kernels::{Call, dropout};
 
@@ -59,11 +59,32 @@ impl Draw {
     }
 }
 
-/// Draws masks on the adapter: for each element, whether it is kept.
-fn on_gpu(draws: &[Draw]) -> Vec<Vec<bool>> {
+/// The GPU, for one test at a time.
+fn with_gpu<T>(act: impl FnOnce(&mut GpuExecutor) -> T) -> T {
     static GPU: OnceLock<Mutex<GpuExecutor>> = OnceLock::new();
     let gpu = GPU.get_or_init(|| Mutex::new(adapter::open("masks")));
-    let mut gpu = gpu.lock().unwrap_or_else(PoisonError::into_inner);
+    act(&mut gpu.lock().unwrap_or_else(PoisonError::into_inner))
+}
+
+/// Which elements of a mask in the GPU's memory are kept.
+fn kept(gpu: &mut GpuExecutor, id: PlanId, mask: View) -> Vec<bool> {
+    let mut words = vec![0; mask.len];
+    gpu.read(id, mask.buffer, &mut words).expect("the host may read");
+    let kept = |word: u32| match word {
+        0 => false,
+        word if word == SCALE.to_bits() => true,
+        other => panic!("a mask holds {}", f32::from_bits(other)),
+    };
+    words.into_iter().map(kept).collect()
+}
+
+/// What the shader reads of keys.
+fn words(keys: &[u64]) -> Vec<u32> {
+    keys.iter().flat_map(|&k| [k as u32, (k >> 32) as u32]).collect()
+}
+
+/// Draws masks on the adapter: for each element, whether it is kept.
+fn on_gpu(draws: &[Draw]) -> Vec<Vec<bool>> {
     let mut plan = PlanBuilder::new("masks", "draw");
     let views: Vec<_> = draws
         .iter()
@@ -75,29 +96,19 @@ fn on_gpu(draws: &[Draw]) -> Vec<Vec<bool>> {
             (keys, mask)
         })
         .collect();
-    let id = gpu.prepare(plan.build()).expect("the device holds the masks");
-    for (draw, (keys, mask)) in draws.iter().zip(&views) {
-        let words: Vec<u32> =
-            draw.keys.iter().flat_map(|&k| [k as u32, (k >> 32) as u32]).collect();
-        gpu.write(id, keys.buffer, &words).expect("the host may write");
-        // What no pass writes shows.
-        gpu.write(id, mask.buffer, &vec![f32::NAN.to_bits(); mask.len])
-            .expect("the host may write");
-    }
-    gpu.run(id, "draw").expect("the masks are drawn");
-    let masks = views.iter().map(|(_, mask)| {
-        let mut words = vec![0; mask.len];
-        gpu.read(id, mask.buffer, &mut words).expect("the host may read");
-        let kept = |word: u32| match word {
-            0 => false,
-            word if word == SCALE.to_bits() => true,
-            other => panic!("a mask holds {}", f32::from_bits(other)),
-        };
-        words.into_iter().map(kept).collect()
-    });
-    let masks = masks.collect();
-    gpu.release(id);
-    masks
+    with_gpu(|gpu| {
+        let id = gpu.prepare(plan.build()).expect("the device holds the masks");
+        for (draw, (keys, mask)) in draws.iter().zip(&views) {
+            gpu.write(id, keys.buffer, &words(&draw.keys)).expect("the host may write");
+            // What no pass writes shows.
+            gpu.write(id, mask.buffer, &vec![f32::NAN.to_bits(); mask.len])
+                .expect("the host may write");
+        }
+        gpu.run(id, "draw").expect("the masks are drawn");
+        let masks = views.iter().map(|&(_, mask)| kept(gpu, id, mask)).collect();
+        gpu.release(id);
+        masks
+    })
 }
 
 /// Keys of samples in a pass, as training and scoring name them.
@@ -179,6 +190,53 @@ fn masks_of_channels_are_rand_xoshiros() {
     for (draw, got) in draws.iter().zip(on_gpu(&draws)) {
         assert_eq!(first_difference(&got, draw.expected()), None, "{} channels", draw.values);
     }
+}
+
+/// The executor draws them in few steps, which a plan does not see.
+#[test]
+fn masks_of_many_layers_are_rand_xoshiros() {
+    let draw = |(layer, values): (u32, u32)| Draw {
+        keys: keys(5, 7),
+        layer,
+        values,
+        threshold: 1 << 30,
+        channels: true,
+    };
+    let sizes = [16, 32, 64, 128, 256, 1, 63, 65, 257, 700];
+    let draws: Vec<Draw> = (0..30).zip(sizes.into_iter().cycle()).map(draw).collect();
+    let mut plan = PlanBuilder::new("layers", "draw");
+    let keys = plan.kept_uint("keys", 2 * 7);
+    let views: Vec<_> = draws
+        .iter()
+        .map(|draw| {
+            // Ones, dropped; a transient mask is read by no host.
+            let params = dropout::Params { hw: 1, ..draw.params() };
+            let (call, apply) = (Call::DropoutMask(params), Call::DropoutForward(params));
+            let mask = plan.transient("mask", call.len("mask"));
+            plan.step(call, &[keys], &[mask]);
+            let (x, y) = (plan.kept("x", apply.len("x")), plan.kept("y", apply.len("y")));
+            plan.step(apply, &[x, mask], &[y]);
+            (x, y)
+        })
+        .collect();
+    let plan = plan.build();
+    let fused = fuse(plan.clone());
+    let steps = fused.sections[0].steps.iter();
+    let drawing = steps.filter(|step| matches!(step.call, Call::DropoutMasksDraw(_)));
+    assert_eq!(drawing.count(), 2, "24 and 6 layers");
+    with_gpu(|gpu| {
+        let id = gpu.prepare(plan).expect("the device holds the masks");
+        gpu.write(id, keys.buffer, &words(&draws[0].keys)).expect("the host may write");
+        for (x, _) in &views {
+            gpu.write(id, x.buffer, &vec![1.0f32.to_bits(); x.len]).expect("the host may write");
+        }
+        gpu.run(id, "draw").expect("the masks are drawn");
+        for (draw, (_, y)) in draws.iter().zip(views) {
+            let got = kept(gpu, id, y);
+            assert_eq!(first_difference(&got, draw.expected()), None, "layer {}", draw.layer);
+        }
+        gpu.release(id);
+    });
 }
 
 #[test]

@@ -5,9 +5,9 @@ use askem_kernels::{
     Arg, ArgMut, Call, Element, Error, Real, adam, bald, batch_norm, batch_norm_relu,
     batch_norm_split, concat_channels, confusion, conv_transpose2d, conv_transpose2d_split_k,
     conv2d, conv2d_joined, conv2d_norm_relu, conv2d_split_channels, conv2d_split_k,
-    conv2d_statistics, crop, cross_entropy, dropout, entropy, global_avg_pool2d, instance_norm,
-    k_center_greedy, k_means, least_confidence, max_pool2d, min_sq_dist, pairwise_sq_dist,
-    patch_sum, relu, segmentation_head, softmax,
+    conv2d_statistics, crop, cross_entropy, dropout, dropout_masks, entropy, global_avg_pool2d,
+    instance_norm, k_center_greedy, k_means, least_confidence, max_pool2d, min_sq_dist,
+    pairwise_sq_dist, patch_sum, relu, segmentation_head, softmax,
 };
 
 /// Buffers of a pass at most, and elements in the largest.
@@ -75,6 +75,8 @@ const BATCH: batch_norm::Params =
 const INSTANCE: instance_norm::Params = instance_norm::Params { n: 2, c: 3, hw: 35, eps: 1e-5 };
 const DROP: dropout::Params =
     dropout::Params { n: 2, c: 3, hw: 35, element: 1, layer: 3, threshold: 1 << 30, scale: 1.25 };
+const DROPS: dropout_masks::Params =
+    dropout_masks::Params::new(2, 1 << 30, 1.25, &[(3, 5), (0, 70)]);
 const CONCAT: concat_channels::Params = concat_channels::Params { n: 2, c_a: 3, c_b: 2, hw: 35 };
 const CROP: crop::Params = crop::Params { n: 2, h: 3, w: 5, depth: 2, height: 7, width: 6 };
 const LOSS: cross_entropy::Params = cross_entropy::Params { n: 2, c: 3, hw: 35, ignore_label: 255 };
@@ -130,6 +132,7 @@ pub(crate) const CALLS: &[Call] = &[
     Call::DropoutBackwardInput(DROP),
     Call::CropImages(CROP),
     Call::CropLabels(CROP),
+    Call::DropoutMasksDraw(DROPS),
     Call::ConcatChannelsForward(CONCAT),
     Call::ConcatChannelsBackwardInput(CONCAT),
     Call::SoftmaxForward(softmax::Params { n: 2, c: 3, hw: 35 }),

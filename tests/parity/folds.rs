@@ -142,6 +142,7 @@ fn every_pass_unfolds_its_grid() {
             "batch_norm_split::merge_backward_weight",
             "relu::backward_input",
             "dropout::mask",
+            "dropout_masks::draw",
             "cross_entropy::forward",
             "cross_entropy::reduce",
             "adam::update",

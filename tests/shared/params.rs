@@ -6,8 +6,9 @@ use askem_kernels::{
     adam, bald, batch_norm, batch_norm_relu, batch_norm_split, concat_channels, confusion,
     conv_transpose2d, conv_transpose2d_split_k, conv2d, conv2d_joined, conv2d_norm_relu,
     conv2d_split_channels, conv2d_split_k, conv2d_statistics, crop, cross_entropy, dropout,
-    entropy, global_avg_pool2d, instance_norm, k_center_greedy, k_means, least_confidence,
-    max_pool2d, min_sq_dist, pairwise_sq_dist, patch_sum, relu, segmentation_head, softmax,
+    dropout_masks, entropy, global_avg_pool2d, instance_norm, k_center_greedy, k_means,
+    least_confidence, max_pool2d, min_sq_dist, pairwise_sq_dist, patch_sum, relu,
+    segmentation_head, softmax,
 };
 use proptest::prelude::*;
 
@@ -160,14 +161,23 @@ pub(crate) fn instance_norm() -> impl Strategy<Value = instance_norm::Params> {
     (planes(), eps()).prop_map(|([n, c, hw], eps)| instance_norm::Params { n, c, hw, eps })
 }
 
+fn threshold() -> impl Strategy<Value = u32> {
+    prop_oneof![any::<u32>(), prop::sample::select(&[0, 1, 1 << 30, u32::MAX][..])]
+}
+
 pub(crate) fn dropout() -> impl Strategy<Value = dropout::Params> {
-    let threshold = prop_oneof![any::<u32>(), prop::sample::select(&[0, 1, 1 << 30, u32::MAX][..])];
-    (planes(), 0..=1u32, any::<u32>(), threshold).prop_map(
+    (planes(), 0..=1u32, any::<u32>(), threshold()).prop_map(
         |([n, c, hw], element, layer, threshold)| {
             let scale = 1.25;
             dropout::Params { n, c, hw, element, layer, threshold, scale }
         },
     )
+}
+
+pub(crate) fn dropout_masks() -> impl Strategy<Value = dropout_masks::Params> {
+    let layers = prop::collection::vec((any::<u32>(), length()), 1..=dropout_masks::MAX_LAYERS);
+    (small(), layers, threshold())
+        .prop_map(|(n, layers, threshold)| dropout_masks::Params::new(n, threshold, 1.25, &layers))
 }
 
 pub(crate) fn concat_channels() -> impl Strategy<Value = concat_channels::Params> {

@@ -79,6 +79,9 @@ macro_rules! for_each_pass {
                 forward: DropoutForward,
                 backward_input: DropoutBackwardInput,
             }
+            dropout_masks => {
+                draw: DropoutMasksDraw,
+            }
             concat_channels => {
                 forward: ConcatChannelsForward,
                 backward_input: ConcatChannelsBackwardInput,

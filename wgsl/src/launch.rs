@@ -149,6 +149,11 @@ fn workgroups(call: &Call, form: &Form) -> u64 {
             let elements = if p.element == 0 { wide(p.c) } else { wide(p.c) * wide(p.hw) };
             lanes(wide(p.n) * blocks(elements, "MASK_BLOCK"))
         }
+        Call::DropoutMasksDraw(p) => {
+            let channels = &p.c[..p.layers as usize];
+            let of_sample: u64 = channels.iter().map(|&c| blocks(wide(c), "MASK_BLOCK")).sum();
+            lanes(wide(p.n) * of_sample)
+        }
         Call::DropoutForward(p) | Call::DropoutBackwardInput(p) => {
             planes(wide(p.n) * wide(p.c), p.hw)
         }

@@ -31,8 +31,10 @@ pub struct Member {
     pub name: &'static str,
     /// Bytes before it.
     pub offset: u32,
-    /// Its type.
+    /// What it holds.
     pub element: Element,
+    /// How many of them, if it is an array.
+    pub len: Option<u32>,
 }
 
 /// A pass, with one entry point of the same name.

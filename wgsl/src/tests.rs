@@ -33,21 +33,27 @@ fn bindings_are_the_buffers_of_the_signature_in_order() {
 }
 
 /// What a Rust type is called in a uniform.
-trait Scalar {
+trait Type {
     const ELEMENT: Element;
+    const LEN: Option<u32> = None;
 }
 
-impl Scalar for u32 {
+impl Type for u32 {
     const ELEMENT: Element = Element::Uint;
 }
 
-impl Scalar for f32 {
+impl Type for f32 {
     const ELEMENT: Element = Element::Float;
 }
 
+impl<T: Type, const LEN: usize> Type for [T; LEN] {
+    const ELEMENT: Element = T::ELEMENT;
+    const LEN: Option<u32> = Some(LEN as u32);
+}
+
 /// The type of the member that `_get` returns.
-fn element_of<P, M: Scalar>(_get: impl Fn(&P) -> M) -> Element {
-    M::ELEMENT
+fn type_of<P, M: Type>(_get: impl Fn(&P) -> M) -> (Element, Option<u32>) {
+    (M::ELEMENT, M::LEN)
 }
 
 /// Op, size and members of the Rust structs. Naming every member makes a new one stand out: its name is missing
@@ -57,10 +63,10 @@ macro_rules! layouts {
         [$({
             use askem_kernels::$op::Params;
             fn _all_members(Params { $($member: _),* }: &Params) {}
-            let members = vec![$(Member {
-                name: stringify!($member),
-                offset: offset_of!(Params, $member) as u32,
-                element: element_of(|params: &Params| params.$member),
+            let members = vec![$({
+                let (element, len) = type_of(|params: &Params| params.$member);
+                let offset = offset_of!(Params, $member) as u32;
+                Member { name: stringify!($member), offset, element, len }
             }),*];
             (stringify!($op), size_of::<Params>() as u32, members)
         }),*]
@@ -88,6 +94,7 @@ fn uniforms_have_the_bytes_of_the_rust_structs() {
         crop { n, h, w, depth, height, width }
         cross_entropy { n, c, hw, ignore_label }
         dropout { n, c, hw, element, layer, threshold, scale }
+        dropout_masks { n, layers, threshold, scale, layer, c }
         entropy { n, c, hw }
         global_avg_pool2d { n, c, hw }
         instance_norm { n, c, hw, eps }
@@ -114,7 +121,11 @@ fn uniforms_have_the_bytes_of_the_rust_structs() {
 #[test]
 fn shared_constants_agree() {
     let constant = |op, pass, name| find(op, pass).expect(pass).1.forms[0].constant(name) as usize;
-    assert_eq!(constant("dropout", "mask", "MASK_BLOCK"), askem_kernels::rng::MASK_BLOCK);
+    for (op, pass) in [("dropout", "mask"), ("dropout_masks", "draw")] {
+        assert_eq!(constant(op, pass, "MASK_BLOCK"), askem_kernels::rng::MASK_BLOCK);
+    }
+    let alignment = constant("dropout_masks", "draw", "ALIGNMENT");
+    assert_eq!(alignment, askem_kernels::dropout_masks::ALIGNMENT);
     for pass in ["forward", "reduce"] {
         let block = constant("cross_entropy", pass, "PIXEL_BLOCK");
         assert_eq!(block, askem_kernels::cross_entropy::BLOCK);

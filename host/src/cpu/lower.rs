@@ -17,7 +17,7 @@ use crate::plan::{BufferId, Plan, Step, Storage, View};
 #[derive(Clone, Debug)]
 pub(super) enum Op {
     /// A step of the plan, on the plan's buffers.
-    Plain(Step),
+    Plain(Box<Step>),
     /// Several steps at once, on maps.
     Fused(Box<Fused>),
 }
@@ -233,7 +233,7 @@ impl<'a> Lowerer<'a> {
                 if reads.iter().chain(writes).any(is_map) {
                     return None;
                 }
-                ops.push(Op::Plain(step.clone()));
+                ops.push(Op::Plain(Box::new(step.clone())));
                 return Some(1);
             }
         };
@@ -333,7 +333,7 @@ impl<'a> Lowerer<'a> {
                 return None;
             }
             // The same mask is needed on the way back.
-            ops.push(Op::Plain(drawn.clone()));
+            ops.push(Op::Plain(Box::new(drawn.clone())));
             mask = Some(self.lay_out_mask(&p, drawn.writes[0], size, ops));
             last = apply.writes[0];
             at += 2;

@@ -2,10 +2,11 @@
 //!
 //! A GPU is held up by memory and by dispatches, so what a unit of the network does to a map after its convolution is done in
 //! one pass, and in evaluation within the convolution, which in training leaves the statistics of what it writes; maps that are to
-//! be joined are written joined. And it has many cores: gradients of few filters are summed in slices of the rows. What the plan leaves in kept and shared buffers stays, up to
-//! rounding.
+//! be joined are written joined, and masks of channels drawn at once. And it has many cores: gradients of few filters are summed in
+//! slices of the rows. What the plan leaves in kept and shared buffers stays, up to rounding.
 
 mod join;
+mod masks;
 mod split;
 
 use std::collections::HashMap;
@@ -19,7 +20,7 @@ use crate::plan::{BufferId, Plan, PlanBuilder, Step, Storage, View};
 
 /// The plan as a GPU runs it.
 pub fn fuse(plan: Plan) -> Plan {
-    let plan = join::join(plan);
+    let plan = masks::draw_at_once(join::join(plan));
     let mut readers: HashMap<BufferId, usize> = HashMap::new();
     for step in plan.sections.iter().flat_map(|section| &section.steps) {
         for read in &step.reads {
@@ -55,10 +56,12 @@ struct Fuser {
     readers: HashMap<BufferId, usize>,
 }
 
-/// The dropout of a unit, if it has one: how many steps it is, the call that draws the mask, and what comes out.
+/// The dropout of a unit, if it has one: how many steps it is, the one that draws the mask unless it was drawn before, the mask, and
+/// what comes out.
 struct Dropped<'a> {
     steps: usize,
-    mask: Option<(&'a Step, dropout::Params)>,
+    draw: Option<&'a Step>,
+    mask: Option<(View, dropout::Params)>,
     output: View,
 }
 
@@ -74,7 +77,7 @@ impl Dropped<'_> {
 
     /// The mask, or one element that nobody reads.
     fn mask_or(&self, unused: View) -> View {
-        self.mask.map_or(View { len: 1, ..unused }, |(step, _)| step.writes[0])
+        self.mask.map_or(View { len: 1, ..unused }, |(mask, _)| mask)
     }
 }
 
@@ -87,14 +90,19 @@ impl Fuser {
 
     /// The dropout that follows on `input`, or none.
     fn dropped<'a>(&self, steps: &'a [Step], input: View) -> Dropped<'a> {
-        if let [draw, apply, ..] = steps
-            && let (Call::DropoutMask(p), Call::DropoutForward(_)) = (draw.call, apply.call)
-            && apply.reads[..] == [input, draw.writes[0]]
+        let draw = steps.first().filter(|step| matches!(step.call, Call::DropoutMask(_)));
+        let before = usize::from(draw.is_some());
+        if let Some(apply) = steps.get(before)
+            && let Call::DropoutForward(p) = apply.call
+            && let [x, mask] = apply.reads[..]
+            && x == input
+            && draw.is_none_or(|draw| draw.writes[0] == mask)
             && self.is_passing(apply.writes[0])
         {
-            return Dropped { steps: 2, mask: Some((draw, p)), output: apply.writes[0] };
+            let (steps, output) = (before + 1, apply.writes[0]);
+            return Dropped { steps, draw, mask: Some((mask, p)), output };
         }
-        Dropped { steps: 0, mask: None, output: input }
+        Dropped { steps: 0, draw: None, mask: None, output: input }
     }
 
     /// Normalisation's output, then dropout, then ReLU: what they read and write, and the number of steps after the
@@ -110,7 +118,7 @@ impl Fuser {
     }
 
     fn draw_mask(&mut self, dropped: &Dropped<'_>) {
-        if let Some((draw, _)) = dropped.mask {
+        if let Some(draw) = dropped.draw {
             self.builder.step(draw.call, &draw.reads, &draw.writes);
         }
     }
@@ -315,10 +323,11 @@ mod tests {
 
     #[test]
     fn every_unit_of_batch_norm_is_fused() {
-        for (dropout, kind) in [
-            (0.0, DropoutKind::Channel),
-            (0.25, DropoutKind::Channel),
-            (0.25, DropoutKind::Element),
+        // Masks that are drawn alone, and steps that draw several.
+        for (dropout, kind, masks) in [
+            (0.0, DropoutKind::Channel, (0, 0)),
+            (0.25, DropoutKind::Channel, (0, 1)),
+            (0.25, DropoutKind::Element, (18, 0)),
         ] {
             let net = net(Norm::Batch, dropout, kind);
             let plan = fuse(training_plan(&net, 2, 32, 32, AdamOptions::default()).plan);
@@ -327,7 +336,7 @@ mod tests {
             // Statistics: two passes with a convolution, or one where that is cut in slices, of which the six deepest are wide
             // enough.
             assert_eq!((count(&plan, "conv2d_statistics"), count(&plan, "batch_norm")), (24, 6));
-            assert_eq!(count(&plan, "dropout"), if dropout > 0.0 { 18 } else { 0 });
+            assert_eq!((count(&plan, "dropout"), count(&plan, "dropout_masks")), masks);
 
             let plan = fuse(forward_plan(&net, 2, 32, 32, &[Output::Entropy]).plan);
             assert_eq!((count(&plan, "conv2d_norm_relu"), count(&plan, "conv2d")), (18, 0));
@@ -335,6 +344,7 @@ mod tests {
             assert_eq!((count(&plan, "segmentation_head"), count(&plan, "softmax")), (1, 0));
             let plan = fuse(mc_plan(&net, 2, 32, 32, 3).plan);
             assert_eq!((count(&plan, "conv2d_norm_relu"), count(&plan, "relu")), (18, 0));
+            assert_eq!((count(&plan, "dropout"), count(&plan, "dropout_masks")), masks);
             assert_eq!((count(&plan, "segmentation_head"), count(&plan, "softmax")), (1, 0));
         }
     }
@@ -417,11 +427,16 @@ mod tests {
 
     #[test]
     fn memory_hardly_grows() {
-        for dropout in [0.0, 0.25] {
-            let net = net(Norm::Batch, dropout, DropoutKind::Element);
+        for (dropout, kind) in [
+            (0.0, DropoutKind::Channel),
+            (0.25, DropoutKind::Channel),
+            (0.25, DropoutKind::Element),
+        ] {
+            let net = net(Norm::Batch, dropout, kind);
             for plan in [
                 training_plan(&net, 4, 64, 64, AdamOptions::default()).plan,
                 forward_plan(&net, 4, 64, 64, &[Output::Probabilities]).plan,
+                mc_plan(&net, 4, 64, 64, 3).plan,
             ] {
                 let before = plan.memory();
                 let after = fuse(plan).memory();

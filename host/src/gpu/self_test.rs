@@ -8,8 +8,9 @@ use askem_kernels::{
     adam, bald, batch_norm, batch_norm_relu, batch_norm_split, concat_channels, confusion,
     conv_transpose2d, conv_transpose2d_split_k, conv2d, conv2d_joined, conv2d_norm_relu,
     conv2d_split_channels, conv2d_split_k, conv2d_statistics, crop, cross_entropy, dropout,
-    entropy, global_avg_pool2d, instance_norm, k_center_greedy, k_means, least_confidence,
-    max_pool2d, min_sq_dist, pairwise_sq_dist, patch_sum, relu, segmentation_head, softmax,
+    dropout_masks, entropy, global_avg_pool2d, instance_norm, k_center_greedy, k_means,
+    least_confidence, max_pool2d, min_sq_dist, pairwise_sq_dist, patch_sum, relu,
+    segmentation_head, softmax,
 };
 
 use crate::device::trial::{self, Style, Trial, Verdict};
@@ -171,6 +172,8 @@ fn calls() -> Vec<Call> {
             Call::DropoutBackwardInput(p),
         ]);
     }
+    let layers = [(4, c), (0, 70), (17, 300)];
+    calls.push(Call::DropoutMasksDraw(dropout_masks::Params::new(n, 1 << 30, 4.0 / 3.0, &layers)));
     let p = concat_channels::Params { n, c_a: c, c_b: 2, hw };
     calls.extend([Call::ConcatChannelsForward(p), Call::ConcatChannelsBackwardInput(p)]);
     let p = softmax::Params { n, c, hw };

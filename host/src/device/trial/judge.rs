@@ -35,7 +35,8 @@ fn class(call: &Call, buffer: &str) -> Class {
     match (signature.op, signature.pass, buffer) {
         ("relu" | "concat_channels" | "confusion" | "crop" | "least_confidence", _, _)
         | ("max_pool2d", "forward", _)
-        | ("dropout", "mask", _) => Class::Exact,
+        | ("dropout", "mask", _)
+        | ("dropout_masks", _, _) => Class::Exact,
         ("k_center_greedy", _, "next_far_row" | "next_far_sq_dist")
         | ("k_means", "assign", "changes") => Class::Follows,
         ("min_sq_dist", _, "index") | ("k_means", "assign", "assignment") => Class::Nearest,

@@ -1,5 +1,7 @@
 //! [`batch_norm`](crate::batch_norm) with the batch's statistics, [`dropout`](crate::dropout) and
 //! [`relu`](crate::relu) in one pass over the map, in both directions: each map is read and written once instead of three times.
+//!
+//! [`instance_norm`](crate::instance_norm) is batch norm of one sample whose channels are all the planes, without weight and bias.
 
 use bytemuck::{Pod, Zeroable};
 
@@ -25,11 +27,18 @@ pub struct Params {
     pub mask: u32,
     /// The mask's value where something is kept; 1 without dropout.
     pub scale: f32,
+    /// 1: `weight` and `bias` are used; 0: they are one unused element each, and stand for 1 and 0.
+    pub affine: u32,
 }
 
 impl Params {
     pub(crate) fn sizes(&self) -> [usize; 3] {
         [self.n, self.c, self.hw].map(|size| size as usize)
+    }
+
+    /// Weight and bias of a channel.
+    fn affine_of<T: Real>(&self, weight: &[T], bias: &[T], channel: usize) -> (T, T) {
+        if self.affine == 1 { (weight[channel], bias[channel]) } else { (T::ONE, T::ZERO) }
     }
 
     /// The mask's value for an element.
@@ -49,6 +58,7 @@ impl Shape for Params {
         let [n, c, hw] = self.sizes();
         match buffer {
             "x" | "y" | "dy" | "dx" => n * c * hw,
+            "weight" | "bias" if self.affine == 0 => 1,
             "mean" | "rstd" | "weight" | "bias" | "dweight" | "dbias" => c,
             "coefficients" => 4 * c,
             "mask" => [1, n * c, n * c * hw][self.mask.min(2) as usize],
@@ -63,6 +73,8 @@ impl Shape for Params {
             "mask must be 0, 1 or 2"
         } else if !(self.scale > 0.0 && self.scale.is_finite()) {
             "scale must be above 0"
+        } else if self.affine > 1 {
+            "affine must be 0 or 1"
         } else {
             return Ok(());
         };
@@ -73,7 +85,7 @@ impl Shape for Params {
 /// `y = max(((x - mean[c]) rstd[c] weight[c] + bias[c]) mask, 0)`.
 ///
 /// # Shapes
-/// `x` and `y [n, c, hw]`, `mask` as `Params` says, all others `[c]`.
+/// `x` and `y [n, c, hw]`, `mask`, `weight` and `bias` as `Params` says, all others `[c]`.
 ///
 /// # Writes
 /// `y =`
@@ -105,7 +117,8 @@ pub fn forward<T: Real>(
     let [_, c, hw] = p.sizes();
     for i in 0..x.len() {
         let ch = i / hw % c;
-        let normed = (x[i] - mean[ch]) * rstd[ch] * weight[ch] + bias[ch];
+        let (weight, bias) = p.affine_of(weight, bias, ch);
+        let normed = (x[i] - mean[ch]) * rstd[ch] * weight + bias;
         y[i] = (normed * p.mask_of(mask, i)).max(T::ZERO);
     }
     Ok(())
@@ -181,7 +194,8 @@ pub fn backward_weight<T: Real>(
 /// `dx = weight[c] rstd (g - mean_g - (x - mean) rstd mean_g_xhat)`.
 ///
 /// # Shapes
-/// `x`, `y`, `dy` and `dx [n, c, hw]`, `coefficients [c, 4]`: `mean`, `rstd`, `mean_g`, `mean_g_xhat`; `weight [c]`.
+/// `x`, `y`, `dy` and `dx [n, c, hw]`, `coefficients [c, 4]`: `mean`, `rstd`, `mean_g`, `mean_g_xhat`; `weight [c]`, or as `Params`
+/// says.
 ///
 /// # Writes
 /// `dx =`
@@ -214,7 +228,8 @@ pub fn backward_input<T: Real>(
         let k = &coefficients[4 * ch..][..4];
         let xhat = (x[i] - k[0]) * k[1];
         let g = through_relu(p, y[i], dy[i]);
-        dx[i] = weight[ch] * k[1] * (g - k[2] - xhat * k[3]);
+        let (weight, _) = p.affine_of(weight, weight, ch);
+        dx[i] = weight * k[1] * (g - k[2] - xhat * k[3]);
     }
     Ok(())
 }

@@ -182,6 +182,7 @@ calls! {
     Conv2dSplitKReduce = conv2d_split_k::reduce(partials: float) -> (dweight: float);
     Conv2dStatisticsForward = conv2d_statistics::forward(x: float, weight: float) -> (y: float, partials: float);
     Conv2dStatisticsMerge = conv2d_statistics::merge(partials: float) -> (mean: float, rstd: float, running_mean: float, running_var: float);
+    Conv2dStatisticsMergePlanes = conv2d_statistics::merge_planes(partials: float) -> (plane_mean: float, plane_rstd: float);
     Conv2dNormReluForwardEval = conv2d_norm_relu::forward_eval(x: float, weight: float, running_mean: float, running_var: float, norm_weight: float, norm_bias: float, mask: float) -> (y: float);
 
     ConvTranspose2dForward = conv_transpose2d::forward(x: float, weight: float, bias: float) -> (y: float);

@@ -1,5 +1,6 @@
-//! A convolution that also leaves what [`batch_norm::statistics`](crate::batch_norm::statistics) would make of its output, so
-//! that the map need not be read again: mean and squares over small cells of pixels, and a pass that joins them.
+//! A convolution that also leaves what [`batch_norm::statistics`](crate::batch_norm::statistics) or
+//! [`instance_norm::statistics`](crate::instance_norm::statistics) would make of its output, so that the map need not be read
+//! again: mean and squares over small cells of pixels, and passes that join them.
 
 use core::ops::Range;
 
@@ -85,6 +86,7 @@ impl Shape for Params {
         match buffer {
             "x" | "weight" | "y" => self.conv().len(buffer),
             "partials" => 2 * self.c_out as usize * self.cells_of_channel(),
+            "plane_mean" | "plane_rstd" => self.n as usize * self.c_out as usize,
             "mean" | "rstd" | "running_mean" | "running_var" => self.c_out as usize,
             _ => panic!("conv2d_statistics has no buffer `{buffer}`"),
         }
@@ -187,24 +189,68 @@ pub fn merge<T: Real>(
     let conv2d::Sizes { n, h, w, .. } = p.conv().sizes();
     let m = n * h * w;
     for (ch, partials) in partials.chunks(2 * p.cells_of_channel()).enumerate() {
-        let cells = || {
-            let pixels = |cell| T::from_usize(p.pixels_of(cell));
-            partials.chunks(2).enumerate().map(move |(cell, sums)| (pixels(cell), sums[0], sums[1]))
-        };
-        let mut sum = T::ZERO;
-        for (count, mean, _) in cells() {
-            sum += count * mean;
-        }
-        mean[ch] = sum / T::from_usize(m);
-        let mut squares = T::ZERO;
-        for (count, cell_mean, cell_squares) in cells() {
-            let difference = cell_mean - mean[ch];
-            squares += cell_squares + count * (difference * difference);
-        }
+        let (average, squares) = join_cells(p, partials, m);
+        mean[ch] = average;
         rstd[ch] = T::ONE / (squares / T::from_usize(m) + eps).sqrt();
         let unbiased = squares / T::from_usize((m - 1).max(1));
-        running_mean[ch] = (T::ONE - momentum) * running_mean[ch] + momentum * mean[ch];
+        running_mean[ch] = (T::ONE - momentum) * running_mean[ch] + momentum * average;
         running_var[ch] = (T::ONE - momentum) * running_var[ch] + momentum * unbiased;
+    }
+    Ok(())
+}
+
+/// Mean, and squares of differences from it, of `m` pixels in cells of whole planes.
+fn join_cells<T: Real>(p: &Params, partials: &[T], m: usize) -> (T, T) {
+    let cells = || {
+        let pixels = |cell| T::from_usize(p.pixels_of(cell));
+        partials.chunks(2).enumerate().map(move |(cell, sums)| (pixels(cell), sums[0], sums[1]))
+    };
+    let mut sum = T::ZERO;
+    for (count, mean, _) in cells() {
+        sum += count * mean;
+    }
+    let average = sum / T::from_usize(m);
+    let mut squares = T::ZERO;
+    for (count, cell_mean, cell_squares) in cells() {
+        let difference = cell_mean - average;
+        squares += cell_squares + count * (difference * difference);
+    }
+    (average, squares)
+}
+
+/// Joins the cells of [`forward`] to what [`instance_norm::statistics`](crate::instance_norm::statistics) leaves.
+///
+/// # Shapes
+/// `partials` as in [`forward`], `plane_mean` and `plane_rstd [n, c_out]`.
+///
+/// # Writes
+/// `plane_mean =`, `plane_rstd =`
+///
+/// # Numerics
+/// As [`merge`], over a plane. Tolerance class sum.
+pub fn merge_planes<T: Real>(
+    p: &Params,
+    partials: &[T],
+    plane_mean: &mut [T],
+    plane_rstd: &mut [T],
+) -> Result<(), Error> {
+    p.check(
+        "conv2d_statistics::merge_planes",
+        &[
+            ("partials", partials.len()),
+            ("plane_mean", plane_mean.len()),
+            ("plane_rstd", plane_rstd.len()),
+        ],
+    )?;
+    let conv2d::Sizes { n, c_out, h, w, .. } = p.conv().sizes();
+    let of_plane = 2 * p.cells().iter().product::<usize>();
+    for (at, partials) in partials.chunks(of_plane).enumerate() {
+        let (channel, sample) = (at / n, at % n);
+        let (average, squares) = join_cells(p, partials, h * w);
+        let variance = squares / T::from_usize(h * w);
+        plane_mean[sample * c_out + channel] = average;
+        plane_rstd[sample * c_out + channel] =
+            T::ONE / (variance + T::from_f64(p.eps.into())).sqrt();
     }
     Ok(())
 }

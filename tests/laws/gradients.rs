@@ -141,7 +141,7 @@ fn chains() -> Vec<Chain> {
         let (threshold, scale) = (1 << 30, 4.0 / 3.0);
         let drop = dropout::Params { n, c, hw, element, layer: 3, threshold, scale };
         let norm = batch_norm::Params { n, c, hw, eps: 1e-5, momentum: 0.1 };
-        let p = batch_norm_relu::Params { n, c, hw, mask: 1 + element, scale };
+        let p = batch_norm_relu::Params { n, c, hw, mask: 1 + element, scale, affine: 1 };
         chains.push(Chain {
             forward: vec![
                 Call::DropoutMask(drop),
@@ -158,7 +158,7 @@ fn chains() -> Vec<Chain> {
         });
     }
     let (n, c, hw, eps, momentum) = (2, 3, 7, 1e-5, 0.1);
-    let p = batch_norm_relu::Params { n, c, hw, mask: 0, scale: 1.0 };
+    let p = batch_norm_relu::Params { n, c, hw, mask: 0, scale: 1.0, affine: 1 };
     let split = batch_norm_split::Params { n, c, hw, slices: 4, eps, momentum, scale: 1.0 };
     chains.push(Chain {
         forward: vec![
@@ -173,6 +173,20 @@ fn chains() -> Vec<Chain> {
             Call::BatchNormReluBackwardInput(p),
         ],
         inputs: &["x", "weight", "bias"],
+        linear: false,
+    });
+    // Instance norm as batch norm of one sample; of seven numbers one lies at its plane's mean, where ReLU has its kink.
+    let hw = 8;
+    let planes = batch_norm_relu::Params { n: 1, c: n * c, hw, affine: 0, ..p };
+    let p = instance_norm::Params { n, c, hw, eps };
+    chains.push(Chain {
+        forward: vec![Call::InstanceNormStatistics(p), Call::BatchNormReluForward(planes)],
+        output: "y",
+        backward: vec![
+            Call::BatchNormReluBackwardWeight(planes),
+            Call::BatchNormReluBackwardInput(planes),
+        ],
+        inputs: &["x"],
         linear: false,
     });
     let p = relu::Params { len: 37 };

@@ -55,7 +55,7 @@ const UNIT: conv2d_norm_relu::Params = conv2d_norm_relu::Params {
 const UP_PIXELS: conv_transpose2d_split_k::Params =
     conv_transpose2d_split_k::Params { n: 2, c_in: 3, c_out: 2, h: 5, w: 7, slices: 2 };
 const NORM_RELU: batch_norm_relu::Params =
-    batch_norm_relu::Params { n: 2, c: 3, hw: 35, mask: 1, scale: 1.25 };
+    batch_norm_relu::Params { n: 2, c: 3, hw: 35, mask: 1, scale: 1.25, affine: 1 };
 const NORM_SPLIT: batch_norm_split::Params = batch_norm_split::Params {
     n: 2,
     c: 3,
@@ -100,6 +100,7 @@ pub(crate) const CALLS: &[Call] = &[
     Call::Conv2dSplitKReduce(ROWS),
     Call::Conv2dStatisticsForward(COUNTED),
     Call::Conv2dStatisticsMerge(COUNTED),
+    Call::Conv2dStatisticsMergePlanes(COUNTED),
     Call::Conv2dNormReluForwardEval(UNIT),
     Call::ConvTranspose2dForward(UP),
     Call::ConvTranspose2dBackwardInput(UP),
@@ -130,9 +131,9 @@ pub(crate) const CALLS: &[Call] = &[
     Call::DropoutMask(DROP),
     Call::DropoutForward(DROP),
     Call::DropoutBackwardInput(DROP),
+    Call::DropoutMasksDraw(DROPS),
     Call::CropImages(CROP),
     Call::CropLabels(CROP),
-    Call::DropoutMasksDraw(DROPS),
     Call::ConcatChannelsForward(CONCAT),
     Call::ConcatChannelsBackwardInput(CONCAT),
     Call::SoftmaxForward(softmax::Params { n: 2, c: 3, hw: 35 }),

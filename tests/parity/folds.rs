@@ -55,7 +55,7 @@ fn folded() -> Vec<Call> {
         Call::BatchNormBackwardWeight(p),
         Call::BatchNormBackwardInput(p),
     ]);
-    let p = batch_norm_relu::Params { n: 1, c: MANY, hw, mask: 1, scale: 1.25 };
+    let p = batch_norm_relu::Params { n: 1, c: MANY, hw, mask: 1, scale: 1.25, affine: 1 };
     calls.extend([
         Call::BatchNormReluForward(p),
         Call::BatchNormReluBackwardWeight(p),

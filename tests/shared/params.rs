@@ -143,9 +143,9 @@ pub(crate) fn batch_norm() -> impl Strategy<Value = batch_norm::Params> {
 }
 
 pub(crate) fn batch_norm_relu() -> impl Strategy<Value = batch_norm_relu::Params> {
-    (planes(), 0..=2u32).prop_map(|([n, c, hw], mask)| {
+    (planes(), 0..=2u32, 0..=1u32).prop_map(|([n, c, hw], mask, affine)| {
         let scale = if mask == 0 { 1.0 } else { 1.25 };
-        batch_norm_relu::Params { n, c, hw, mask, scale }
+        batch_norm_relu::Params { n, c, hw, mask, scale, affine }
     })
 }
 

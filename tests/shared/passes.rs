@@ -28,6 +28,7 @@ macro_rules! for_each_pass {
             conv2d_statistics => {
                 forward: Conv2dStatisticsForward,
                 merge: Conv2dStatisticsMerge,
+                merge_planes: Conv2dStatisticsMergePlanes,
             }
             conv2d_norm_relu => {
                 forward_eval: Conv2dNormReluForwardEval,

@@ -8,6 +8,8 @@ struct Params {
     mask: u32,
     // The mask's value where something is kept.
     scale: f32,
+    // 1: weight and bias are used; 0: they are one unused element each.
+    affine: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -38,8 +40,12 @@ fn forward(
     let part = plane_part(group, groups, lane, params.n * params.c, params.hw);
     let channel = part.plane % params.c;
     let centre = mean[channel];
-    let scale = rstd[channel] * weight[channel];
-    let offset = bias[channel];
+    var scale = rstd[channel];
+    var offset = 0.0;
+    if params.affine == 1u {
+        scale *= weight[channel];
+        offset = bias[channel];
+    }
     var kept = 1.0;
     if params.mask == 1u {
         kept = mask[part.plane];
@@ -121,7 +127,10 @@ fn backward_input(
     let inverse = coefficients[4u * channel + 1u];
     let mean_g = coefficients[4u * channel + 2u];
     let mean_g_xhat = coefficients[4u * channel + 3u];
-    let scale = weight[channel] * inverse;
+    var scale = inverse;
+    if params.affine == 1u {
+        scale *= weight[channel];
+    }
     for (var i = part.first; i < part.end; i += WORKGROUP) {
         let at = part.plane * params.hw + i;
         let xhat = (f32(x[at]) - centre) * inverse;

@@ -73,18 +73,12 @@ fn forward(
 
 //!pass merge
 //!include shared/linear.wgsl
-//!include shared/reduce.wgsl
+//!include shared/join_cells.wgsl
 @group(0) @binding(1) var<storage, read> partials: array<f32>;
 @group(0) @binding(2) var<storage, read_write> mean: array<f32>;
 @group(0) @binding(3) var<storage, read_write> rstd: array<f32>;
 @group(0) @binding(4) var<storage, read_write> running_mean: array<f32>;
 @group(0) @binding(5) var<storage, read_write> running_var: array<f32>;
-
-fn pixels_of(cell: u32) -> f32 {
-    let plane = cells();
-    let size = cell_size(cell % plane.x * CELL, cell / plane.x % plane.y * CELL);
-    return f32(size.x * size.y);
-}
 
 @compute @workgroup_size(WORKGROUP)
 fn merge(
@@ -98,26 +92,43 @@ fn merge(
     }
     let plane = cells();
     let end = params.n * plane.x * plane.y;
-    let first = channel * end;
     let count = params.n * params.h * params.w;
-    var sum = 0.0;
-    for (var cell = lane; cell < end; cell += WORKGROUP) {
-        sum += pixels_of(cell) * partials[2u * (first + cell)];
-    }
-    let average = workgroup_sum(lane, vec2(sum, 0.0)).x / f32(count);
-    var part = 0.0;
-    for (var cell = lane; cell < end; cell += WORKGROUP) {
-        let at = 2u * (first + cell);
-        let difference = partials[at] - average;
-        part += partials[at + 1u] + pixels_of(cell) * (difference * difference);
-    }
-    let squares = workgroup_sum(lane, vec2(part, 0.0)).x;
+    let joined = join_cells(lane, channel * end, end, f32(count));
     if lane == 0u {
-        mean[channel] = average;
-        rstd[channel] = 1.0 / sqrt(squares / f32(count) + params.eps);
-        let unbiased = squares / f32(max(count - 1u, 1u));
+        mean[channel] = joined.x;
+        rstd[channel] = 1.0 / sqrt(joined.y / f32(count) + params.eps);
+        let unbiased = joined.y / f32(max(count - 1u, 1u));
         let kept = 1.0 - params.momentum;
-        running_mean[channel] = kept * running_mean[channel] + params.momentum * average;
+        running_mean[channel] = kept * running_mean[channel] + params.momentum * joined.x;
         running_var[channel] = kept * running_var[channel] + params.momentum * unbiased;
+    }
+}
+
+//!pass merge_planes
+//!include shared/linear.wgsl
+//!include shared/join_cells.wgsl
+@group(0) @binding(1) var<storage, read> partials: array<f32>;
+@group(0) @binding(2) var<storage, read_write> plane_mean: array<f32>;
+@group(0) @binding(3) var<storage, read_write> plane_rstd: array<f32>;
+
+@compute @workgroup_size(WORKGROUP)
+fn merge_planes(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let index = linear_group(group, groups);
+    if index >= params.n * params.c_out {
+        return;
+    }
+    let sample = index / params.c_out;
+    let channel = index % params.c_out;
+    let plane = cells();
+    let end = plane.x * plane.y;
+    let count = f32(params.h * params.w);
+    let joined = join_cells(lane, (channel * params.n + sample) * end, end, count);
+    if lane == 0u {
+        plane_mean[index] = joined.x;
+        plane_rstd[index] = 1.0 / sqrt(joined.y / count + params.eps);
     }
 }

@@ -94,6 +94,7 @@ fn workgroups(call: &Call, form: &Form) -> u64 {
         }
         Call::Conv2dStatisticsForward(p) => conv_tiles([p.n, p.c_out, p.h, p.w]),
         Call::Conv2dStatisticsMerge(p) => wide(p.c_out),
+        Call::Conv2dStatisticsMergePlanes(p) => wide(p.n) * wide(p.c_out),
         Call::Conv2dNormReluForwardEval(p) => conv_tiles([p.n, p.c_out, p.h, p.w]),
 
         Call::ConvTranspose2dForward(p) => {

@@ -79,7 +79,7 @@ fn uniforms_have_the_bytes_of_the_rust_structs() {
         adam { len, beta1, beta2, eps }
         bald { n, c, hw, passes, stacked }
         batch_norm { n, c, hw, eps, momentum }
-        batch_norm_relu { n, c, hw, mask, scale }
+        batch_norm_relu { n, c, hw, mask, scale, affine }
         batch_norm_split { n, c, hw, slices, eps, momentum, scale }
         concat_channels { n, c_a, c_b, hw }
         confusion { len, ignore_label, threshold }

@@ -36,7 +36,7 @@ pub fn fuse(plan: Plan) -> Plan {
             let taken = fuser
                 .evaluated_unit(steps)
                 .or_else(|| fuser.convolution_with_statistics(steps))
-                .or_else(|| fuser.trained_unit(steps))
+                .or_else(|| fuser.normalised_unit(steps))
                 .or_else(|| fuser.unit_backward(steps))
                 .or_else(|| fuser.head(steps))
                 .or_else(|| fuser.split(steps));
@@ -149,37 +149,45 @@ impl Fuser {
     fn convolution_with_statistics(&mut self, steps: &[Step]) -> Option<usize> {
         let [conv, statistics, ..] = steps else { return None };
         let c = without_bias(&conv.call)?;
-        let Call::BatchNormStatistics(b) = statistics.call else { return None };
+        let (eps, momentum) = match statistics.call {
+            Call::BatchNormStatistics(b) => (b.eps, b.momentum),
+            Call::InstanceNormStatistics(i) => (i.eps, 0.0),
+            _ => return None,
+        };
         let y = conv.writes[0];
         let is_cut = split::conv_slices(&Call::Conv2dJoinedForward(c)).is_some();
         if statistics.reads[0] != y || is_cut {
             return None;
         }
         let conv2d_joined::Params { n, c_in, c_a, c_out, h, w, kernel } = c;
-        let (eps, momentum) = (b.eps, b.momentum);
         let p = conv2d_statistics::Params { n, c_in, c_a, c_out, h, w, kernel, eps, momentum };
         let call = Call::Conv2dStatisticsForward(p);
         let partials = self.builder.transient("partial statistics", call.len("partials"));
         self.builder.step(call, &conv.reads[..2], &[y, partials]);
-        self.builder.step(Call::Conv2dStatisticsMerge(p), &[partials], &statistics.writes);
+        let merge = match statistics.call {
+            Call::BatchNormStatistics(_) => Call::Conv2dStatisticsMerge(p),
+            _ => Call::Conv2dStatisticsMergePlanes(p),
+        };
+        self.builder.step(merge, &[partials], &statistics.writes);
         Some(2)
     }
 
-    /// Normalisation by the batch's statistics, dropout, ReLU.
-    fn trained_unit(&mut self, steps: &[Step]) -> Option<usize> {
+    /// Normalisation by statistics of its input, dropout, ReLU.
+    fn normalised_unit(&mut self, steps: &[Step]) -> Option<usize> {
         let [norm, rest @ ..] = steps else { return None };
-        let Call::BatchNormForward(b) = norm.call else { return None };
+        let [n, c, hw, affine] = match norm.call {
+            Call::BatchNormForward(b) => [b.n, b.c, b.hw, 1],
+            Call::InstanceNormForward(i) => [1, i.n * i.c, i.hw, 0],
+            _ => return None,
+        };
         let (dropped, y, taken) = self.tail(rest, norm.writes[0])?;
         self.draw_mask(&dropped);
-        let params = batch_norm_relu::Params {
-            n: b.n,
-            c: b.c,
-            hw: b.hw,
-            mask: dropped.kind(),
-            scale: dropped.scale(),
-        };
+        let (mask, scale) = (dropped.kind(), dropped.scale());
+        let params = batch_norm_relu::Params { n, c, hw, mask, scale, affine };
+        let unused = View { len: 1, ..norm.reads[1] };
         let mut reads = norm.reads.clone();
-        reads.push(dropped.mask_or(norm.reads[4]));
+        reads.resize(5, unused);
+        reads.push(dropped.mask_or(unused));
         self.builder.step(Call::BatchNormReluForward(params), &reads, &[y]);
         Some(1 + taken)
     }
@@ -200,10 +208,16 @@ impl Fuser {
             (scale, element, before, g) = (p.scale, 1 + p.element, 1, drop.writes[0]);
         }
         let [weight, input, ..] = &rest[before..] else { return None };
-        let (Call::BatchNormBackwardWeight(b), Call::BatchNormBackwardInput(_)) =
-            (weight.call, input.call)
-        else {
-            return None;
+        // The sizes, the gradients of weight and bias, and the weight: instance norm has a sum in place of each gradient.
+        let ([n, c, hw, affine], [dweight, dbias], norm_weight) = match (weight.call, input.call) {
+            (Call::BatchNormBackwardWeight(b), Call::BatchNormBackwardInput(_)) => {
+                ([b.n, b.c, b.hw, 1], [weight.writes[0], weight.writes[1]], input.reads[4])
+            }
+            (Call::InstanceNormBackwardStatistics(i), Call::InstanceNormBackwardInput(_)) => {
+                let unused = View { len: 1, ..weight.reads[2] };
+                ([1, i.n * i.c, i.hw, 0], [weight.writes[1], weight.writes[0]], unused)
+            }
+            _ => return None,
         };
         // Both passes of the normalisation read the gradient.
         let forgotten = self.builder.storage(g.buffer) == Storage::Transient
@@ -211,15 +225,14 @@ impl Fuser {
         if weight.reads[1] != g || input.reads[1] != g || !forgotten {
             return None;
         }
-        let (n, c, hw) = (b.n, b.c, b.hw);
-        let params = batch_norm_relu::Params { n, c, hw, mask: element, scale };
+        let params = batch_norm_relu::Params { n, c, hw, mask: element, scale, affine };
         let x = weight.reads[0];
         let call = Call::BatchNormReluBackwardWeight(params);
         let coefficients = self.builder.transient("coefficients", call.len("coefficients"));
         let reads = [x, y, dy, weight.reads[2], weight.reads[3]];
-        let writes = [weight.writes[0], weight.writes[1], coefficients];
+        let writes = [dweight, dbias, coefficients];
         split::norm_backward_weight(&mut self.builder, params, &reads, &writes);
-        let reads = [x, y, dy, coefficients, input.reads[4]];
+        let reads = [x, y, dy, coefficients, norm_weight];
         self.builder.step(Call::BatchNormReluBackwardInput(params), &reads, &[input.writes[0]]);
         Some(before + 3)
     }
@@ -366,9 +379,27 @@ mod tests {
             count(&fuse(other), "conv2d_statistics"),
             count(&fuse(plan), "conv2d_statistics") - 2
         );
-        let instance = UNet { norm: Norm::Instance, ..net };
-        let plan = fuse(training_plan(&instance, 2, 32, 32, AdamOptions::default()).plan);
-        assert_eq!(count(&plan, "conv2d_statistics"), 0);
+    }
+
+    #[test]
+    fn every_unit_of_instance_norm_is_fused() {
+        for (dropout, kind) in [
+            (0.0, DropoutKind::Channel),
+            (0.25, DropoutKind::Channel),
+            (0.25, DropoutKind::Element),
+        ] {
+            let net = net(Norm::Instance, dropout, kind);
+            let training = training_plan(&net, 2, 32, 32, AdamOptions::default()).plan;
+            let passes = mc_plan(&net, 2, 32, 32, 3).plan;
+            let scores = forward_plan(&net, 2, 32, 32, &[Output::Entropy]).plan;
+            for (plan, of_unit) in [(training, 3), (passes, 1), (scores, 1)] {
+                let plan = fuse(plan);
+                assert_eq!(count(&plan, "relu"), 0);
+                assert_eq!(count(&plan, "batch_norm_relu"), of_unit * 18);
+                let statistics = (count(&plan, "conv2d_statistics"), count(&plan, "instance_norm"));
+                assert_eq!(statistics, (24, 6));
+            }
+        }
     }
 
     #[test]

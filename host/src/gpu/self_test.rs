@@ -116,7 +116,8 @@ fn calls() -> Vec<Call> {
         Call::BatchNormBackwardInput(p),
     ]);
     for mask in [0, 1, 2] {
-        let p = batch_norm_relu::Params { n, c, hw, mask, scale: 1.25 };
+        let affine = mask % 2;
+        let p = batch_norm_relu::Params { n, c, hw, mask, scale: 1.25, affine };
         calls.extend([
             Call::BatchNormReluForward(p),
             Call::BatchNormReluBackwardWeight(p),
@@ -148,7 +149,11 @@ fn calls() -> Vec<Call> {
     ]);
     let p =
         conv2d_statistics::Params { n, c_in, c_a, c_out, h: 9, w: 11, kernel: 3, eps, momentum };
-    calls.extend([Call::Conv2dStatisticsForward(p), Call::Conv2dStatisticsMerge(p)]);
+    calls.extend([
+        Call::Conv2dStatisticsForward(p),
+        Call::Conv2dStatisticsMerge(p),
+        Call::Conv2dStatisticsMergePlanes(p),
+    ]);
     let p = conv_transpose2d_split_k::Params { n, c_in: 5, c_out: c, h: 9, w: 11, slices: 3 };
     calls.extend([
         Call::ConvTranspose2dSplitKBackwardWeight(p),

@@ -24,9 +24,17 @@ pub fn forward(
     mask: &[f32],
     y: &mut [f32],
 ) -> Result<(), Error> {
-    p.check("batch_norm_relu::forward", &[("mask", mask.len())])?;
-    batch_norm::fast::forward(&batch_norm(p), x, mean, rstd, weight, bias, y)?;
-    let hw = p.hw as usize;
+    let (c, hw) = (p.c as usize, p.hw as usize);
+    p.check(
+        "batch_norm_relu::forward",
+        &[("weight", weight.len()), ("bias", bias.len()), ("mask", mask.len())],
+    )?;
+    if p.affine == 1 {
+        batch_norm::fast::forward(&batch_norm(p), x, mean, rstd, weight, bias, y)?;
+    } else {
+        let (ones, zeros) = (vec![1.0; c], vec![0.0; c]);
+        batch_norm::fast::forward(&batch_norm(p), x, mean, rstd, &ones, &zeros, y)?;
+    }
     for_each_plane_mut(y, hw, |plane, y| {
         for (i, y) in y.iter_mut().enumerate() {
             *y = (*y * p.mask_of(mask, plane * hw + i)).max(0.0);
@@ -94,10 +102,11 @@ pub fn backward_input(
     for_each_plane_mut(dx, hw, |plane, dx| {
         let ch = plane % c;
         let k = &coefficients[4 * ch..][..4];
+        let (weight, _) = p.affine_of(weight, weight, ch);
         let at = plane * hw;
         for (i, dx) in dx.iter_mut().enumerate() {
             let xhat = (x[at + i] - k[0]) * k[1];
-            *dx = weight[ch] * k[1] * (g[at + i] - k[2] - xhat * k[3]);
+            *dx = weight * k[1] * (g[at + i] - k[2] - xhat * k[3]);
         }
     });
     Ok(())

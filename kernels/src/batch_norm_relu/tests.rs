@@ -2,12 +2,12 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::Call;
-use crate::batch_norm;
 use crate::tolerance::testing::{Buffer, check_fast, convert, draw};
 use crate::tolerance::{compare_gradient, compare_law, finite_difference};
+use crate::{batch_norm, instance_norm};
 
 fn params([n, c, hw]: [u32; 3], mask: u32) -> Params {
-    Params { n, c, hw, mask, scale: if mask == 0 { 1.0 } else { 1.25 } }
+    Params { n, c, hw, mask, scale: if mask == 0 { 1.0 } else { 1.25 }, affine: 1 }
 }
 
 fn mask_of(p: &Params, seed: u64) -> Vec<f32> {
@@ -96,11 +96,50 @@ fn without_dropout_it_is_batch_norm_and_relu() {
 }
 
 #[test]
+fn planes_without_weights_are_instance_norm_and_relu() {
+    let instance = instance_norm::Params { n: 2, c: 3, hw: 5, eps: 1e-5 };
+    let p = Params { affine: 0, ..params([1, 6, 5], 0) };
+    let x: Vec<f64> = convert(&draw(1, p.len("x"), -1.0..2.0));
+    let dy: Vec<f64> = convert(&draw(2, p.len("x"), -1.0..2.0));
+    let [mut mean, mut rstd, mut sum_dy, mut sum_dy_xhat, mut dweight, mut dbias] =
+        [(); 6].map(|()| vec![f64::NAN; 6]);
+    let [mut y, mut want, mut dx, mut want_dx] = [(); 4].map(|()| vec![f64::NAN; x.len()]);
+    instance_norm::statistics(&instance, &x, &mut mean, &mut rstd).unwrap();
+    instance_norm::forward(&instance, &x, &mean, &rstd, &mut want).unwrap();
+    want.iter_mut().for_each(|y| *y = y.max(0.0));
+    let unused = [f64::NAN];
+    forward(&p, &x, &mean, &rstd, &unused, &unused, &unused, &mut y).unwrap();
+    compare_law(&y, &want, 1.0).unwrap();
+
+    let mut k = vec![f64::NAN; p.len("coefficients")];
+    backward_weight(&p, &x, &y, &dy, &mean, &rstd, &mut dweight, &mut dbias, &mut k).unwrap();
+    backward_input(&p, &x, &y, &dy, &k, &unused, &mut dx).unwrap();
+    let g: Vec<f64> = dy.iter().zip(&y).map(|(dy, &y)| if y > 0.0 { *dy } else { 0.0 }).collect();
+    let sums = (&mut sum_dy, &mut sum_dy_xhat);
+    instance_norm::backward_statistics(&instance, &x, &g, &mean, &rstd, sums.0, sums.1).unwrap();
+    instance_norm::backward_input(
+        &instance,
+        &x,
+        &g,
+        &mean,
+        &rstd,
+        &sum_dy,
+        &sum_dy_xhat,
+        &mut want_dx,
+    )
+    .unwrap();
+    compare_law(&dx, &want_dx, 1e1).unwrap();
+    compare_law(&dbias, &sum_dy, 1e1).unwrap();
+    compare_law(&dweight, &sum_dy_xhat, 1e1).unwrap();
+}
+
+#[test]
 fn senseless_parameters_and_wrong_lengths_are_refused() {
     let good = params([1, 2, 1], 1);
     for bad in [
         params([0, 1, 1], 0),
         Params { mask: 3, ..good },
+        Params { affine: 2, ..good },
         Params { scale: 0.0, ..good },
         Params { scale: f32::NAN, ..good },
     ] {
@@ -139,7 +178,9 @@ fn fast_agrees_on_large_planes() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
-    fn fast_agrees(size in [1u32..4, 1u32..6, 1u32..70], mask in 0u32..3, seed: u64) {
-        check(params(size, mask), seed >> 1);
+    fn fast_agrees(
+        size in [1u32..4, 1u32..6, 1u32..70], mask in 0u32..3, affine in 0u32..2, seed: u64,
+    ) {
+        check(Params { affine, ..params(size, mask) }, seed >> 1);
     }
 }

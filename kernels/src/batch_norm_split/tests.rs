@@ -41,7 +41,14 @@ fn joined_slices_are_what_the_whole_channel_gives() {
         let fresh = || [vec![f64::NAN; c], vec![f64::NAN; c], vec![f64::NAN; 4 * c]];
         let ([mut w, mut s, mut k], [mut ww, mut ws, mut wk]) = (fresh(), fresh());
         merge_backward_weight(&p, &dpartials, &a, &b, &mut w, &mut s, &mut k).unwrap();
-        let unit = batch_norm_relu::Params { n: p.n, c: p.c, hw: p.hw, mask: 1, scale: p.scale };
+        let unit = batch_norm_relu::Params {
+            n: p.n,
+            c: p.c,
+            hw: p.hw,
+            mask: 1,
+            scale: p.scale,
+            affine: 1,
+        };
         batch_norm_relu::backward_weight(&unit, &x, &y, &dy, &a, &b, &mut ww, &mut ws, &mut wk)
             .unwrap();
         for (got, want) in [(&w, &ww), (&s, &ws), (&k, &wk)] {

@@ -1,7 +1,7 @@
 //! f32 forms: the fast convolution, and the definition's sums. The CPU executor fuses units in a way of its own.
 
-pub use super::merge;
 use super::{Params, sum_cells};
+pub use super::{merge, merge_planes};
 use crate::conv2d_joined;
 use crate::error::Error;
 use crate::shape::Shape;

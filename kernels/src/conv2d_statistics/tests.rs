@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::tolerance::compare_law;
 use crate::tolerance::testing::{Buffer, check_fast, convert, draw};
-use crate::{Call, batch_norm};
+use crate::{Call, batch_norm, instance_norm};
 
 fn params(n: u32, [c_in, c_a, c_out]: [u32; 3], [h, w]: [u32; 2], kernel: u32) -> Params {
     Params { n, c_in, c_a, c_out, h, w, kernel, eps: 1e-5, momentum: 0.1 }
@@ -51,6 +51,15 @@ fn it_is_a_convolution_and_the_statistics_of_its_output() {
         for (got, want) in [(&a, &wa), (&b, &wb), (&d, &wd), (&e, &we)] {
             compare_law(got, want, 1e4).unwrap();
         }
+
+        let planes = n as usize * c;
+        let [mut mean, mut rstd, mut want_mean, mut want_rstd] =
+            [(); 4].map(|()| vec![f64::NAN; planes]);
+        merge_planes(&p, &partials, &mut mean, &mut rstd).unwrap();
+        let instance = instance_norm::Params { n, c: p.c_out, hw: h * w, eps };
+        instance_norm::statistics(&instance, &y, &mut want_mean, &mut want_rstd).unwrap();
+        compare_law(&mean, &want_mean, 1e4).unwrap();
+        compare_law(&rstd, &want_rstd, 1e4).unwrap();
     }
 }
 
@@ -108,6 +117,8 @@ proptest! {
         let partials = Buffer::Float(partials.collect());
         let var = Buffer::Float(draw(seed >> 2, p.c_out as usize, 0.1..2.0));
         let writes = [unset("mean"), unset("rstd"), float("running_mean", 2), var];
-        check_fast(Call::Conv2dStatisticsMerge(p), &[partials], &writes);
+        check_fast(Call::Conv2dStatisticsMerge(p), std::slice::from_ref(&partials), &writes);
+        let writes = [unset("plane_mean"), unset("plane_rstd")];
+        check_fast(Call::Conv2dStatisticsMergePlanes(p), &[partials], &writes);
     }
 }

@@ -142,7 +142,7 @@ fn floats(
             _ => between(rng, 0.0, 1.0),
         }),
         // A mean and a sum of squares for each cell.
-        (Call::Conv2dStatisticsMerge(_), "partials") => {
+        (Call::Conv2dStatisticsMerge(_) | Call::Conv2dStatisticsMergePlanes(_), "partials") => {
             let numbers = numbers(style, len, rng).into_iter().enumerate();
             numbers.map(|(i, x)| if i % 2 == 1 { x.abs() } else { x }).collect()
         }

@@ -10,7 +10,7 @@ use askem::executor::Executor;
 use askem::gpu::GpuExecutor;
 use askem::plan::ALIGNMENT;
 use askem::precision::Precision;
-use askem_kernels::{Call, SIGNATURES};
+use askem_kernels::{Call, SIGNATURES, conv_transpose2d, conv_transpose2d_split_k, conv2d};
 
 use crate::passes::for_each_pass;
 use crate::settings::number;
@@ -98,11 +98,14 @@ fn f16_storage() {
 #[test]
 fn matrix_units() {
     let Some(names) = run_all(Precision::Tensor) else { return };
-    // Three shapes of tiles and two of those for matrix units; one and one.
+    // Shapes of tiles and forms for matrix units; the first form counts where it stores f16.
     for (pass, forms) in [
         ("conv2d_norm_relu::forward_eval", 5),
         ("conv2d_joined::backward_input", 4),
+        ("conv_transpose2d::forward", 3),
+        ("conv_transpose2d::backward_input", 2),
         ("conv2d_split_k::backward_weight", 2),
+        ("conv_transpose2d_split_k::backward_weight", 2),
     ] {
         assert_eq!(names.iter().filter(|name| **name == pass).count(), forms, "{pass}: {names:?}");
     }
@@ -112,7 +115,6 @@ fn matrix_units() {
 #[test]
 fn f16_saturates_and_gradients_are_scaled() {
     use askem::plan::PlanBuilder;
-    use askem_kernels::conv2d;
 
     for precision in [Precision::F16, Precision::Tensor] {
         let Ok(mut gpu) = adapter::open_at("tiers", precision) else { continue };
@@ -151,6 +153,32 @@ fn f16_saturates_and_gradients_are_scaled() {
         let off = |&word: &u32| (f32::from_bits(word) / 1.6e-6 - 1.0).abs();
         let worst = got.iter().map(off).fold(0.0, f32::max);
         assert!(worst < 0.01, "{precision}: {worst}");
+    }
+}
+
+/// Gradients that f16 could not tell from zero are not lost in any product with them.
+#[test]
+fn tiny_gradients_reach_matrix_units() {
+    let Ok(mut gpu) = adapter::open_at("tiers", Precision::Tensor) else { return };
+    let (n, c_in, c_out, h, w) = (4, 16, 16, 32, 32);
+    let conv = conv2d::Params { n, c_in, c_out, h, w, kernel: 3, has_bias: 0 };
+    let up = conv_transpose2d::Params { n, c_in, c_out, h, w };
+    let slices = conv_transpose2d_split_k::Params { n, c_in, c_out, h, w, slices: 3 };
+    for call in [
+        Call::Conv2dBackwardInput(conv),
+        Call::Conv2dBackwardWeight(conv),
+        Call::ConvTranspose2dBackwardInput(up),
+        Call::ConvTranspose2dBackwardWeight(up),
+        Call::ConvTranspose2dSplitKBackwardWeight(slices),
+    ] {
+        let mut trial = Trial::draw(call, Style::Normal, 0).at(Precision::Tensor);
+        let mut reads = trial.reads.iter_mut().zip(call.signature().reads);
+        let (dy, _) = reads.find(|(_, (name, _))| *name == "dy").expect("it reads dy");
+        // The least that f16 has is 2^-24.
+        dy.fill(2.0_f32.powi(-30).to_bits());
+        let outputs = trial::run(&mut gpu, std::slice::from_ref(&trial)).expect("it runs");
+        let verdict = trial.judge(&outputs[0]);
+        assert!(matches!(verdict, Verdict::Agrees(_)), "{call:?}: {verdict:?}");
     }
 }
 

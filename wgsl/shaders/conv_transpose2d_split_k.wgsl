@@ -19,7 +19,8 @@ fn filters() -> u32 {
 
 //!pass backward_weight
 //!include shared/upsampled_weight_tile.wgsl
-@group(0) @binding(1) var<storage, read> x: array<f32>;
+//!stored x
+@group(0) @binding(1) var<storage, read> x: array<stored_x>;
 @group(0) @binding(2) var<storage, read> dy: array<f32>;
 @group(0) @binding(3) var<storage, read_write> partials: array<f32>;
 
@@ -32,7 +33,11 @@ fn backward_weight(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
+    //!tensor @builtin(subgroup_id) subgroup_id: u32,
+    //!tensor @builtin(num_subgroups) subgroup_count: u32,
 ) {
+    //!tensor subgroup = subgroup_id;
+    //!tensor subgroups = subgroup_count;
     let tiles_out = (params.c_out + TILE_OUT - 1u) / TILE_OUT;
     let tiles = tiles_out * ((params.c_in + TILE_IN - 1u) / TILE_IN);
     let index = linear_group(group, groups);

@@ -120,7 +120,12 @@ fn uniforms_have_the_bytes_of_the_rust_structs() {
 /// The numbers that both sides of a twin have to know.
 #[test]
 fn shared_constants_agree() {
-    let constant = |op, pass, name| find(op, pass).expect(pass).1.forms[0].constant(name) as usize;
+    let constant = |op, pass, name| {
+        let mut values = find(op, pass).expect(pass).1.forms.iter().map(|f| f.constant(name));
+        let first = values.next().expect("every pass has a form");
+        assert!(values.all(|value| value == first), "{op}::{pass}: {name}");
+        first as usize
+    };
     for (op, pass) in [("dropout", "mask"), ("dropout_masks", "draw")] {
         assert_eq!(constant(op, pass, "MASK_BLOCK"), askem_kernels::rng::MASK_BLOCK);
     }

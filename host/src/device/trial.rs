@@ -118,6 +118,10 @@ pub(crate) fn gradient_scale(call: &Call) -> f32 {
         Call::Conv2dJoinedBackwardInput(p) => p.n * p.h * p.w,
         Call::Conv2dSplitChannelsBackwardInput(p) => p.n * p.h * p.w,
         Call::Conv2dSplitKBackwardWeight(p) => p.n * p.h * p.w,
+        Call::ConvTranspose2dBackwardInput(p) | Call::ConvTranspose2dBackwardWeight(p) => {
+            4 * p.n * p.h * p.w
+        }
+        Call::ConvTranspose2dSplitKBackwardWeight(p) => 4 * p.n * p.h * p.w,
         _ => 1,
     };
     (1_u32 << pixels.ilog2()) as f32

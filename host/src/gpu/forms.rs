@@ -23,8 +23,10 @@ pub(super) fn likely(call: &Call, side: Option<u32>) -> usize {
     let of_kind = |i: &usize| entry.forms[*i].side == side.filter(|&side| fills(side));
     let tile = |i: &usize| {
         let form = &entry.forms[*i];
-        let out = form.constant("TILE_OUT");
-        let down = form.find_constant("TILE_H").unwrap_or(1);
+        let find = |name: &str| form.find_constant(name);
+        // A transposed convolution's gradient makes channels of the input, and its tiles are of pixels.
+        let out = find("TILE_OUT").or(find("TILE_IN")).expect("a tile has channels");
+        let down = find("TILE_H").or(find("TILE_PIXELS")).unwrap_or(1);
         let lanes = u64::from(made.next_multiple_of(out)) * u64::from(rows.next_multiple_of(down));
         // Fewest idle lanes, then the most channels, which reads the inputs least often.
         (lanes, u32::MAX - out)
@@ -32,7 +34,8 @@ pub(super) fn likely(call: &Call, side: Option<u32>) -> usize {
     forms.into_iter().filter(of_kind).min_by_key(tile).unwrap_or(0)
 }
 
-/// The channels that a convolution sums over, those that it makes, and the rows of its maps.
+/// The channels that a convolution sums over, those that it makes, and the rows of its maps; pixels in place of rows for a transposed
+/// one.
 fn sizes(call: &Call) -> Option<[u32; 3]> {
     Some(match call {
         Call::Conv2dForward(p) => [p.c_in, p.c_out, p.h],
@@ -46,13 +49,17 @@ fn sizes(call: &Call) -> Option<[u32; 3]> {
         Call::Conv2dSplitChannelsForward(p) => [p.c_in / p.slices, p.c_out, p.h],
         Call::Conv2dSplitChannelsBackwardInput(p) => [p.c_out / p.slices, p.c_in, p.h],
         Call::Conv2dSplitKBackwardWeight(p) => [p.c_in, p.c_out, p.h],
+        Call::ConvTranspose2dForward(p) => [p.c_in, p.c_out, p.h * p.w],
+        Call::ConvTranspose2dBackwardInput(p) => [p.c_out, p.c_in, p.h * p.w],
+        Call::ConvTranspose2dBackwardWeight(p) => [p.c_in, p.c_out, p.h * p.w],
+        Call::ConvTranspose2dSplitKBackwardWeight(p) => [p.c_in, p.c_out, p.h * p.w],
         _ => return None,
     })
 }
 
 #[cfg(test)]
 mod tests {
-    use askem_kernels::conv2d;
+    use askem_kernels::{conv_transpose2d, conv2d};
 
     use super::*;
 
@@ -83,5 +90,23 @@ mod tests {
         assert_eq!(tile(1, 16, Some(16)), (None, 16));
         assert_eq!(tile(16, 2, Some(16)), (None, 8));
         assert_eq!(tile(16, 16, Some(8)), (Some(8), 16));
+    }
+
+    #[test]
+    fn transposed_convolutions_choose_too() {
+        let choice = |call: Call, tile: &str| {
+            let form = &entry_of(&call).1.forms[likely(&call, Some(16))];
+            (form.side, form.constant(tile))
+        };
+        let p = conv_transpose2d::Params { n: 1, c_in: 64, c_out: 32, h: 32, w: 32 };
+        assert_eq!(choice(Call::ConvTranspose2dForward(p), "TILE_OUT"), (Some(16), 32));
+        assert_eq!(choice(Call::ConvTranspose2dBackwardInput(p), "TILE_IN"), (Some(16), 64));
+        assert_eq!(choice(Call::ConvTranspose2dBackwardWeight(p), "TILE_OUT"), (Some(16), 16));
+        let p = conv_transpose2d::Params { c_in: 32, c_out: 16, ..p };
+        assert_eq!(choice(Call::ConvTranspose2dForward(p), "TILE_OUT"), (Some(16), 16));
+        assert_eq!(choice(Call::ConvTranspose2dBackwardInput(p), "TILE_IN"), (Some(16), 32));
+        let p = conv_transpose2d::Params { c_in: 8, c_out: 4, ..p };
+        assert_eq!(choice(Call::ConvTranspose2dForward(p), "TILE_OUT"), (None, 16));
+        assert_eq!(choice(Call::ConvTranspose2dBackwardWeight(p), "TILE_OUT"), (None, 4));
     }
 }

@@ -75,11 +75,15 @@ fn several_tiles() -> Vec<Call> {
     let conv2d::Params { n, c_in, c_out, h, w, kernel, .. } = p;
     let eps = 1e-5;
     let unit = conv2d_norm_relu::Params { n, c_in, c_a: 20, c_out, h, w, kernel, mask: 1, eps };
+    let up = conv_transpose2d::Params { n, c_in, c_out, h, w };
     vec![
         Call::Conv2dForward(p),
         Call::Conv2dBackwardInput(conv2d::Params { c_in: c_out, c_out: c_in, ..p }),
         Call::Conv2dBackwardWeight(p),
         Call::Conv2dNormReluForwardEval(unit),
+        Call::ConvTranspose2dForward(up),
+        Call::ConvTranspose2dBackwardInput(up),
+        Call::ConvTranspose2dBackwardWeight(up),
     ]
 }
 

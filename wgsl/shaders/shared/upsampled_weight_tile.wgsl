@@ -49,7 +49,7 @@ fn weight_tile(tile: u32, begin_chunk: u32, end_chunk: u32, lane: u32) {
             let channel = first_in + t / CHUNK;
             var value = 0.0;
             if channel < params.c_in && first + pixel < hw {
-                value = x[(sample * params.c_in + channel) * hw + first + pixel];
+                value = f32(x[(sample * params.c_in + channel) * hw + first + pixel]);
             }
             x_tile[pixel * X_STRIDE + t / CHUNK] = value;
         }

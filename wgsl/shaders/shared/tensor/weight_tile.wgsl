@@ -22,8 +22,9 @@ const TILE_W: u32 = SIDE;
 const HALO_W: u32 = TILE_W + 2u;
 const HALO: u32 = (BAND + 2u) * HALO_W;
 const PIXELS: u32 = BAND * TILE_W;
-// Channels vary fastest; half as many more, so that the rows of a matrix lie in different banks.
-const STRIDE: u32 = SIDE + SIDE / 2u;
+// Channels vary fastest; eight more, so that the rows of a matrix begin at multiples of 16 bytes, as Vulkan wants it, and in
+// different banks.
+const STRIDE: u32 = SIDE + 8u;
 
 var<private> subgroup: u32;
 var<private> subgroups: u32;

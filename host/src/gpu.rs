@@ -28,7 +28,7 @@ pub use halve::halves;
 use pipelines::{Pass, Pipelines};
 pub use profile::{Peaks, StepTime};
 use readback::Copy;
-pub use tuning::{Choice, Tuning};
+pub use tuning::{Choice, SlicesChoice, Tuning};
 
 use crate::device::checks;
 use crate::error::{Error, Result};
@@ -86,6 +86,8 @@ pub struct GpuExecutor {
     slack: usize,
     /// Which of the forms that the device can run, for tests.
     form: Option<usize>,
+    /// In how many slices sums are cut as far as they can be, for tests.
+    slices: Option<u32>,
     /// What was measured of forms, where plans are tuned.
     tuning: Option<Tuning>,
 }
@@ -137,6 +139,7 @@ impl GpuExecutor {
             in_flight: VecDeque::new(),
             slack: 0,
             form: None,
+            slices: None,
             tuning: None,
         })
     }
@@ -154,6 +157,14 @@ impl GpuExecutor {
     /// For tests, so that every form is computed whatever the sizes.
     pub fn set_form(&mut self, number: Option<usize>) {
         self.form = number;
+    }
+
+    /// From now on plans sum in so many slices what can be summed in so many, else in as many as it can; `None` chooses for each
+    /// call.
+    ///
+    /// For tests, so that plans are cut whatever the sizes.
+    pub fn set_slices(&mut self, slices: Option<u32>) {
+        self.slices = slices;
     }
 
     /// The names of the passes with more than `number` forms that this device can run.
@@ -364,21 +375,23 @@ impl Executor for GpuExecutor {
     }
 
     fn memory(&self, plan: &Plan) -> Memory {
-        let plan = fuse(plan.clone());
+        let plan = self.fused(plan.clone());
         let own = slot_bytes(&plan, &self.halves(&plan)).iter().sum::<u64>() as usize;
         Memory { own, ..plan.memory() }
     }
 
     fn prepare(&mut self, plan: Plan) -> Result<PlanId> {
         self.connection.check()?;
-        let plan = fuse(plan);
-        let halves = self.halves(&plan);
-        self.check_limits(&plan, &halves)?;
+        let name = plan.name.clone();
         let named = |error| match error {
-            Error::Device(text) => Error::Device(format!("{}: {text}", plan.name)),
-            Error::TooLarge(text) => Error::TooLarge(format!("{}: {text}", plan.name)),
+            Error::Device(text) => Error::Device(format!("{name}: {text}")),
+            Error::TooLarge(text) => Error::TooLarge(format!("{name}: {text}")),
             error => error,
         };
+        self.measure_slices(&plan).map_err(named)?;
+        let plan = self.fused(plan);
+        let halves = self.halves(&plan);
+        self.check_limits(&plan, &halves)?;
         self.measure_new(&plan, &halves).map_err(named)?;
         let buffers = self.allocate(&plan, &halves).map_err(named)?;
         let sections = self.bind(&plan, &halves, &buffers).map_err(named)?;

@@ -19,6 +19,7 @@ mod precisions;
 mod run_plan;
 #[path = "../shared/settings.rs"]
 mod settings;
+mod slices;
 
 use std::sync::{Mutex, OnceLock, PoisonError};
 

@@ -192,16 +192,21 @@ fn matrix_units_agree_where_forms_are_measured() {
     let Ok(mut gpu) = adapter::open_at("tiers", Precision::Tensor) else { return };
     gpu.tune_with(Tuning::default());
     let net = UNet { width: 8, ..UNet::paper() };
-    gpu.prepare(training_plan(&net, 8, 64, 64, AdamOptions::default()).plan).expect("it fits");
+    let training = training_plan(&net, 8, 64, 64, AdamOptions::default()).plan;
+    gpu.prepare(training.clone()).expect("it fits");
     gpu.prepare(forward_plan(&net, 8, 64, 64, &[Output::Entropy]).plan).expect("it fits");
     let choices: Vec<_> = gpu.tuning().expect("it is on").choices().collect();
     assert!(choices.len() > 45, "{choices:?}");
     assert!(choices.iter().any(|choice| choice.pass == "conv2d_norm_relu::forward_eval"));
     for choice in choices {
-        assert!(
-            choice.seconds.len() > 1 && choice.seconds.iter().all(|(_, s)| s.is_finite()),
-            "{choice:?}"
-        );
+        assert!(choice.seconds.iter().all(|(_, s)| s.is_finite()), "{choice:?}");
         assert!(choice.seconds.iter().any(|&(form, _)| form == choice.form()));
+    }
+    // What is summed whole or in slices was measured in every number of them.
+    let cut = gpu.slices_choices(&training);
+    assert!(cut.len() > 20, "{cut:?}");
+    for choice in cut {
+        assert!(choice.seconds.len() > 1 && choice.seconds.iter().all(|(_, s)| s.is_finite()));
+        assert!(choice.seconds.iter().any(|&(slices, _)| slices == choice.slices()));
     }
 }

@@ -85,7 +85,7 @@ fn labels(
     let site = site_of(part.plane);
     for (var i = part.first; i < part.end; i += WORKGROUP) {
         let at = source(site, i);
-        let label = packed_labels[at / 4u] >> (8u * (at % 4u)) & 255u;
+        let label = (packed_labels[at / 4u] >> (8u * (at % 4u))) & 255u;
         labels_[part.plane * params.h * params.w + i] = label;
     }
 }

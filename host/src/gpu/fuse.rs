@@ -7,7 +7,7 @@
 
 mod join;
 mod masks;
-mod split;
+pub(super) mod split;
 
 use std::collections::HashMap;
 
@@ -18,9 +18,17 @@ use askem_kernels::{
 
 use crate::plan::{BufferId, Plan, PlanBuilder, Step, Storage, View};
 
-/// The plan as a GPU runs it.
+/// In how many slices something is summed that [`split`] can cut; 1 is whole.
+pub(super) type Slices<'a> = dyn Fn(&Call) -> u32 + 'a;
+
+/// The plan as a GPU runs it of which nothing was measured.
 pub fn fuse(plan: Plan) -> Plan {
-    let plan = masks::draw_at_once(join::join(plan));
+    fuse_with(plan, &split::likely)
+}
+
+/// The plan as a GPU runs it.
+pub(super) fn fuse_with(plan: Plan, slices: &Slices<'_>) -> Plan {
+    let plan = masks::draw_at_once(join::join(plan, slices));
     let mut readers: HashMap<BufferId, usize> = HashMap::new();
     for step in plan.sections.iter().flat_map(|section| &section.steps) {
         for read in &step.reads {
@@ -28,7 +36,7 @@ pub fn fuse(plan: Plan) -> Plan {
         }
     }
     let (builder, sections) = plan.take_apart();
-    let mut fuser = Fuser { builder, readers };
+    let mut fuser = Fuser { builder, readers, slices };
     for section in sections {
         fuser.builder.section(section.name);
         let mut steps = &section.steps[..];
@@ -50,10 +58,11 @@ pub fn fuse(plan: Plan) -> Plan {
     fuser.builder.build()
 }
 
-struct Fuser {
+struct Fuser<'a> {
     builder: PlanBuilder,
     /// How many steps of the plan read a buffer.
     readers: HashMap<BufferId, usize>,
+    slices: &'a Slices<'a>,
 }
 
 /// The dropout of a unit, if it has one: how many steps it is, the one that draws the mask unless it was drawn before, the mask, and
@@ -81,7 +90,7 @@ impl Dropped<'_> {
     }
 }
 
-impl Fuser {
+impl Fuser<'_> {
     /// Whether a map is read once and then forgotten, so that nobody misses it.
     fn is_passing(&self, view: View) -> bool {
         self.builder.storage(view.buffer) == Storage::Transient
@@ -155,7 +164,7 @@ impl Fuser {
             _ => return None,
         };
         let y = conv.writes[0];
-        let is_cut = split::conv_slices(&Call::Conv2dJoinedForward(c)).is_some();
+        let is_cut = (self.slices)(&Call::Conv2dJoinedForward(c)) > 1;
         if statistics.reads[0] != y || is_cut {
             return None;
         }
@@ -231,7 +240,7 @@ impl Fuser {
         let coefficients = self.builder.transient("coefficients", call.len("coefficients"));
         let reads = [x, y, dy, weight.reads[2], weight.reads[3]];
         let writes = [dweight, dbias, coefficients];
-        split::norm_backward_weight(&mut self.builder, params, &reads, &writes);
+        split::append(&mut self.builder, &call, (self.slices)(&call), &reads, &writes);
         let reads = [x, y, dy, coefficients, norm_weight];
         self.builder.step(Call::BatchNormReluBackwardInput(params), &reads, &[input.writes[0]]);
         Some(before + 3)
@@ -281,24 +290,22 @@ impl Fuser {
     /// What is summed in slices.
     fn split(&mut self, steps: &[Step]) -> Option<usize> {
         let Step { call, reads, writes } = &steps[0];
-        let call = match *call {
-            Call::Conv2dBackwardWeight(p) => {
-                split::backward_weight(&mut self.builder, p, p.c_in, reads, writes);
-                return Some(1);
-            }
-            Call::ConvTranspose2dBackwardWeight(p) => {
-                split::transposed_backward_weight(&mut self.builder, p, reads, writes);
-                return Some(1);
-            }
-            Call::BatchNormStatistics(p) => {
-                split::statistics(&mut self.builder, p, reads, writes);
-                return Some(1);
-            }
+        let whole = match *call {
             Call::Conv2dForward(p) if p.has_bias == 0 => Call::Conv2dJoinedForward(as_joined(p)),
             Call::Conv2dBackwardInput(p) => Call::Conv2dJoinedBackwardInput(as_joined(p)),
-            call => call,
+            Call::Conv2dBackwardWeight(p) => split::backward_weight(p, p.c_in),
+            Call::Conv2dJoinedForward(_)
+            | Call::Conv2dJoinedBackwardInput(_)
+            | Call::ConvTranspose2dBackwardWeight(_)
+            | Call::BatchNormStatistics(_) => *call,
+            _ => return None,
         };
-        split::over_channels(&mut self.builder, &call, reads, writes).then_some(1)
+        let slices = (self.slices)(&whole);
+        if slices == 1 {
+            return None;
+        }
+        split::append(&mut self.builder, &whole, slices, reads, writes);
+        Some(1)
     }
 }
 

@@ -1,10 +1,12 @@
-//! Which form of a pass is fastest on this device for these sizes, as it was measured here.
+//! Which form of a pass is fastest on this device for these sizes, and how many slices of what is summed in slices, as it was measured
+//! here.
 //!
 //! Forms are measured when a plan first needs them, each after its results were compared with those of the first form, which the
 //! self-test has compared with the reference. What was found is kept in the user's cache folder, in a file for each device, driver
 //! and version of the shaders, so that later runs find it there.
 
 mod measure;
+mod slices;
 
 use std::collections::BTreeMap;
 
@@ -14,6 +16,8 @@ use askem_wgsl::entry_of;
 use super::{GpuExecutor, forms, names_of_halves};
 use crate::error::{Error, Result};
 use crate::plan::Plan;
+
+pub use slices::SlicesChoice;
 
 /// The choice for one call.
 #[derive(Clone, Debug, PartialEq)]
@@ -105,19 +109,28 @@ impl GpuExecutor {
         format!("{} in {}, {}", self.connection.name, self.precision, self.connection.driver)
     }
 
-    /// Measures the forms of those calls of a plan that are new.
+    /// Measures the forms of those calls of a fused plan that are new.
     pub(super) fn measure_new(&mut self, plan: &Plan, halves: &[bool]) -> Result<()> {
+        let steps = plan.sections.iter().flat_map(|section| &section.steps);
+        let has_choice =
+            |call: &Call| forms::usable(entry_of(call).1, self.connection.side).len() > 1;
+        let calls = steps
+            .filter(|step| has_choice(&step.call))
+            .map(|step| (step.call, names_of_halves(step, halves)));
+        self.measure_missing(calls.collect())
+    }
+
+    /// Measures those of the calls, each with its buffers of f16, that were not measured before.
+    fn measure_missing(&mut self, calls: Vec<(Call, Vec<&'static str>)>) -> Result<()> {
         let Some(mut tuning) = self.tuning.take() else { return Ok(()) };
         let mut is_new = false;
         let mut outcome = Ok(());
-        for step in plan.sections.iter().flat_map(|section| &section.steps) {
-            let named = names_of_halves(step, halves);
-            let has_choice = forms::usable(entry_of(&step.call).1, self.connection.side).len() > 1;
-            if !has_choice || tuning.get(&step.call, &named).is_some() {
+        for (call, halves) in calls {
+            if tuning.get(&call, &halves).is_some() {
                 continue;
             }
-            match self.measure(&step.call, &named) {
-                Ok(seconds) => tuning.insert(&step.call, &named, seconds),
+            match self.measure(&call, &halves) {
+                Ok(seconds) => tuning.insert(&call, &halves, seconds),
                 // There is no room for it beside the other plans.
                 Err(Error::TooLarge(_)) => {}
                 Err(error) => {

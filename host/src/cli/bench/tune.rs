@@ -9,7 +9,7 @@ use crate::cli::table::Table;
 use crate::cli::{Common, say, say_json};
 use crate::error::{Error, Result};
 use crate::executor::Executor;
-use crate::gpu::Choice;
+use crate::gpu::{Choice, SlicesChoice};
 use crate::model::mc_batch;
 use crate::plan::Plan;
 use crate::unet::{AdamOptions, Output, UNet, forward_plan, mc_plan_of, training_plan};
@@ -35,6 +35,17 @@ struct TuneResult<'a> {
     form: usize,
     /// Milliseconds of each form; null where its results were wrong.
     ms: Vec<(usize, Option<f64>)>,
+}
+
+#[derive(Serialize)]
+struct SlicesResult<'a> {
+    device: &'a str,
+    kernel: &'a str,
+    call: String,
+    /// The fastest number of slices.
+    slices: u32,
+    /// Milliseconds in each number of slices.
+    ms: Vec<(u32, f64)>,
 }
 
 fn plans(args: &Args, net: &UNet, executor: &dyn Executor) -> Vec<Plan> {
@@ -63,8 +74,35 @@ fn named(pass: &str, number: usize) -> String {
 }
 
 /// The sizes of a call without the names of types.
-fn sizes(choice: &Choice) -> &str {
-    choice.call.split_once("Params { ").map_or(&*choice.call, |(_, sizes)| sizes)
+fn sizes(call: &str) -> String {
+    let sizes = call.split_once("Params { ").map_or(call, |(_, sizes)| sizes);
+    sizes.trim_end_matches([' ', '}', ')']).replace(" })", ";")
+}
+
+/// Rows of a table of choices among several, each with its fastest and slowest seconds.
+#[derive(Default)]
+struct Rows {
+    fastest: f64,
+    slowest: f64,
+}
+
+impl Rows {
+    fn add(
+        &mut self,
+        table: &mut Table,
+        [kernel, sizes, chosen]: [String; 3],
+        seconds: impl Iterator<Item = f64> + Clone,
+    ) {
+        let fastest = seconds.clone().fold(f64::INFINITY, f64::min);
+        let slowest = seconds.fold(0.0, f64::max);
+        self.fastest += fastest;
+        self.slowest += slowest;
+        table.row(vec![kernel, sizes, chosen, format!("{:.2}", slowest / fastest)]);
+    }
+
+    fn total(&self) -> String {
+        format!("{:.3} ms as chosen, {:.3} ms at the worst", 1e3 * self.fastest, 1e3 * self.slowest)
+    }
 }
 
 pub(super) fn execute(args: &Args, common: &Common) -> Result<()> {
@@ -79,49 +117,64 @@ pub(super) fn execute(args: &Args, common: &Common) -> Result<()> {
         ));
     };
     executor.tune();
-    for plan in plans(args, &net, &executor) {
-        let id = executor.prepare(plan)?;
+    let plans = plans(args, &net, &executor);
+    for plan in &plans {
+        let id = executor.prepare(plan.clone())?;
         executor.release(id);
     }
     let device = executor.name();
     let tuning = executor.tuning().expect("it was turned on");
-    let mut table = Table::new(&["kernel", "sizes", "fastest", "times faster than the slowest"]);
-    let (mut slowest_total, mut fastest_total) = (0.0, 0.0);
-    for choice in tuning.choices() {
-        let finite = |&(form, s): &(usize, f64)| (form, s.is_finite().then_some(1e3 * s));
-        let result = TuneResult {
-            device: &device,
-            kernel: &choice.pass,
-            call: &choice.call,
-            form: choice.form(),
-            ms: choice.seconds.iter().map(finite).collect(),
-        };
-        if common.json {
-            say_json(&result)?;
-            continue;
+    let with_choice: Vec<&Choice> =
+        tuning.choices().filter(|choice| choice.seconds.len() > 1).collect();
+    let mut cut: Vec<SlicesChoice> = Vec::new();
+    for choice in plans.iter().flat_map(|plan| executor.slices_choices(plan)) {
+        if !cut.contains(&choice) {
+            cut.push(choice);
         }
-        let right = || choice.seconds.iter().map(|&(_, s)| s).filter(|s| s.is_finite());
-        let (fastest, slowest) =
-            (right().fold(f64::INFINITY, f64::min), right().fold(0.0, f64::max));
-        fastest_total += fastest;
-        slowest_total += slowest;
-        table.row(vec![
-            choice.pass.clone(),
-            sizes(choice).trim_end_matches([' ', '}', ')']).replace(" })", ";"),
-            named(&choice.pass, result.form),
-            format!("{:.2}", slowest / fastest),
-        ]);
     }
     if common.json {
+        for choice in with_choice {
+            let finite = |&(form, s): &(usize, f64)| (form, s.is_finite().then_some(1e3 * s));
+            say_json(&TuneResult {
+                device: &device,
+                kernel: &choice.pass,
+                call: &choice.call,
+                form: choice.form(),
+                ms: choice.seconds.iter().map(finite).collect(),
+            })?;
+        }
+        for choice in cut {
+            say_json(&SlicesResult {
+                device: &device,
+                kernel: choice.whole.signature().name,
+                call: format!("{:?}", choice.whole),
+                slices: choice.slices(),
+                ms: choice.seconds.iter().map(|&(slices, s)| (slices, 1e3 * s)).collect(),
+            })?;
+        }
         return Ok(());
     }
-    say(format_args!("{device}\n{table}"))?;
-    let kept = tuning.file().map_or("not kept: there is no folder for caches".into(), |file| {
-        format!("kept in {}", file.display())
+    let columns =
+        |chosen| Table::new(&["kernel", "sizes", chosen, "times faster than the slowest"]);
+    let (mut table, mut rows) = (columns("fastest"), Rows::default());
+    for choice in with_choice {
+        let right = choice.seconds.iter().map(|&(_, s)| s).filter(|s| s.is_finite());
+        let named = named(&choice.pass, choice.form());
+        rows.add(&mut table, [choice.pass.clone(), sizes(&choice.call), named], right);
+    }
+    say(format_args!("{device}\n{table}\n{}", rows.total()))?;
+    let (mut table, mut rows) = (columns("slices"), Rows::default());
+    for choice in &cut {
+        let (whole, seconds) = (choice.whole, choice.seconds.iter().map(|&(_, s)| s));
+        let name = whole.signature().name.to_string();
+        let sizes = sizes(&format!("{whole:?}"));
+        let sizes = sizes.trim_end_matches(", slices: 1").to_string();
+        let cells = [name, sizes, choice.slices().to_string()];
+        rows.add(&mut table, cells, seconds);
+    }
+    say(format_args!("\nSums, whole (1) or in slices that are joined\n{table}\n{}", rows.total()))?;
+    let kept = tuning.file().map_or("Not kept: there is no folder for caches".into(), |file| {
+        format!("Kept in {}", file.display())
     });
-    say(format_args!(
-        "{:.3} ms in the fastest forms, {:.3} ms in the slowest; {kept}",
-        1e3 * fastest_total,
-        1e3 * slowest_total
-    ))
+    say(format_args!("{kept}"))
 }

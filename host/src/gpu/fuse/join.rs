@@ -7,17 +7,17 @@ use std::collections::HashMap;
 
 use askem_kernels::{Call, conv2d, conv2d_joined};
 
-use super::split;
+use super::{Slices, split};
 use crate::plan::{ALIGNMENT, BufferId, Plan, PlanBuilder, Step, Storage, View};
 
 /// The plan without the copies that can be left out.
-pub(super) fn join(plan: Plan) -> Plan {
+pub(super) fn join(plan: Plan, slices: &Slices<'_>) -> Plan {
     let joins = Joins::find(&plan);
     let (mut builder, sections) = plan.take_apart();
     for section in sections {
         builder.section(section.name);
         for step in section.steps {
-            joins.rewrite(&step, &mut builder);
+            joins.rewrite(&step, slices, &mut builder);
         }
     }
     builder.build()
@@ -70,7 +70,7 @@ impl Joins {
         }
     }
 
-    fn rewrite(&self, step: &Step, builder: &mut PlanBuilder) {
+    fn rewrite(&self, step: &Step, slices: &Slices<'_>, builder: &mut PlanBuilder) {
         if let Some((whole, ..)) = parts_of(step)
             && self.first.contains_key(&whole.buffer)
         {
@@ -91,7 +91,8 @@ impl Joins {
                 builder.step(Call::Conv2dJoinedBackwardInput(joined(p, c_a)), &reads, &writes);
             }
             Call::Conv2dBackwardWeight(p) if let Some(c_a) = first(step.reads[0]) => {
-                split::backward_weight(builder, p, c_a, &reads, &writes);
+                let whole = split::backward_weight(p, c_a);
+                split::append(builder, &whole, slices(&whole), &reads, &writes);
             }
             call => builder.step(call, &reads, &writes),
         }

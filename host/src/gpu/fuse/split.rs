@@ -1,5 +1,8 @@
 //! Sums in slices where there are fewer tiles than the device has room for: gradients of few filters in slices of the rows, small images in
 //! slices of the channels, and what a norm sums over few channels in slices of these.
+//!
+//! What can be cut is named by the call that does it whole. Of these, `Conv2dSplitKBackwardWeight` in one slice is the gradient of any
+//! convolution's filters, and a joined convolution stands for one with one input too.
 
 use askem_kernels::{
     Call, batch_norm, batch_norm_relu, batch_norm_split, conv_transpose2d,
@@ -12,7 +15,7 @@ use crate::plan::{PlanBuilder, View};
 /// Workgroups that keep a large GPU busy: a few on each of its some hundred cores.
 const BUSY: u32 = 512;
 
-/// Below so many workgroups most of a large GPU's cores would have nothing to do.
+/// Below so many workgroups of a convolution most of a large GPU's cores would have nothing to do.
 const FEW: u32 = 128;
 /// Channels of a slice, at least: adding slices costs as much as a few channels do.
 const CHANNELS: u32 = 16;
@@ -20,135 +23,194 @@ const CHANNELS: u32 = 16;
 /// Elements of a channel's slice, at least: eight for each lane.
 const ELEMENTS: u32 = 2048;
 
-/// How a norm's channel is cut, if it is worth it.
-fn channel_slices(n: u32, c: u32, hw: u32) -> Option<u32> {
-    let slices = (BUSY / c).min(n * hw / ELEMENTS);
-    (slices >= 2).then_some(slices)
-}
-
-/// Appends the statistics of a batch.
-pub(super) fn statistics(
-    builder: &mut PlanBuilder,
-    p: batch_norm::Params,
-    reads: &[View],
-    writes: &[View],
-) {
-    let batch_norm::Params { n, c, hw, eps, momentum } = p;
-    let Some(slices) = channel_slices(n, c, hw) else {
-        builder.step(Call::BatchNormStatistics(p), reads, writes);
-        return;
-    };
-    let p = batch_norm_split::Params { n, c, hw, slices, eps, momentum, scale: 1.0 };
-    let call = Call::BatchNormSplitStatistics(p);
-    let partials = builder.transient("partial statistics", call.len("partials"));
-    builder.step(call, reads, &[partials]);
-    builder.step(Call::BatchNormSplitMerge(p), &[partials], writes);
-}
-
-/// Appends the gradients of a norm's weight and bias through ReLU and dropout; reads and writes are those of
-/// `batch_norm_relu::backward_weight`.
-pub(super) fn norm_backward_weight(
-    builder: &mut PlanBuilder,
-    p: batch_norm_relu::Params,
-    reads: &[View; 5],
-    writes: &[View; 3],
-) {
-    let batch_norm_relu::Params { n, c, hw, scale, .. } = p;
-    let Some(slices) = channel_slices(n, c, hw) else {
-        builder.step(Call::BatchNormReluBackwardWeight(p), reads, writes);
-        return;
-    };
-    // These passes use neither the eps nor the momentum.
-    let p = batch_norm_split::Params { n, c, hw, slices, eps: 1.0, momentum: 0.0, scale };
-    let call = Call::BatchNormSplitBackwardWeight(p);
-    let partials = builder.transient("partial gradients", call.len("dpartials"));
-    builder.step(call, reads, &[partials]);
-    let [_, _, _, mean, rstd] = *reads;
-    builder.step(Call::BatchNormSplitMergeBackwardWeight(p), &[partials, mean, rstd], writes);
-}
-
-/// Appends the gradient of a transposed convolution's filters.
-pub(super) fn transposed_backward_weight(
-    builder: &mut PlanBuilder,
-    p: conv_transpose2d::Params,
-    reads: &[View],
-    writes: &[View],
-) {
-    let whole = Call::ConvTranspose2dBackwardWeight(p);
-    let tiles: u32 = launch(&whole).workgroups.iter().product();
-    let conv_transpose2d::Params { n, c_in, c_out, h, w } = p;
-    let p = conv_transpose2d_split_k::Params { n, c_in, c_out, h, w, slices: 1 };
-    let slices = (BUSY / tiles).min(p.chunks());
-    if slices < 2 {
-        builder.step(whole, reads, writes);
-        return;
-    }
-    let p = conv_transpose2d_split_k::Params { slices, ..p };
-    let call = Call::ConvTranspose2dSplitKBackwardWeight(p);
-    let partials = builder.transient("partial gradients", call.len("partials"));
-    builder.step(call, reads, &[partials]);
-    builder.step(Call::ConvTranspose2dSplitKReduce(p), &[partials], writes);
-}
-
-/// How a convolution or the gradient of its input, whose joined form this is, is cut, if it is worth slices.
-pub(super) fn conv_slices(call: &Call) -> Option<conv2d_split_channels::Params> {
-    let (p, channels) = match *call {
-        Call::Conv2dJoinedForward(p) => (p, p.c_in),
-        Call::Conv2dJoinedBackwardInput(p) => (p, p.c_out),
-        _ => return None,
-    };
-    let tiles: u32 = launch(call).workgroups.iter().product();
-    let slices = (BUSY / 2 / tiles).min(channels / CHANNELS).min(p.c_in).min(p.c_out);
-    let conv2d_joined::Params { n, c_in, c_a, c_out, h, w, kernel } = p;
-    let p = conv2d_split_channels::Params { n, c_in, c_a, c_out, h, w, kernel, slices };
-    (tiles < FEW && slices >= 2).then_some(p)
-}
-
-/// Appends such a convolution in slices, or nothing where it is not worth them.
-pub(super) fn over_channels(
-    builder: &mut PlanBuilder,
-    call: &Call,
-    reads: &[View],
-    writes: &[View],
-) -> bool {
-    let Some(p) = conv_slices(call) else { return false };
-    let (call, sum, partials) = match call {
-        Call::Conv2dJoinedForward(_) => (
-            Call::Conv2dSplitChannelsForward(p),
-            Call::Conv2dSplitChannelsSumForward(p),
-            "y_partials",
-        ),
-        _ => (
-            Call::Conv2dSplitChannelsBackwardInput(p),
-            Call::Conv2dSplitChannelsSumBackwardInput(p),
-            "dx_partials",
-        ),
-    };
-    let view = builder.transient(partials, call.len(partials));
-    builder.step(call, &reads[..2], &[view]);
-    builder.step(sum, &[view], writes);
-    true
-}
-
-/// Appends the gradient of a convolution's filters, of joined inputs if `c_a` is less than all input channels.
-pub(super) fn backward_weight(
-    builder: &mut PlanBuilder,
-    p: conv2d::Params,
-    c_a: u32,
-    reads: &[View],
-    writes: &[View],
-) {
-    let tiles: u32 = launch(&Call::Conv2dBackwardWeight(p)).workgroups.iter().product();
+/// The gradient of a convolution's filters, whole; of joined inputs if `c_a` is less than all input channels.
+pub(super) fn backward_weight(p: conv2d::Params, c_a: u32) -> Call {
     let conv2d::Params { n, c_in, c_out, h, w, kernel, .. } = p;
-    let whole = conv2d_split_k::Params { n, c_in, c_a, c_out, h, w, kernel, slices: 1 };
-    let slices = (BUSY / tiles).clamp(1, whole.bands());
-    if slices == 1 && c_a == c_in {
-        builder.step(Call::Conv2dBackwardWeight(p), reads, writes);
-        return;
+    let slices = 1;
+    Call::Conv2dSplitKBackwardWeight(conv2d_split_k::Params {
+        n,
+        c_in,
+        c_a,
+        c_out,
+        h,
+        w,
+        kernel,
+        slices,
+    })
+}
+
+fn transposed(p: conv_transpose2d::Params, slices: u32) -> conv_transpose2d_split_k::Params {
+    let conv_transpose2d::Params { n, c_in, c_out, h, w } = p;
+    conv_transpose2d_split_k::Params { n, c_in, c_out, h, w, slices }
+}
+
+fn over_channels(p: conv2d_joined::Params, slices: u32) -> conv2d_split_channels::Params {
+    let conv2d_joined::Params { n, c_in, c_a, c_out, h, w, kernel } = p;
+    conv2d_split_channels::Params { n, c_in, c_a, c_out, h, w, kernel, slices }
+}
+
+/// The most slices; 1 where nothing can be cut.
+pub(in crate::gpu) fn most(whole: &Call) -> u32 {
+    let most = match whole {
+        Call::Conv2dJoinedForward(p) => (p.c_in / CHANNELS).min(p.c_out),
+        Call::Conv2dJoinedBackwardInput(p) => (p.c_out / CHANNELS).min(p.c_in),
+        Call::Conv2dSplitKBackwardWeight(p) => p.bands(),
+        Call::ConvTranspose2dBackwardWeight(p) => transposed(*p, 1).chunks(),
+        Call::BatchNormStatistics(p) => p.n * p.hw / ELEMENTS,
+        Call::BatchNormReluBackwardWeight(p) => p.n * p.hw / ELEMENTS,
+        _ => 1,
+    };
+    most.max(1)
+}
+
+/// Workgroups of the whole.
+fn tiles(whole: &Call) -> u32 {
+    let call = calls(whole, 1)[0];
+    let call = match call {
+        // Of joined inputs: as many as where they are not.
+        Call::Conv2dSplitKBackwardWeight(p) => calls(&backward_weight_of(&p), 1)[0],
+        call => call,
+    };
+    launch(&call).workgroups.iter().product()
+}
+
+fn backward_weight_of(p: &conv2d_split_k::Params) -> Call {
+    Call::Conv2dSplitKBackwardWeight(conv2d_split_k::Params { c_a: p.c_in, slices: 1, ..*p })
+}
+
+/// Slices that are likely the fastest, before anything was measured; 1 where it is not worth it.
+pub(in crate::gpu) fn likely(whole: &Call) -> u32 {
+    let tiles = tiles(whole);
+    let wanted = match whole {
+        Call::Conv2dJoinedForward(_) | Call::Conv2dJoinedBackwardInput(_) => {
+            if tiles < FEW {
+                BUSY / 2 / tiles
+            } else {
+                1
+            }
+        }
+        _ => BUSY / tiles,
+    };
+    wanted.clamp(1, most(whole))
+}
+
+/// Numbers of slices that are worth a measurement, in rising order: one where the device is busy with the whole.
+pub(in crate::gpu) fn candidates(whole: &Call) -> Vec<u32> {
+    let likely = likely(whole);
+    if tiles(whole) >= 2 * BUSY {
+        return vec![likely];
     }
-    let params = conv2d_split_k::Params { slices, ..whole };
-    let call = Call::Conv2dSplitKBackwardWeight(params);
-    let partials = builder.transient("partial gradients", call.len("partials"));
-    builder.step(call, reads, &[partials]);
-    builder.step(Call::Conv2dSplitKReduce(params), &[partials], writes);
+    let mut candidates = vec![1, likely / 2, likely, 2 * likely];
+    candidates.retain(|slices| (1..=most(whole)).contains(slices));
+    candidates.dedup();
+    candidates
+}
+
+/// The calls that do the work in so many slices: one that does it whole, or one that leaves partial sums and one that joins them.
+pub(in crate::gpu) fn calls(whole: &Call, slices: u32) -> Vec<Call> {
+    match *whole {
+        Call::Conv2dSplitKBackwardWeight(p) if slices == 1 && p.c_a == p.c_in => {
+            let conv2d_split_k::Params { n, c_in, c_out, h, w, kernel, .. } = p;
+            let p = conv2d::Params { n, c_in, c_out, h, w, kernel, has_bias: 0 };
+            vec![Call::Conv2dBackwardWeight(p)]
+        }
+        Call::Conv2dSplitKBackwardWeight(p) => {
+            let p = conv2d_split_k::Params { slices, ..p };
+            vec![Call::Conv2dSplitKBackwardWeight(p), Call::Conv2dSplitKReduce(p)]
+        }
+        _ if slices == 1 => vec![*whole],
+        Call::Conv2dJoinedForward(p) => {
+            let p = over_channels(p, slices);
+            vec![Call::Conv2dSplitChannelsForward(p), Call::Conv2dSplitChannelsSumForward(p)]
+        }
+        Call::Conv2dJoinedBackwardInput(p) => {
+            let p = over_channels(p, slices);
+            let sum = Call::Conv2dSplitChannelsSumBackwardInput(p);
+            vec![Call::Conv2dSplitChannelsBackwardInput(p), sum]
+        }
+        Call::ConvTranspose2dBackwardWeight(p) => {
+            let p = transposed(p, slices);
+            vec![Call::ConvTranspose2dSplitKBackwardWeight(p), Call::ConvTranspose2dSplitKReduce(p)]
+        }
+        Call::BatchNormStatistics(p) => {
+            let batch_norm::Params { n, c, hw, eps, momentum } = p;
+            let p = batch_norm_split::Params { n, c, hw, slices, eps, momentum, scale: 1.0 };
+            vec![Call::BatchNormSplitStatistics(p), Call::BatchNormSplitMerge(p)]
+        }
+        Call::BatchNormReluBackwardWeight(p) => {
+            let batch_norm_relu::Params { n, c, hw, scale, .. } = p;
+            // These passes use neither the eps nor the momentum.
+            let p = batch_norm_split::Params { n, c, hw, slices, eps: 1.0, momentum: 0.0, scale };
+            vec![Call::BatchNormSplitBackwardWeight(p), Call::BatchNormSplitMergeBackwardWeight(p)]
+        }
+        call => unreachable!("{call:?} is never cut"),
+    }
+}
+
+/// Appends the work in so many slices; reads and writes are those of the whole.
+pub(super) fn append(
+    builder: &mut PlanBuilder,
+    whole: &Call,
+    slices: u32,
+    reads: &[View],
+    writes: &[View],
+) {
+    let calls = calls(whole, slices);
+    let [cut, join] = calls[..] else {
+        builder.step(calls[0], reads, writes);
+        return;
+    };
+    let name = cut.signature().writes[0].0;
+    let partials = builder.transient(name, cut.len(name));
+    builder.step(cut, &reads[..cut.signature().reads.len()], &[partials]);
+    let mut joined = vec![partials];
+    if let Call::BatchNormSplitMergeBackwardWeight(_) = join {
+        // The statistics.
+        joined.extend(&reads[3..]);
+    }
+    builder.step(join, &joined, writes);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn candidates_lie_around_the_likely_number() {
+        let conv = |n, c, side| {
+            let (h, w) = (side, side);
+            Call::Conv2dJoinedForward(conv2d_joined::Params {
+                n,
+                c_in: c,
+                c_a: c,
+                c_out: c,
+                h,
+                w,
+                kernel: 3,
+            })
+        };
+        // 32 tiles, 16 channels to a slice at least; tiles enough; more than enough.
+        assert_eq!(
+            (likely(&conv(4, 256, 8)), candidates(&conv(4, 256, 8))),
+            (8, vec![1, 4, 8, 16])
+        );
+        assert_eq!((likely(&conv(4, 64, 64)), candidates(&conv(4, 64, 64))), (1, vec![1, 2]));
+        assert_eq!(candidates(&conv(20, 64, 128)), [1]);
+        assert_eq!(candidates(&conv(1, 16, 8)), [1]);
+        let filters = backward_weight(
+            conv2d::Params { n: 4, c_in: 16, c_out: 16, h: 128, w: 128, kernel: 3, has_bias: 0 },
+            16,
+        );
+        assert_eq!(calls(&filters, 1).len(), 1);
+        for slices in candidates(&filters) {
+            for call in calls(&filters, slices) {
+                call.validate().expect("every candidate can be computed");
+            }
+        }
+        // Joined inputs are always read by the pass for slices.
+        let Call::Conv2dSplitKBackwardWeight(p) = filters else { unreachable!() };
+        let joined = Call::Conv2dSplitKBackwardWeight(conv2d_split_k::Params { c_a: 8, ..p });
+        assert_eq!(calls(&joined, 1).len(), 2);
+        assert_eq!(likely(&joined), likely(&filters));
+    }
 }

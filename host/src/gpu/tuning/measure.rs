@@ -122,6 +122,8 @@ fn draw(call: &Call, buffer: &str, part: u64) -> Vec<u32> {
             // As small as a mean makes them, which the shaders for matrix units count on.
             "dy" => number / gradient_scale(call),
             "running_var" => 0.5 + number.abs(),
+            // Squares are among them.
+            "partials" => number.abs(),
             _ => number,
         }
     };

@@ -252,7 +252,7 @@ fn bench_kernels_times_every_shader_of_a_step() {
     for (work, wanted) in [
         ("train", &["adam::update", "batch_norm_relu::backward_input"][..]),
         ("score", &["conv2d_norm_relu::forward_eval", "segmentation_head::entropy"]),
-        ("bald", &["dropout::mask", "segmentation_head::accumulate"]),
+        ("bald", &["dropout_masks::draw", "segmentation_head::accumulate"]),
     ] {
         let call = askem(["bench", "kernels", "--work", work]).args(small);
         let lines = call.args(["--device", adapter["name"].as_str().unwrap()]).succeed();

@@ -39,7 +39,7 @@ fn folded() -> Vec<Call> {
     let counted = conv2d_statistics::Params { n, c_in, c_a, c_out, h, w, kernel, eps, momentum };
     calls.push(Call::Conv2dStatisticsForward(counted));
     let wide = conv2d_statistics::Params { n: 2, c_out: MANY, ..counted };
-    calls.push(Call::Conv2dStatisticsMerge(wide));
+    calls.extend([Call::Conv2dStatisticsMerge(wide), Call::Conv2dStatisticsMergePlanes(wide)]);
     calls.push(Call::Conv2dBackwardBias(conv2d::Params { n: 1, c_out: MANY, ..p }));
     let p = conv_transpose2d::Params { n, c_in: 1, c_out: 1, h: 1, w: 1 };
     calls.extend([Call::ConvTranspose2dForward(p), Call::ConvTranspose2dBackwardInput(p)]);

@@ -14,6 +14,9 @@ struct Params {
 
 @group(0) @binding(0) var<uniform> params: Params;
 
+// Elements that a lane reads before it computes with them.
+const AT_ONCE: u32 = 4u;
+
 // The gradient that reaches the normalisation. Where the mask is 0 so is y.
 fn through_relu(y: f32, dy: f32) -> f32 {
     return select(0.0, dy * params.scale, y > 0.0);
@@ -50,12 +53,26 @@ fn forward(
     if params.mask == 1u {
         kept = mask[part.plane];
     }
-    for (var i = part.first; i < part.end; i += WORKGROUP) {
-        let at = part.plane * params.hw + i;
-        if params.mask == 2u {
-            kept = mask[at];
+    let plane = part.plane * params.hw;
+    if params.mask == 2u {
+        for (var i = part.first; i < part.end; i += WORKGROUP) {
+            let normed = (f32(x[plane + i]) - centre) * scale + offset;
+            y[plane + i] = as_y(max(normed * mask[plane + i], 0.0));
         }
-        y[at] = as_y(max(((f32(x[at]) - centre) * scale + offset) * kept, 0.0));
+        return;
+    }
+    // Reads are under way together: past the end the last element is read again.
+    for (var i = part.first; i < part.end; i += AT_ONCE * WORKGROUP) {
+        var values = array<f32, AT_ONCE>();
+        for (var j = 0u; j < AT_ONCE; j += 1u) {
+            values[j] = f32(x[plane + min(i + j * WORKGROUP, part.end - 1u)]);
+        }
+        for (var j = 0u; j < AT_ONCE; j += 1u) {
+            if i + j * WORKGROUP < part.end {
+                let normed = (values[j] - centre) * scale + offset;
+                y[plane + i + j * WORKGROUP] = as_y(max(normed * kept, 0.0));
+            }
+        }
     }
 }
 
@@ -131,10 +148,20 @@ fn backward_input(
     if params.affine == 1u {
         scale *= weight[channel];
     }
-    for (var i = part.first; i < part.end; i += WORKGROUP) {
-        let at = part.plane * params.hw + i;
-        let xhat = (f32(x[at]) - centre) * inverse;
-        let g = through_relu(f32(y[at]), dy[at]);
-        dx[at] = scale * (g - mean_g - xhat * mean_g_xhat);
+    let plane = part.plane * params.hw;
+    // Reads are under way together: past the end the last element is read again.
+    for (var i = part.first; i < part.end; i += AT_ONCE * WORKGROUP) {
+        var values = array<f32, AT_ONCE>();
+        for (var j = 0u; j < AT_ONCE; j += 1u) {
+            let at = plane + min(i + j * WORKGROUP, part.end - 1u);
+            let xhat = (f32(x[at]) - centre) * inverse;
+            let g = through_relu(f32(y[at]), dy[at]);
+            values[j] = scale * (g - mean_g - xhat * mean_g_xhat);
+        }
+        for (var j = 0u; j < AT_ONCE; j += 1u) {
+            if i + j * WORKGROUP < part.end {
+                dx[plane + i + j * WORKGROUP] = values[j];
+            }
+        }
     }
 }

@@ -27,16 +27,20 @@ struct Pixel {
 fn pixel_of(logits: array<f32, MAX_CLASSES>) -> Pixel {
     var z = logits;
     var largest = z[0];
-    for (var k = 1u; k < params.classes; k += 1u) {
-        largest = max(largest, z[k]);
+    for (var k = 1u; k < MAX_CLASSES; k += 1u) {
+        if k < params.classes {
+            largest = max(largest, z[k]);
+        }
     }
     var pixel = Pixel();
-    for (var k = 0u; k < params.classes; k += 1u) {
-        let below = z[k] - largest;
-        let e = exp(below);
-        pixel.exps[k] = e;
-        pixel.sum += e;
-        pixel.weighted += below * e;
+    for (var k = 0u; k < MAX_CLASSES; k += 1u) {
+        if k < params.classes {
+            let below = z[k] - largest;
+            let e = exp(below);
+            pixel.exps[k] = e;
+            pixel.sum += e;
+            pixel.weighted += below * e;
+        }
     }
     return pixel;
 }
@@ -131,19 +135,25 @@ fn accumulate(
     }
     // The sums stay in registers from pass to pass.
     var sums = array<f32, MAX_CLASSES>();
-    for (var k = 0u; k < params.classes; k += 1u) {
-        sums[k] = sum_p[(sample * params.classes + k) * params.hw + i];
+    for (var k = 0u; k < MAX_CLASSES; k += 1u) {
+        if k < params.classes {
+            sums[k] = sum_p[(sample * params.classes + k) * params.hw + i];
+        }
     }
     var entropies = sum_entropy[sample * params.hw + i];
     for (var t = 0u; t < params.stacked; t += 1u) {
         var pixel = pixel_of(logits_of(t * params.n + sample, i));
-        for (var k = 0u; k < params.classes; k += 1u) {
-            sums[k] += pixel.exps[k] / pixel.sum;
+        for (var k = 0u; k < MAX_CLASSES; k += 1u) {
+            if k < params.classes {
+                sums[k] += pixel.exps[k] / pixel.sum;
+            }
         }
         entropies += entropy_of(pixel);
     }
-    for (var k = 0u; k < params.classes; k += 1u) {
-        sum_p[(sample * params.classes + k) * params.hw + i] = sums[k];
+    for (var k = 0u; k < MAX_CLASSES; k += 1u) {
+        if k < params.classes {
+            sum_p[(sample * params.classes + k) * params.hw + i] = sums[k];
+        }
     }
     sum_entropy[sample * params.hw + i] = entropies;
 }

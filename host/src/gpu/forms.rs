@@ -107,6 +107,6 @@ mod tests {
         assert_eq!(choice(Call::ConvTranspose2dBackwardInput(p), "TILE_IN"), (Some(16), 32));
         let p = conv_transpose2d::Params { c_in: 8, c_out: 4, ..p };
         assert_eq!(choice(Call::ConvTranspose2dForward(p), "TILE_OUT"), (None, 16));
-        assert_eq!(choice(Call::ConvTranspose2dBackwardWeight(p), "TILE_OUT"), (None, 4));
+        assert_eq!(choice(Call::ConvTranspose2dBackwardWeight(p), "TILE_OUT"), (None, 8));
     }
 }

@@ -36,17 +36,20 @@ struct Sums {
 }
 
 fn stage_inputs(lane: u32, sample: u32, first_in: u32, end_in: u32, y0: u32, x0: u32) {
-    for (var t = lane; t < CHUNK_IN * HALO; t += WORKGROUP) {
-        let channel = first_in + t / HALO;
+    let plane = params.h * params.w;
+    // A lane takes a pixel of every channel: its place is computed once. Without a branch, all its reads are under way at
+    // the same time; what does not exist reads the first number and is not used.
+    for (var t = lane; t < HALO; t += WORKGROUP) {
         // The halo starts one row and column before the tile: where that is outside, the subtraction wraps to a
         // number that is no row or column either.
-        let y = y0 + (t % HALO) / HALO_STRIDE - 1u;
+        let y = y0 + t / HALO_STRIDE - 1u;
         let x = x0 + t % HALO_STRIDE - 1u;
-        var value = 0.0;
-        if channel < end_in && y < params.h && x < params.w {
-            value = input_at((input_plane(sample, channel) * params.h + y) * params.w + x);
+        let is_inside = y < params.h && x < params.w;
+        for (var i = 0u; i < CHUNK_IN; i += 1u) {
+            let exists = is_inside && first_in + i < end_in;
+            let at = input_plane(sample, first_in + i) * plane + y * params.w + x;
+            input_tile[i * HALO + t] = select(0.0, input_at(select(0u, at, exists)), exists);
         }
-        input_tile[t] = value;
     }
 }
 
@@ -57,16 +60,16 @@ fn stage_weights(lane: u32, first_in: u32, end_in: u32, first_out: u32, taps: u3
         let four = t / (CHUNK_IN * taps);
         let channel = first_in + k / taps;
         let tap = k % taps;
-        let out = first_out + four * 4u;
-        // Without its own channels a lane's sums stay zero and are never stored.
-        var value = vec4<f32>();
-        if channel < end_in {
-            if out < channels_out() { value.x = weight_at(out, channel, tap); }
-            if out + 1u < channels_out() { value.y = weight_at(out + 1u, channel, tap); }
-            if out + 2u < channels_out() { value.z = weight_at(out + 2u, channel, tap); }
-            if out + 3u < channels_out() { value.w = weight_at(out + 3u, channel, tap); }
-        }
-        weight_tile[k * WEIGHT_STRIDE + four] = value;
+        // Channels that are not there have the weights of the last one: their sums are never stored.
+        let out = min(vec4(first_out + four * 4u) + vec4(0u, 1u, 2u, 3u), vec4(channels_out() - 1u));
+        let in = min(channel, end_in - 1u);
+        let value = vec4(
+            weight_at(out.x, in, tap),
+            weight_at(out.y, in, tap),
+            weight_at(out.z, in, tap),
+            weight_at(out.w, in, tap),
+        );
+        weight_tile[k * WEIGHT_STRIDE + four] = select(vec4<f32>(), value, channel < end_in);
     }
 }
 

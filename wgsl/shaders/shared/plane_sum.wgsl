@@ -5,7 +5,8 @@
 //   terms(index, shift) -> vec2<f32>
 //
 // The planes are one line of elements, and a lane takes every 256th of them, so that small planes keep all lanes
-// busy. Four at a time, for the memory to have something to do.
+// busy. Four at a time and without a branch, for the memory to have something to do: what is past the end reads the
+// first element and is not used.
 fn plane_sum(lane: u32, first: u32, stride: u32, planes: u32, size: u32, shift: f32) -> vec2<f32> {
     return plane_sum_part(lane, first, stride, vec2(0u, planes * size), size, shift);
 }
@@ -29,9 +30,8 @@ fn plane_sum_part(
     for (var k = begin; k < range.y; k += 4u * WORKGROUP) {
         var part = array<vec2<f32>, 4>();
         for (var j = 0u; j < 4u; j += 1u) {
-            if k + j * WORKGROUP < range.y {
-                part[j] = terms(at + element, shift);
-            }
+            let exists = k + j * WORKGROUP < range.y;
+            part[j] = select(vec2<f32>(), terms(select(first, at + element, exists), shift), exists);
             element += step_elements;
             at += step_planes * stride;
             if element >= size {

@@ -89,6 +89,10 @@ pub(in crate::gpu) fn likely(whole: &Call) -> u32 {
                 1
             }
         }
+        // Of few filters: a workgroup has twice as much to do, and slices take memory.
+        Call::Conv2dSplitKBackwardWeight(_) | Call::ConvTranspose2dBackwardWeight(_) => {
+            BUSY / 2 / tiles
+        }
         _ => BUSY / tiles,
     };
     wanted.clamp(1, most(whole))

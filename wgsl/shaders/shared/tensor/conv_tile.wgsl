@@ -36,30 +36,37 @@ var<workgroup> sum_tile: array<f32, TASKS * SIDE * SIDE>;
 
 fn stage_inputs(lane: u32, sample: u32, first_in: u32, end_in: u32, y0: u32, x0: u32) {
     let scale = input_scale();
-    for (var t = lane; t < SIDE * HALO; t += WORKGROUP) {
-        let channel = first_in + t / HALO;
+    let plane = params.h * params.w;
+    // A lane takes a pixel of half the channels: its place is computed once. Without a branch, all its reads are under way
+    // at the same time; what does not exist reads the first number and is not used.
+    for (var t = lane; t < 2u * HALO; t += WORKGROUP) {
+        let pixel = t % HALO;
         // Outside the image the subtraction wraps to a number that is no row or column either.
-        let y = y0 + (t % HALO) / HALO_W - 1u;
-        let x = x0 + t % HALO_W - 1u;
-        var value = 0.0;
-        if channel < end_in && y < params.h && x < params.w {
-            value = input_at((input_plane(sample, channel) * params.h + y) * params.w + x);
+        let y = y0 + pixel / HALO_W - 1u;
+        let x = x0 + pixel % HALO_W - 1u;
+        let is_inside = y < params.h && x < params.w;
+        for (var j = 0u; j < SIDE / 2u; j += 1u) {
+            let i = t / HALO * (SIDE / 2u) + j;
+            let exists = is_inside && first_in + i < end_in;
+            let at = input_plane(sample, first_in + i) * plane + y * params.w + x;
+            let value = input_at(select(0u, at, exists));
+            input_tile[pixel * STRIDE + i] = select(0.0h, factor(value * scale), exists);
         }
-        input_tile[t % HALO * STRIDE + t / HALO] = factor(value * scale);
     }
 }
 
-// `taps` is kernel * kernel, as a literal in each call, so that the divisions below are by constants.
+// `taps` is kernel * kernel, as a literal in each call, so that the loop over them can be unrolled.
 fn stage_weights(lane: u32, first_in: u32, end_in: u32, first_out: u32, taps: u32) {
-    for (var t = lane; t < TILE_OUT * SIDE * taps; t += WORKGROUP) {
-        let out = t / (SIDE * taps);
-        let in = t % (SIDE * taps) / taps;
-        let tap = t % taps;
-        var value = 0.0;
-        if first_in + in < end_in && first_out + out < channels_out() {
-            value = weight_at(first_out + out, first_in + in, tap);
+    for (var t = lane; t < TILE_OUT * SIDE; t += WORKGROUP) {
+        let out = t / SIDE;
+        let in = t % SIDE;
+        let exists = first_in + in < end_in && first_out + out < channels_out();
+        let from_out = min(first_out + out, channels_out() - 1u);
+        let from_in = min(first_in + in, end_in - 1u);
+        for (var tap = 0u; tap < taps; tap += 1u) {
+            let value = factor(weight_at(from_out, from_in, tap));
+            weight_tile[(tap * TILE_OUT + out) * STRIDE + in] = select(0.0h, value, exists);
         }
-        weight_tile[(tap * TILE_OUT + out) * STRIDE + in] = factor(value);
     }
 }
 

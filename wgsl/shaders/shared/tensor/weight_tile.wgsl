@@ -35,26 +35,33 @@ var<workgroup> sum_tile: array<f32, TASKS * SIDE * SIDE>;
 
 fn stage(lane: u32, sample: u32, first_out: u32, first_in: u32, y0: u32, x0: u32) {
     let scale = gradient_scale();
-    for (var t = lane; t < SIDE * PIXELS; t += WORKGROUP) {
-        let channel = first_out + t / PIXELS;
-        let row = y0 + t % PIXELS / TILE_W;
-        let col = x0 + t % TILE_W;
-        var value = 0.0;
-        if channel < params.c_out && row < params.h && col < params.w {
-            value = dy[((sample * params.c_out + channel) * params.h + row) * params.w + col];
-        }
-        dy_tile[t % PIXELS * STRIDE + t / PIXELS] = factor(value * scale);
+    let plane = params.h * params.w;
+    // A lane takes a pixel of several channels: its place is computed once. Without a branch, all its reads are under way at
+    // the same time; what does not exist reads the first number and is not used.
+    let pixel = lane % PIXELS;
+    let row = y0 + pixel / TILE_W;
+    let col = x0 + pixel % TILE_W;
+    let is_inside = row < params.h && col < params.w;
+    let first = (sample * params.c_out + first_out) * plane + row * params.w + col;
+    for (var j = 0u; j < SIDE; j += WORKGROUP / PIXELS) {
+        let i = j + lane / PIXELS;
+        let exists = is_inside && first_out + i < params.c_out;
+        let value = factor(dy[select(0u, first + i * plane, exists)] * scale);
+        dy_tile[pixel * STRIDE + i] = select(0.0h, value, exists);
     }
-    for (var t = lane; t < SIDE * HALO; t += WORKGROUP) {
-        let channel = first_in + t / HALO;
+    for (var t = lane; t < 2u * HALO; t += WORKGROUP) {
+        let pixel = t % HALO;
         // Outside the image the subtraction wraps to a number that is no row or column either.
-        let row = y0 + t % HALO / HALO_W - 1u;
-        let col = x0 + t % HALO_W - 1u;
-        var value = 0.0;
-        if channel < params.c_in && row < params.h && col < params.w {
-            value = f32(x[(x_plane(sample, channel) * params.h + row) * params.w + col]);
+        let row = y0 + pixel / HALO_W - 1u;
+        let col = x0 + pixel % HALO_W - 1u;
+        let is_inside = row < params.h && col < params.w;
+        for (var j = 0u; j < SIDE / 2u; j += 1u) {
+            let i = t / HALO * (SIDE / 2u) + j;
+            let exists = is_inside && first_in + i < params.c_in;
+            let at = x_plane(sample, first_in + i) * plane + row * params.w + col;
+            let value = factor(f32(x[select(0u, at, exists)]));
+            x_tile[pixel * STRIDE + i] = select(0.0h, value, exists);
         }
-        x_tile[t % HALO * STRIDE + t / HALO] = factor(value);
     }
 }
 

@@ -226,10 +226,10 @@ impl Model {
     /// of which [`IGNORE_LABEL`](crate::unet::IGNORE_LABEL) is ignored.
     ///
     /// # Errors
-    /// What the device says.
+    /// What the device says; [`Error::Device`] if they are more than [`prepare_training`](Self::prepare_training) made room for.
     ///
     /// # Panics
-    /// If [`prepare_training`](Self::prepare_training) has made no room for so many.
+    /// If it was not called before.
     pub fn load_patches(&mut self, x: &[f32], labels: &[u8]) -> Result<()> {
         let to = self.labelled.expect("there is room for labelled patches");
         self.executor.write(to.id, to.images, bytemuck::cast_slice(x))?;

@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 use askem_kernels::crop::{Site, Symmetry};
 use askem_kernels::rng::{Purpose, Rng, key, shuffle, stream};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::model::{Model, Moments};
 use crate::unet::{AdamOptions, Weights};
 use crate::volume::IGNORED;
@@ -185,7 +185,7 @@ pub struct Progress<'a> {
 /// Returns the epochs done, the mean loss of the last one, and the best network where it stops early.
 ///
 /// # Errors
-/// What the model's device or `observe` say; [`Error::Input`](crate::error::Error::Input) if the held-out patches have no label.
+/// What the model's device or `observe` say; [`Error::Input`] if there are no patches, or those held out have no label.
 pub fn train(
     model: &mut Model,
     data: &Dataset,
@@ -194,6 +194,11 @@ pub fn train(
     from: Option<&TrainState>,
     observe: &mut dyn FnMut(&mut Model, Progress<'_>) -> Result<ControlFlow<()>>,
 ) -> Result<(usize, f32, Option<Best>)> {
+    if data.is_empty() {
+        return Err(Error::Input(
+            "there is no labelled patch to train on; label some first".into(),
+        ));
+    }
     let (mut done, mut loss, mut best) = (0, f32::NAN, None);
     match from {
         Some(state) => {

@@ -221,6 +221,11 @@ fn patches_that_do_not_fit_all_at_once_train_alike() {
         model.weights().expect("they can be read")
     };
     assert_eq!(trained(usize::MAX, true), trained(of_step(4, 4), false));
+
+    let observe = &mut |_: &mut Model, _: Progress<'_>| Ok(ControlFlow::Continue(()));
+    let nothing = Dataset::new(PATCH);
+    let refused = train(&mut model(usize::MAX), &nothing, &options, None, None, observe);
+    assert!(matches!(refused, Err(Error::Input(_))), "an epoch of no steps never ends");
 }
 
 #[test]

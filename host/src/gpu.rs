@@ -86,6 +86,8 @@ pub struct GpuExecutor {
     slack: usize,
     /// Which of the forms that the device can run, for tests.
     form: Option<usize>,
+    /// Whether modules are specialised to their sizes, for tests.
+    specialised: Option<bool>,
     /// In how many slices sums are cut as far as they can be, for tests.
     slices: Option<u32>,
     /// What was measured of forms, where plans are tuned.
@@ -139,6 +141,7 @@ impl GpuExecutor {
             in_flight: VecDeque::new(),
             slack: 0,
             form: None,
+            specialised: None,
             slices: None,
             tuning: None,
         })
@@ -159,6 +162,13 @@ impl GpuExecutor {
         self.form = number;
     }
 
+    /// From now on plans run in modules that have sizes as constants, or in those for all sizes; `None` chooses for each call.
+    ///
+    /// For tests, so that both are computed whatever was measured.
+    pub fn set_specialised(&mut self, specialised: Option<bool>) {
+        self.specialised = specialised;
+    }
+
     /// From now on plans sum in so many slices what can be summed in so many, else in as many as it can; `None` chooses for each
     /// call.
     ///
@@ -176,16 +186,18 @@ impl GpuExecutor {
         SIGNATURES.iter().filter(has).map(|signature| signature.name).collect()
     }
 
-    fn form_of(&self, call: &Call, halves: &[&str]) -> usize {
-        let usable = || forms::usable(entry_of(call).1, self.connection.side);
-        if let Some(number) = self.form {
-            return usable()[number % usable().len()];
-        }
+    /// The form of a call, and whether it is specialised to the sizes.
+    fn form_of(&self, call: &Call, halves: &[&str]) -> (usize, bool) {
+        let usable = forms::usable(entry_of(call).1, self.connection.side);
         let measured = self.tuning.as_ref().and_then(|tuning| tuning.get(call, halves));
-        match measured.map(Choice::form).filter(|form| usable().contains(form)) {
-            Some(form) => form,
-            None => forms::likely(call, self.connection.side),
-        }
+        let measured = measured.filter(|choice| usable.contains(&choice.form()));
+        let form = match (self.form, measured) {
+            (Some(number), _) => usable[number % usable.len()],
+            (None, Some(choice)) => choice.form(),
+            (None, None) => forms::likely(call, self.connection.side),
+        };
+        let specialised = self.specialised.or_else(|| measured.map(Choice::is_specialised));
+        (form, specialised.unwrap_or(false))
     }
 
     /// Whether buffers of a plan hold f16.
@@ -311,7 +323,7 @@ impl GpuExecutor {
                 let pass = self.pipelines.get(&self.connection, &step.call, form, &named)?;
                 let offset = offsets.next().expect("one for every step");
                 let bindings = self.bind_step(step, &pass, (&params, offset), halves, buffers);
-                let workgroups = launch_form(&step.call, form).workgroups;
+                let workgroups = launch_form(&step.call, form.0).workgroups;
                 dispatches.push(Dispatch { pipeline: pass.pipeline, bindings, workgroups });
             }
             sections.push(dispatches);

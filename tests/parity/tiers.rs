@@ -1,4 +1,4 @@
-//! Every form of every pass in every precision: shapes of tiles, buffers of f16, matrix units.
+//! Every form of every pass in every precision: shapes of tiles, buffers of f16, matrix units; and with sizes as constants.
 //!
 //! The other tests run each pass in the form that its sizes choose, in f32. What a driver does not offer is refused by name, and
 //! that is what the test then holds; `./test.sh` runs these on drivers that offer all.
@@ -31,7 +31,6 @@ fn check(gpu: &mut GpuExecutor, call: Call, style: Style, seed: u64) -> Result<b
 fn run_form(gpu: &RefCell<GpuExecutor>, form: usize) -> Vec<&'static str> {
     let precision = gpu.borrow().precision();
     let with_form = gpu.borrow().passes_with_form(form);
-    gpu.borrow_mut().set_form(Some(form));
     let stores = |name: &str| {
         let signature = SIGNATURES.iter().find(|s| s.name == name).expect("a pass has a name");
         let (_, entry) = askem_wgsl::find(signature.op, signature.pass).expect("it has a shader");
@@ -40,11 +39,19 @@ fn run_form(gpu: &RefCell<GpuExecutor>, form: usize) -> Vec<&'static str> {
     // What has one form and stores f32 is the same as everywhere.
     let mut names = with_form;
     names.retain(|name| form > 0 || (precision != Precision::F32 && stores(name)));
+    run_passes(gpu, form, &names, number("ASKEM_CASES", 128).div_ceil(4));
+    names
+}
+
+/// Runs these passes in one form.
+fn run_passes(gpu: &RefCell<GpuExecutor>, form: usize, names: &[&'static str], cases: u32) {
+    let precision = gpu.borrow().precision();
+    gpu.borrow_mut().set_form(Some(form));
     macro_rules! run {
         ($( $op:ident => { $($pass:ident: $call:ident),* $(,)? } )*) => {$($(
             let name = concat!(stringify!($op), "::", stringify!($pass));
             if names.contains(&name) {
-                harness::cases(name, number("ASKEM_CASES", 128).div_ceil(4), params::$op(), |p, style, seed| {
+                harness::cases(name, cases, params::$op(), |p, style, seed| {
                     check(&mut gpu.borrow_mut(), Call::$call(p), style, seed)
                         .map_err(|what| format!("form {form} in {precision}: {what}"))
                 });
@@ -52,21 +59,26 @@ fn run_form(gpu: &RefCell<GpuExecutor>, form: usize) -> Vec<&'static str> {
         )*)*};
     }
     for_each_pass!(run);
-    names
 }
 
-fn run_all(precision: Precision) -> Option<Vec<&'static str>> {
-    let mut gpu = match adapter::open_at("tiers", precision) {
-        Ok(gpu) => gpu,
+/// `None` where the adapter does not have the precision, and says so.
+fn open(precision: Precision) -> Option<RefCell<GpuExecutor>> {
+    match adapter::open_at("tiers", precision) {
+        Ok(mut gpu) => {
+            gpu.set_slack(ALIGNMENT);
+            Some(RefCell::new(gpu))
+        }
         Err(error) => {
             let text = error.to_string();
             let reason = ["has no", &format!("--precision {precision} needs")];
             assert!(reason.iter().all(|part| text.contains(part)), "{text}");
-            return None;
+            None
         }
-    };
-    gpu.set_slack(ALIGNMENT);
-    let gpu = RefCell::new(gpu);
+    }
+}
+
+fn run_all(precision: Precision) -> Option<Vec<&'static str>> {
+    let gpu = open(precision)?;
     let mut names = Vec::new();
     for form in 0.. {
         if gpu.borrow().passes_with_form(form).is_empty() {
@@ -108,6 +120,38 @@ fn matrix_units() {
         ("conv_transpose2d_split_k::backward_weight", 2),
     ] {
         assert_eq!(names.iter().filter(|name| **name == pass).count(), forms, "{pass}: {names:?}");
+    }
+}
+
+/// Convolutions in modules that have the sizes as constants: each case is a module of its own, so that there are few.
+#[test]
+fn sizes_as_constants() {
+    for precision in Precision::ALL {
+        let Some(gpu) = open(precision) else { continue };
+        gpu.borrow_mut().set_specialised(Some(true));
+        for form in 0.. {
+            let mut names = gpu.borrow().passes_with_form(form);
+            if names.is_empty() {
+                break;
+            }
+            names.retain(|name| name.starts_with("conv"));
+            run_passes(&gpu, form, &names, number("ASKEM_CASES", 128).div_ceil(16));
+        }
+    }
+}
+
+/// They hold for all batch sizes, which share them.
+#[test]
+fn batches_share_modules() {
+    let mut gpu = adapter::open("tiers");
+    gpu.set_specialised(Some(true));
+    for n in [2, 1, 5] {
+        let p = conv2d::Params { n, c_in: 5, c_out: 19, h: 9, w: 20, kernel: 3, has_bias: 1 };
+        for call in
+            [Call::Conv2dForward(p), Call::Conv2dBackwardInput(p), Call::Conv2dBackwardWeight(p)]
+        {
+            assert_eq!(check(&mut gpu, call, Style::Normal, 0), Ok(true), "{call:?}");
+        }
     }
 }
 
@@ -201,6 +245,9 @@ fn matrix_units_agree_where_forms_are_measured() {
     for choice in choices {
         assert!(choice.seconds.iter().all(|(_, s)| s.is_finite()), "{choice:?}");
         assert!(choice.seconds.iter().any(|&(form, _)| form == choice.form()));
+        let is_product = choice.pass.contains("conv")
+            && !["merge", "reduce", "sum"].iter().any(|pass| choice.pass.contains(pass));
+        assert_eq!(choice.specialised_seconds.is_finite(), is_product, "{choice:?}");
     }
     // What is summed whole or in slices was measured in every number of them.
     let cut = gpu.slices_choices(&training);

@@ -6,6 +6,7 @@
 //! [`Call`](askem_kernels::Call) needs. The crate creates no device: it holds text and numbers.
 
 mod launch;
+mod specialised;
 mod stored;
 
 pub use askem_kernels::Element;

@@ -10,6 +10,11 @@ pub(super) fn usable(entry: &Entry, side: Option<u32>) -> Vec<usize> {
     (0..entry.forms.len()).filter(runs).collect()
 }
 
+/// Whether a call's time goes into arithmetic and indices, so that it pays to know the sizes when its module is made.
+pub(super) fn may_be_specialised(call: &Call) -> bool {
+    sizes(call).is_some()
+}
+
 /// The form that is likely the fastest, before anything was measured.
 pub(super) fn likely(call: &Call, side: Option<u32>) -> usize {
     let (_, entry) = entry_of(call);

@@ -1,9 +1,9 @@
-//! One compute pipeline per form of a pass, made when a plan first needs it.
+//! One compute pipeline per form of a pass, and per sizes where it is specialised; made when a plan first needs it.
 
 use std::collections::HashMap;
 
 use askem_kernels::{Call, Signature};
-use askem_wgsl::{Entry, Form, entry_of};
+use askem_wgsl::{Entry, entry_of};
 use wgpu::{BindGroupLayoutEntry, BindingType, BufferBindingType, ShaderStages};
 
 use super::connection::Connection;
@@ -17,8 +17,8 @@ pub(super) struct Pass {
     pub(super) layout: wgpu::BindGroupLayout,
 }
 
-/// `op::pass`, the form, and the buffers of f16.
-type Key = (&'static str, usize, Vec<&'static str>);
+/// `op::pass`, the form, the buffers of f16, and what are constants of a specialised module.
+type Key = (&'static str, usize, Vec<&'static str>, Option<Vec<u8>>);
 
 /// The pipelines of a device.
 #[derive(Debug, Default)]
@@ -27,21 +27,23 @@ pub(super) struct Pipelines {
 }
 
 impl Pipelines {
-    /// The pipeline of a call's pass in a form, with these buffers of f16.
+    /// The pipeline of a call's pass in a form, for its sizes alone or for all, with these buffers of f16.
     pub(super) fn get(
         &mut self,
         on: &Connection,
         call: &Call,
-        form: usize,
+        (form, is_specialised): (usize, bool),
         halves: &[&'static str],
     ) -> Result<Pass> {
         let signature = call.signature();
-        let key = (signature.name, form, halves.to_vec());
+        let (shader, entry) = entry_of(call);
+        let constants = is_specialised.then(|| shader.constants(call.params()));
+        let key = (signature.name, form, halves.to_vec(), constants);
         if let Some(pass) = self.passes.get(&key) {
             return Ok(pass.clone());
         }
-        let (_, entry) = entry_of(call);
-        let pass = Pass::new(&on.device, signature, entry, &entry.forms[form], halves);
+        let module = trusted::shader_module(&on.device, call, (form, is_specialised), halves);
+        let pass = Pass::new(&on.device, signature, entry, &module);
         on.check().map_err(|error| Error::Device(format!("{}: {error}", signature.name)))?;
         self.passes.insert(key, pass.clone());
         Ok(pass)
@@ -53,8 +55,7 @@ impl Pass {
         device: &wgpu::Device,
         signature: &Signature,
         entry: &Entry,
-        form: &Form,
-        halves: &[&str],
+        module: &wgpu::ShaderModule,
     ) -> Self {
         let label = Some(signature.name);
         let storage = entry.bindings.iter().map(|binding| {
@@ -72,11 +73,10 @@ impl Pass {
             bind_group_layouts: &[Some(&layout)],
             immediate_size: 0,
         });
-        let module = trusted::shader_module(device, signature.name, form, halves);
         let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
             label,
             layout: Some(&pipeline_layout),
-            module: &module,
+            module,
             entry_point: Some(entry.pass),
             compilation_options: wgpu::PipelineCompilationOptions {
                 constants: &[],

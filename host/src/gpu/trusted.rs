@@ -4,7 +4,8 @@
 //! shader. That is right for shaders from strangers and costs much in the inner loops of ours.
 //!
 //! Why ours may go without:
-//! - the text is compiled into this program (`askem-wgsl`), and naga validates it when that crate is built;
+//! - the text is compiled into this program (`askem-wgsl`), and naga validates it when that crate is built, and again with sizes as
+//!   constants;
 //! - [`PlanBuilder::step`](crate::plan::PlanBuilder::step) refuses a call unless every buffer has exactly the
 //!   length that its parameters imply and no size is zero, so that no index computed from the
 //!   parameters leaves a buffer and no divisor is zero;
@@ -16,21 +17,30 @@
 //!   [self-test](super::self_test) before it is used.
 #![allow(unsafe_code)]
 
-use askem_wgsl::Form;
+use askem_kernels::Call;
+use askem_wgsl::entry_of;
 
-/// The shader module of a pass in a form, with these buffers of f16 and with the checks left out.
+/// The shader module of a call's pass in a form, for its sizes alone or for all, with these buffers of f16 and with the checks left
+/// out.
 pub(super) fn shader_module(
     device: &wgpu::Device,
-    label: &str,
-    form: &Form,
+    call: &Call,
+    (form, is_specialised): (usize, bool),
     halves: &[&str],
 ) -> wgpu::ShaderModule {
-    let descriptor = wgpu::ShaderModuleDescriptor {
-        label: Some(label),
-        source: wgpu::ShaderSource::Wgsl(form.source(halves).into()),
+    let (shader, entry) = entry_of(call);
+    let form = &entry.forms[form];
+    let source = if is_specialised {
+        form.specialised_source(shader, call.params(), halves)
+    } else {
+        form.source(halves)
     };
-    // SAFETY: `Form` values exist only in `askem-wgsl`, and the module's text above says why its
-    // shaders stay within their buffers, end their loops and never divide by zero.
+    let descriptor = wgpu::ShaderModuleDescriptor {
+        label: Some(call.signature().name),
+        source: wgpu::ShaderSource::Wgsl(source.into()),
+    };
+    // SAFETY: the source comes from `askem-wgsl` alone, where numbers may take the place of parameters, and the module's text above
+    // says why its shaders stay within their buffers, end their loops and never divide by zero.
     unsafe {
         device.create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked())
     }

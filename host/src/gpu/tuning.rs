@@ -1,5 +1,5 @@
-//! Which form of a pass is fastest on this device for these sizes, and how many slices of what is summed in slices, as it was measured
-//! here.
+//! Which form of a pass is fastest on this device for these sizes, whether it is faster where they are constants of its module, and how
+//! many slices of what is summed in slices, as it was measured here.
 //!
 //! Forms are measured when a plan first needs them, each after its results were compared with those of the first form, which the
 //! self-test has compared with the reference. What was found is kept in the user's cache folder, in a file for each device, driver
@@ -28,6 +28,8 @@ pub struct Choice {
     pub call: String,
     /// Seconds of each form that the device can run, by its number in `entry.forms`; infinite where results differed.
     pub seconds: Vec<(usize, f64)>,
+    /// Seconds of the fastest form in a module that has the sizes as constants; infinite where that was not tried or results differed.
+    pub specialised_seconds: f64,
 }
 
 impl Choice {
@@ -35,6 +37,17 @@ impl Choice {
     pub fn form(&self) -> usize {
         let fastest = self.seconds.iter().min_by(|a, b| a.1.total_cmp(&b.1));
         fastest.map_or(0, |&(form, _)| form)
+    }
+
+    /// Whether that form is faster in a module that has the sizes as constants.
+    pub fn is_specialised(&self) -> bool {
+        self.seconds.iter().all(|&(_, seconds)| self.specialised_seconds < seconds)
+    }
+
+    /// Seconds as chosen.
+    pub fn best_seconds(&self) -> f64 {
+        let seconds = self.seconds.iter().map(|&(_, seconds)| seconds);
+        seconds.fold(self.specialised_seconds, f64::min)
     }
 }
 
@@ -61,9 +74,8 @@ impl Tuning {
         self.choices.get(&key(call, halves))
     }
 
-    pub(super) fn insert(&mut self, call: &Call, halves: &[&str], seconds: Vec<(usize, f64)>) {
-        let (pass, call) = (call.signature().name.into(), key(call, halves));
-        self.choices.insert(call.clone(), Choice { pass, call, seconds });
+    fn insert(&mut self, choice: Choice) {
+        self.choices.insert(choice.call.clone(), choice);
     }
 
     /// Without files nothing is kept.
@@ -112,8 +124,10 @@ impl GpuExecutor {
     /// Measures the forms of those calls of a fused plan that are new.
     pub(super) fn measure_new(&mut self, plan: &Plan, halves: &[bool]) -> Result<()> {
         let steps = plan.sections.iter().flat_map(|section| &section.steps);
-        let has_choice =
-            |call: &Call| forms::usable(entry_of(call).1, self.connection.side).len() > 1;
+        let has_choice = |call: &Call| {
+            let forms = forms::usable(entry_of(call).1, self.connection.side).len();
+            forms > 1 || forms::may_be_specialised(call)
+        };
         let calls = steps
             .filter(|step| has_choice(&step.call))
             .map(|step| (step.call, names_of_halves(step, halves)));
@@ -130,7 +144,7 @@ impl GpuExecutor {
                 continue;
             }
             match self.measure(&call, &halves) {
-                Ok(seconds) => tuning.insert(&call, &halves, seconds),
+                Ok(choice) => tuning.insert(choice),
                 // There is no room for it beside the other plans.
                 Err(Error::TooLarge(_)) => {}
                 Err(error) => {
@@ -214,21 +228,30 @@ mod file {
     /// Forms that gave other results have no time.
     fn to_json(choice: &Choice) -> Value {
         let seconds = choice.seconds.iter().map(|&(form, seconds)| json!([form, seconds]));
-        json!({ "pass": choice.pass, "call": choice.call, "seconds": seconds.collect::<Vec<_>>() })
+        json!({
+            "pass": choice.pass,
+            "call": choice.call,
+            "seconds": seconds.collect::<Vec<_>>(),
+            "specialised_seconds": choice.specialised_seconds,
+        })
     }
 
     fn parse(text: &Value) -> Option<Vec<Choice>> {
         let choice = |value: &Value| {
+            let seconds =
+                |value: &Value| if value.is_null() { Some(f64::INFINITY) } else { value.as_f64() };
             let pair = |pair: &Value| {
                 let form = usize::try_from(pair.get(0)?.as_u64()?).ok()?;
-                let seconds = pair.get(1)?;
-                let seconds = if seconds.is_null() { f64::INFINITY } else { seconds.as_f64()? };
-                Some((form, seconds))
+                Some((form, seconds(pair.get(1)?)?))
             };
-            let seconds: Option<Vec<_>> =
-                value.get("seconds")?.as_array()?.iter().map(pair).collect();
             let text = |name: &str| Some(value.get(name)?.as_str()?.to_owned());
-            Some(Choice { pass: text("pass")?, call: text("call")?, seconds: seconds? })
+            let of_forms = value.get("seconds")?.as_array()?.iter().map(pair);
+            Some(Choice {
+                pass: text("pass")?,
+                call: text("call")?,
+                seconds: of_forms.collect::<Option<_>>()?,
+                specialised_seconds: seconds(value.get("specialised_seconds")?)?,
+            })
         };
         text.get("choices")?.as_array()?.iter().map(choice).collect()
     }
@@ -243,13 +266,23 @@ mod file {
             let mut tuning =
                 Tuning { file: Some(folder.path().join("a/b.json")), ..Tuning::default() };
             let seconds = vec![(0, 0.25), (3, 1.0 / 3e6), (4, f64::INFINITY)];
-            let choice = Choice { pass: "op::pass".into(), call: "a call".into(), seconds };
-            assert_eq!(choice.form(), 3);
-            tuning.choices.insert(choice.call.clone(), choice.clone());
+            let choice = Choice {
+                pass: "op::pass".into(),
+                call: "a call".into(),
+                seconds,
+                specialised_seconds: f64::INFINITY,
+            };
+            assert_eq!((choice.form(), choice.is_specialised()), (3, false));
+            let other =
+                Choice { call: "another".into(), specialised_seconds: 1.0 / 7e6, ..choice.clone() };
+            assert_eq!((other.form(), other.is_specialised()), (3, true));
+            assert_eq!((choice.best_seconds(), other.best_seconds()), (1.0 / 3e6, 1.0 / 7e6));
+            tuning.insert(choice.clone());
+            tuning.insert(other.clone());
             tuning.save("a device");
             let bytes = fs::read(folder.path().join("a/b.json")).expect("the file is there");
             let text = serde_json::from_slice(&bytes).expect("it is JSON");
-            assert_eq!(parse(&text), Some(vec![choice]));
+            assert_eq!(parse(&text), Some(vec![choice, other]));
             assert_eq!(parse(&json!({ "choices": [{ "call": 3 }] })), None);
         }
     }

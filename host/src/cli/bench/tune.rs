@@ -35,6 +35,8 @@ struct TuneResult<'a> {
     form: usize,
     /// Milliseconds of each form; null where its results were wrong.
     ms: Vec<(usize, Option<f64>)>,
+    /// Milliseconds of the fastest form in a module that has the sizes as constants; null where its results were wrong.
+    specialised_ms: Option<f64>,
 }
 
 #[derive(Serialize)]
@@ -124,8 +126,9 @@ pub(super) fn execute(args: &Args, common: &Common) -> Result<()> {
     }
     let device = executor.name();
     let tuning = executor.tuning().expect("it was turned on");
-    let with_choice: Vec<&Choice> =
-        tuning.choices().filter(|choice| choice.seconds.len() > 1).collect();
+    let has_choice =
+        |choice: &&Choice| choice.seconds.len() > 1 || choice.specialised_seconds.is_finite();
+    let with_choice: Vec<&Choice> = tuning.choices().filter(has_choice).collect();
     let mut cut: Vec<SlicesChoice> = Vec::new();
     for choice in plans.iter().flat_map(|plan| executor.slices_choices(plan)) {
         if !cut.contains(&choice) {
@@ -134,13 +137,14 @@ pub(super) fn execute(args: &Args, common: &Common) -> Result<()> {
     }
     if common.json {
         for choice in with_choice {
-            let finite = |&(form, s): &(usize, f64)| (form, s.is_finite().then_some(1e3 * s));
+            let ms = |s: f64| s.is_finite().then_some(1e3 * s);
             say_json(&TuneResult {
                 device: &device,
                 kernel: &choice.pass,
                 call: &choice.call,
                 form: choice.form(),
-                ms: choice.seconds.iter().map(finite).collect(),
+                ms: choice.seconds.iter().map(|&(form, s)| (form, ms(s))).collect(),
+                specialised_ms: ms(choice.specialised_seconds),
             })?;
         }
         for choice in cut {
@@ -158,8 +162,12 @@ pub(super) fn execute(args: &Args, common: &Common) -> Result<()> {
         |chosen| Table::new(&["kernel", "sizes", chosen, "times faster than the slowest"]);
     let (mut table, mut rows) = (columns("fastest"), Rows::default());
     for choice in with_choice {
-        let right = choice.seconds.iter().map(|&(_, s)| s).filter(|s| s.is_finite());
-        let named = named(&choice.pass, choice.form());
+        let seconds = choice.seconds.iter().map(|&(_, s)| s).chain([choice.specialised_seconds]);
+        let right = seconds.filter(|s| s.is_finite());
+        let mut named = named(&choice.pass, choice.form());
+        if choice.is_specialised() {
+            named += ", specialised";
+        }
         rows.add(&mut table, [choice.pass.clone(), sizes(&choice.call), named], right);
     }
     say(format_args!("{device}\n{table}\n{}", rows.total()))?;

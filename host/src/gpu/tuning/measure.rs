@@ -7,6 +7,7 @@ use askem_kernels::{Call, Element};
 use askem_wgsl::entry_of;
 
 use super::super::{Dispatch, GpuExecutor, bytes_of, forms, halve};
+use super::{Choice, key};
 use crate::device::trial::gradient_scale;
 use crate::error::Result;
 use crate::plan::{Plan, PlanBuilder};
@@ -26,55 +27,76 @@ const DRAWN: usize = 1 << 16;
 const MOST_OFF: f64 = 0.01;
 
 impl GpuExecutor {
-    /// Seconds of each form of a call's pass that the device can run, with these buffers of f16; infinite where the results are others
-    /// than those of the first form.
+    /// Seconds of each form of a call's pass that the device can run, with these buffers of f16, and of the fastest in a module that has
+    /// the sizes as constants; infinite where the results are others than those of the first form.
     pub(in crate::gpu) fn measure(
         &mut self,
         call: &Call,
         halves: &[&'static str],
-    ) -> Result<Vec<(usize, f64)>> {
+    ) -> Result<Choice> {
         let (plan, is_half) = plan_of(call, halves);
         self.check_limits(&plan, &is_half)?;
         let buffers = self.allocate(&plan, &is_half)?;
-        let reads = call.signature().reads.len();
-        for (i, memory) in buffers.iter().take(reads).enumerate() {
+        for (i, memory) in buffers.iter().take(call.signature().reads.len()).enumerate() {
             let memory = memory.as_ref().expect("kept buffers have memory");
             let words = draw(call, &plan.buffers[i].name, i as u64);
             let words = if is_half[i] { halve::packed(&words) } else { words };
             self.connection.queue.write_buffer(memory, 0, bytemuck::cast_slice(&words));
         }
-
-        let before = self.form;
-        let mut seconds = Vec::new();
-        let mut first = None;
-        for (number, form) in
-            forms::usable(entry_of(call).1, self.connection.side).into_iter().enumerate()
-        {
-            self.form = Some(number);
-            let bound = self.bind(&plan, &is_half, &buffers);
-            self.form = before;
-            let dispatches = bound?.swap_remove(0);
-            self.clock(&dispatches)?;
-            let mut results = Vec::new();
-            for i in reads..plan.buffers.len() {
-                let memory = buffers[i].clone().expect("kept buffers have memory");
-                let len = plan.buffers[i].len.min(COMPARED);
-                let mut words = self.fetch(&memory, (bytes_of(len, is_half[i]) / 4) as usize)?;
-                if is_half[i] {
-                    let mut all = vec![0; len];
-                    halve::unpack(&words, &mut all);
-                    words = all;
-                }
-                results.extend(words.into_iter().map(|word| f64::from(f32::from_bits(word))));
-            }
-            let agrees = off(&results, first.get_or_insert_with(|| results.clone())) <= MOST_OFF;
-            let mut best = f64::INFINITY;
-            for _ in 0..if agrees { RUNS } else { 0 } {
-                best = best.min(self.clock(&dispatches)?[0]);
-            }
-            seconds.push((form, best));
+        let mut bench = Bench { plan, is_half, buffers, first: None };
+        let forms = forms::usable(entry_of(call).1, self.connection.side);
+        let mut choice = Choice {
+            pass: call.signature().name.into(),
+            call: key(call, halves),
+            seconds: Vec::new(),
+            specialised_seconds: f64::INFINITY,
+        };
+        for (number, &form) in forms.iter().enumerate() {
+            choice.seconds.push((form, self.time(&mut bench, number, false)?));
         }
-        Ok(seconds)
+        let number = forms.iter().position(|&form| form == choice.form());
+        if let Some(number) = number.filter(|_| forms::may_be_specialised(call)) {
+            choice.specialised_seconds = self.time(&mut bench, number, true)?;
+        }
+        Ok(choice)
+    }
+
+    /// Seconds of the call in the form of this number, of those that the device can run; infinite where the results are others than those
+    /// of the first time.
+    fn time(&mut self, bench: &mut Bench, number: usize, specialised: bool) -> Result<f64> {
+        let before = (self.form, self.specialised);
+        (self.form, self.specialised) = (Some(number), Some(specialised));
+        let bound = self.bind(&bench.plan, &bench.is_half, &bench.buffers);
+        (self.form, self.specialised) = before;
+        let dispatches = bound?.swap_remove(0);
+        self.clock(&dispatches)?;
+        let results = self.results(bench)?;
+        let first = bench.first.get_or_insert_with(|| results.clone());
+        // NaN is far off.
+        let agrees = off(&results, first) <= MOST_OFF;
+        let mut best = f64::INFINITY;
+        for _ in 0..if agrees { RUNS } else { 0 } {
+            best = best.min(self.clock(&dispatches)?[0]);
+        }
+        Ok(best)
+    }
+
+    /// The numbers of each result that are compared.
+    fn results(&mut self, bench: &Bench) -> Result<Vec<f64>> {
+        let mut results = Vec::new();
+        let reads = bench.plan.sections[0].steps[0].reads.len();
+        for i in reads..bench.plan.buffers.len() {
+            let memory = bench.buffers[i].clone().expect("kept buffers have memory");
+            let len = bench.plan.buffers[i].len.min(COMPARED);
+            let mut words = self.fetch(&memory, (bytes_of(len, bench.is_half[i]) / 4) as usize)?;
+            if bench.is_half[i] {
+                let mut all = vec![0; len];
+                halve::unpack(&words, &mut all);
+                words = all;
+            }
+            results.extend(words.into_iter().map(|word| f64::from(f32::from_bits(word))));
+        }
+        Ok(results)
     }
 
     /// Seconds of each dispatch: on the device's clock, or on the host's where the device has none.
@@ -93,6 +115,16 @@ impl GpuExecutor {
         }
         Ok(seconds)
     }
+}
+
+/// A call that is measured.
+struct Bench {
+    /// Its only step is the call.
+    plan: Plan,
+    is_half: Vec<bool>,
+    buffers: Vec<Option<wgpu::Buffer>>,
+    /// The results of the first form.
+    first: Option<Vec<f64>>,
 }
 
 /// The call alone in a plan, all of whose buffers are kept, in the order of the signature; and which of them hold f16.

@@ -45,10 +45,8 @@ impl GpuExecutor {
     /// What was measured, if it was for all numbers of slices.
     fn slices_choice(&self, whole: &Call) -> Option<SlicesChoice> {
         let tuning = self.tuning.as_ref()?;
-        let seconds_of = |call: &Call| {
-            let choice = tuning.get(call, &self.likely_halves(call))?;
-            choice.seconds.iter().map(|&(_, seconds)| seconds).min_by(f64::total_cmp)
-        };
+        let seconds_of =
+            |call: &Call| Some(tuning.get(call, &self.likely_halves(call))?.best_seconds());
         let seconds = |slices| {
             let each: Option<Vec<f64>> = work(whole, slices).iter().map(seconds_of).collect();
             Some((slices, each?.iter().sum()))

@@ -127,27 +127,65 @@ fn conv_tile(group: u32, lane: u32, begin_in: u32, end_in: u32) {
                 stage_weights(lane, first_in, end_in, first_out, 1u);
             }
             workgroupBarrier();
-            let taps = params.kernel * params.kernel;
-            for (var tap = 0u; tap < taps; tap += 1u) {
-                // A kernel of one tap has only the centre.
-                var place = task * TASK_ROWS * HALO_W + HALO_W + 1u;
-                if params.kernel == 3u {
-                    place = task * TASK_ROWS * HALO_W + tap / 3u * HALO_W + tap % 3u;
+            let below = HALO_W * STRIDE;
+            let first_row = task * TASK_ROWS * below;
+            if params.kernel == 3u {
+                // A column of the kernel at a time: TASK_ROWS + 2 rows of inputs serve its three taps.
+                for (var column = 0u; column < 3u; column += 1u) {
+                    let input = first_row + column * STRIDE;
+                    let b0 = coopLoad<Inputs>(&input_tile[input], STRIDE);
+                    let b1 = coopLoad<Inputs>(&input_tile[input + below], STRIDE);
+                    let b2 = coopLoad<Inputs>(&input_tile[input + 2u * below], STRIDE);
+                    let b3 = coopLoad<Inputs>(&input_tile[input + 3u * below], STRIDE);
+                    let upper = column * TILE_OUT * STRIDE;
+                    let middle = upper + 3u * TILE_OUT * STRIDE;
+                    let lower = middle + 3u * TILE_OUT * STRIDE;
+                    let a0 = coopLoadT<Weights>(&weight_tile[upper], STRIDE);
+                    let a1 = coopLoadT<Weights>(&weight_tile[middle], STRIDE);
+                    let a2 = coopLoadT<Weights>(&weight_tile[lower], STRIDE);
+                    c0 = coopMultiplyAdd(a0, b0, c0);
+                    c1 = coopMultiplyAdd(a0, b1, c1);
+                    c0 = coopMultiplyAdd(a1, b1, c0);
+                    c1 = coopMultiplyAdd(a1, b2, c1);
+                    c0 = coopMultiplyAdd(a2, b2, c0);
+                    c1 = coopMultiplyAdd(a2, b3, c1);
+                    if OUT_BLOCKS == 2u {
+                        let next = SIDE * STRIDE;
+                        let d0 = coopLoadT<Weights>(&weight_tile[upper + next], STRIDE);
+                        let d1 = coopLoadT<Weights>(&weight_tile[middle + next], STRIDE);
+                        let d2 = coopLoadT<Weights>(&weight_tile[lower + next], STRIDE);
+                        c2 = coopMultiplyAdd(d0, b0, c2);
+                        c3 = coopMultiplyAdd(d0, b1, c3);
+                        c2 = coopMultiplyAdd(d1, b1, c2);
+                        c3 = coopMultiplyAdd(d1, b2, c3);
+                        c2 = coopMultiplyAdd(d2, b2, c2);
+                        c3 = coopMultiplyAdd(d2, b3, c3);
+                    } else {
+                        let b4 = coopLoad<Inputs>(&input_tile[input + 4u * below], STRIDE);
+                        let b5 = coopLoad<Inputs>(&input_tile[input + 5u * below], STRIDE);
+                        c2 = coopMultiplyAdd(a0, b2, c2);
+                        c3 = coopMultiplyAdd(a0, b3, c3);
+                        c2 = coopMultiplyAdd(a1, b3, c2);
+                        c3 = coopMultiplyAdd(a1, b4, c3);
+                        c2 = coopMultiplyAdd(a2, b4, c2);
+                        c3 = coopMultiplyAdd(a2, b5, c3);
+                    }
                 }
-                let weight = tap * TILE_OUT * STRIDE;
-                let input = place * STRIDE;
-                let a0 = coopLoadT<Weights>(&weight_tile[weight], STRIDE);
+            } else {
+                // Only the centre.
+                let input = first_row + below + STRIDE;
+                let a0 = coopLoadT<Weights>(&weight_tile[0], STRIDE);
                 let b0 = coopLoad<Inputs>(&input_tile[input], STRIDE);
-                let b1 = coopLoad<Inputs>(&input_tile[input + HALO_W * STRIDE], STRIDE);
+                let b1 = coopLoad<Inputs>(&input_tile[input + below], STRIDE);
                 c0 = coopMultiplyAdd(a0, b0, c0);
                 c1 = coopMultiplyAdd(a0, b1, c1);
                 if OUT_BLOCKS == 2u {
-                    let a1 = coopLoadT<Weights>(&weight_tile[weight + SIDE * STRIDE], STRIDE);
-                    c2 = coopMultiplyAdd(a1, b0, c2);
-                    c3 = coopMultiplyAdd(a1, b1, c3);
+                    let d0 = coopLoadT<Weights>(&weight_tile[SIDE * STRIDE], STRIDE);
+                    c2 = coopMultiplyAdd(d0, b0, c2);
+                    c3 = coopMultiplyAdd(d0, b1, c3);
                 } else {
-                    let b2 = coopLoad<Inputs>(&input_tile[input + 2u * HALO_W * STRIDE], STRIDE);
-                    let b3 = coopLoad<Inputs>(&input_tile[input + 3u * HALO_W * STRIDE], STRIDE);
+                    let b2 = coopLoad<Inputs>(&input_tile[input + 2u * below], STRIDE);
+                    let b3 = coopLoad<Inputs>(&input_tile[input + 3u * below], STRIDE);
                     c2 = coopMultiplyAdd(a0, b2, c2);
                     c3 = coopMultiplyAdd(a0, b3, c3);
                 }

@@ -120,30 +120,44 @@ fn weight_tile(tile: u32, first_band: u32, end_band: u32, lane: u32) {
             workgroupBarrier();
             for (var round = 0u; round < rounds; round += 1u) {
                 let task = min(round * subgroups + subgroup, TASKS - 1u);
-                for (var row = 2u * task; row < 2u * task + 2u; row += 1u) {
-                    let a = coopLoad<Gradients>(&dy_tile[row * TILE_W * STRIDE], STRIDE);
-                    let at = row * HALO_W * STRIDE;
-                    let b00 = coopLoadT<Inputs>(&x_tile[at], STRIDE);
-                    c00 = coopMultiplyAdd(a, b00, c00);
-                    let b01 = coopLoadT<Inputs>(&x_tile[at + STRIDE], STRIDE);
-                    c01 = coopMultiplyAdd(a, b01, c01);
-                    let b02 = coopLoadT<Inputs>(&x_tile[at + 2u * STRIDE], STRIDE);
-                    c02 = coopMultiplyAdd(a, b02, c02);
-                    let below = at + HALO_W * STRIDE;
-                    let b10 = coopLoadT<Inputs>(&x_tile[below], STRIDE);
-                    c10 = coopMultiplyAdd(a, b10, c10);
-                    let b11 = coopLoadT<Inputs>(&x_tile[below + STRIDE], STRIDE);
-                    c11 = coopMultiplyAdd(a, b11, c11);
-                    let b12 = coopLoadT<Inputs>(&x_tile[below + 2u * STRIDE], STRIDE);
-                    c12 = coopMultiplyAdd(a, b12, c12);
-                    let last = below + HALO_W * STRIDE;
-                    let b20 = coopLoadT<Inputs>(&x_tile[last], STRIDE);
-                    c20 = coopMultiplyAdd(a, b20, c20);
-                    let b21 = coopLoadT<Inputs>(&x_tile[last + STRIDE], STRIDE);
-                    c21 = coopMultiplyAdd(a, b21, c21);
-                    let b22 = coopLoadT<Inputs>(&x_tile[last + 2u * STRIDE], STRIDE);
-                    c22 = coopMultiplyAdd(a, b22, c22);
-                }
+                // Two rows of gradients, and the four of inputs that belong to their taps.
+                let gradient = 2u * task * TILE_W * STRIDE;
+                let a0 = coopLoad<Gradients>(&dy_tile[gradient], STRIDE);
+                let a1 = coopLoad<Gradients>(&dy_tile[gradient + TILE_W * STRIDE], STRIDE);
+                let below = HALO_W * STRIDE;
+                let left = 2u * task * below;
+                let l0 = coopLoadT<Inputs>(&x_tile[left], STRIDE);
+                let l1 = coopLoadT<Inputs>(&x_tile[left + below], STRIDE);
+                let l2 = coopLoadT<Inputs>(&x_tile[left + 2u * below], STRIDE);
+                let l3 = coopLoadT<Inputs>(&x_tile[left + 3u * below], STRIDE);
+                c00 = coopMultiplyAdd(a0, l0, c00);
+                c10 = coopMultiplyAdd(a0, l1, c10);
+                c20 = coopMultiplyAdd(a0, l2, c20);
+                c00 = coopMultiplyAdd(a1, l1, c00);
+                c10 = coopMultiplyAdd(a1, l2, c10);
+                c20 = coopMultiplyAdd(a1, l3, c20);
+                let centre = left + STRIDE;
+                let m0 = coopLoadT<Inputs>(&x_tile[centre], STRIDE);
+                let m1 = coopLoadT<Inputs>(&x_tile[centre + below], STRIDE);
+                let m2 = coopLoadT<Inputs>(&x_tile[centre + 2u * below], STRIDE);
+                let m3 = coopLoadT<Inputs>(&x_tile[centre + 3u * below], STRIDE);
+                c01 = coopMultiplyAdd(a0, m0, c01);
+                c11 = coopMultiplyAdd(a0, m1, c11);
+                c21 = coopMultiplyAdd(a0, m2, c21);
+                c01 = coopMultiplyAdd(a1, m1, c01);
+                c11 = coopMultiplyAdd(a1, m2, c11);
+                c21 = coopMultiplyAdd(a1, m3, c21);
+                let right = centre + STRIDE;
+                let r0 = coopLoadT<Inputs>(&x_tile[right], STRIDE);
+                let r1 = coopLoadT<Inputs>(&x_tile[right + below], STRIDE);
+                let r2 = coopLoadT<Inputs>(&x_tile[right + 2u * below], STRIDE);
+                let r3 = coopLoadT<Inputs>(&x_tile[right + 3u * below], STRIDE);
+                c02 = coopMultiplyAdd(a0, r0, c02);
+                c12 = coopMultiplyAdd(a0, r1, c12);
+                c22 = coopMultiplyAdd(a0, r2, c22);
+                c02 = coopMultiplyAdd(a1, r1, c02);
+                c12 = coopMultiplyAdd(a1, r2, c12);
+                c22 = coopMultiplyAdd(a1, r3, c22);
             }
         }
     }

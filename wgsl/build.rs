@@ -10,7 +10,8 @@
 //! - `//!stored NAME` declares the type `stored_NAME` of the buffer `NAME`, which is f32 or, where the host asks for it, f16, and
 //!   `as_NAME`, which turns a number into it;
 //! - `//!tensor TEXT` is there only in forms for matrix units. A pass has those where `shared/tensor` has a file of the same
-//!   name as one that it includes, which then takes its place; `{SIDE}` in it is the side of the matrices;
+//!   name as one that it includes, which then takes its place; `{SIDE}` in it is the side of the matrices. In the same way it has
+//!   forms by Winograd's algorithm where `shared/winograd` has such a file;
 //! - `//!with shared/FILE.wgsl TEXT` is there only where that file is already included.
 //!
 //! An error names the file and line that it stands in, and stops the build.
@@ -70,11 +71,41 @@ fn main() {
     fs::write(out.join("shaders.rs"), table).expect("OUT_DIR is writable");
 }
 
-/// Which form of a pass: the shape of its tiles, and the side of its matrices if it has matrix units.
+/// Which form of a pass: the shape of its tiles, and how it computes.
 #[derive(Clone, Copy, Default)]
 struct Form {
     shape: usize,
-    side: Option<u32>,
+    way: Way,
+}
+
+#[derive(Clone, Copy, Default, PartialEq)]
+enum Way {
+    #[default]
+    Plain,
+    Winograd,
+    /// By matrix units, with the side of their matrices.
+    Tensor(u32),
+}
+
+impl Way {
+    /// All but the plain one.
+    const OTHERS: [Self; 3] = [Self::Winograd, Self::Tensor(SIDES[0]), Self::Tensor(SIDES[1])];
+
+    /// Where files lie that take the place of others.
+    fn folder(self) -> &'static str {
+        match self {
+            Self::Plain => "shared/",
+            Self::Winograd => "shared/winograd/",
+            Self::Tensor(_) => "shared/tensor/",
+        }
+    }
+
+    fn side(self) -> Option<u32> {
+        match self {
+            Self::Tensor(side) => Some(side),
+            _ => None,
+        }
+    }
 }
 
 /// A module's text, and where each of its lines comes from.
@@ -88,15 +119,15 @@ struct Source {
     stored: Vec<String>,
     /// How many shapes of tiles the constants have; 0 where there are no such constants.
     shapes: usize,
-    /// Whether a file of `shared/tensor` would take the place of another.
-    has_tensor: bool,
+    /// In which ways a file would take the place of another.
+    ways: Vec<Way>,
 }
 
 impl Source {
     fn push(&mut self, line: &str, path: &Path, number: usize) -> Result<(), String> {
         let at = |what: &str| format!("wgsl/{}:{number}: {what}", path.display());
         let Some(directive) = line.trim_start().strip_prefix("//!") else {
-            let text = match self.form.side {
+            let text = match self.form.way.side() {
                 Some(side) => line.replace("{SIDE}", &side.to_string()),
                 None => line.into(),
             };
@@ -125,7 +156,7 @@ impl Source {
                 Ok(())
             }
             "tensor" => {
-                if self.form.side.is_some() {
+                if self.form.way.side().is_some() {
                     self.push_text(rest, path, number);
                 }
                 Ok(())
@@ -154,11 +185,13 @@ impl Source {
             return Ok(());
         }
         self.included.push(file.clone());
-        let twin = Path::new("shaders").join(name.replacen("shared/", "shared/tensor/", 1));
-        if twin != file && twin.exists() {
-            self.has_tensor = true;
-            if self.form.side.is_some() {
-                file = twin;
+        for way in Way::OTHERS {
+            let twin = Path::new("shaders").join(name.replacen("shared/", way.folder(), 1));
+            if name.starts_with("shared/") && twin.exists() {
+                self.ways.push(way);
+                if self.form.way == way {
+                    file = twin;
+                }
             }
         }
         let text = fs::read_to_string(&file).map_err(|error| {
@@ -218,13 +251,12 @@ fn shader(path: &Path) -> Result<String, String> {
             Ok(shapes)
         };
         for shape in 1..plain.shapes {
-            add(Form { shape, side: None })?;
+            add(Form { shape, ..Form::default() })?;
         }
-        for side in SIDES.into_iter().filter(|_| plain.has_tensor) {
-            let side = Some(side);
-            let shapes = add(Form { shape: 0, side })?;
+        for way in Way::OTHERS.into_iter().filter(|way| plain.ways.contains(way)) {
+            let shapes = add(Form { shape: 0, way })?;
             for shape in 1..shapes {
-                add(Form { shape, side })?;
+                add(Form { shape, way })?;
             }
         }
         let mut head = None;
@@ -270,7 +302,7 @@ fn parse(source: &Source) -> Result<(Module, ModuleInfo), String> {
     for set in 0..1_usize << source.stored.len() {
         let chosen = source.stored.iter().enumerate().filter(|(i, _)| set >> i & 1 == 1);
         let halves: Vec<&str> = chosen.map(|(_, name)| &name[..]).collect();
-        let text = stored::module(&source.text, source.form.side, &halves);
+        let text = stored::module(&source.text, source.form.way.side(), &halves);
         let parsed = parse_text(source, &text, !halves.is_empty())?;
         plain.get_or_insert(parsed);
     }
@@ -295,7 +327,7 @@ fn parse_text(
     if has_halves {
         capabilities |= Capabilities::SHADER_FLOAT16;
     }
-    if source.form.side.is_some() {
+    if source.form.way.side().is_some() {
         capabilities |= Capabilities::SHADER_FLOAT16
             | Capabilities::SUBGROUP
             | Capabilities::COOPERATIVE_MATRIX;
@@ -440,7 +472,7 @@ fn entry(
     if !has_params {
         return wrong("@compute", "no uniform `params` at binding 0".into());
     }
-    let most = match source.form.side {
+    let most = match source.form.way.side() {
         Some(_) => MAX_TENSOR_WORKGROUP_BYTES,
         None => MAX_WORKGROUP_BYTES,
     };
@@ -487,8 +519,9 @@ fn entry(
         );
     }
     let row = format!(
-        "            Form {{ side: {:?}, workgroup_size: {:?}, constants: &{:?}, text: {:?} }},\n",
-        source.form.side,
+        "            Form {{ side: {:?}, is_winograd: {}, workgroup_size: {:?}, constants: &{:?}, text: {:?} }},\n",
+        source.form.way.side(),
+        source.form.way == Way::Winograd,
         entry.workgroup_size,
         constants(module),
         source.text

@@ -155,7 +155,7 @@ impl GpuExecutor {
         self.slack = elements;
     }
 
-    /// From now on plans run in the form of this number, counted over again where a pass has fewer; `None` chooses for each call.
+    /// From now on plans run in the form of this number, counted over again where a call has fewer; `None` chooses for each call.
     ///
     /// For tests, so that every form is computed whatever the sizes.
     pub fn set_form(&mut self, number: Option<usize>) {
@@ -177,18 +177,23 @@ impl GpuExecutor {
         self.slices = slices;
     }
 
-    /// The names of the passes with more than `number` forms that this device can run.
+    /// The names of the passes with more than `number` forms that this device can run, if not for every call.
     pub fn passes_with_form(&self, number: usize) -> Vec<&'static str> {
         let has = |signature: &&Signature| {
             let (_, entry) = find(signature.op, signature.pass).expect("every pass has a shader");
-            forms::usable(entry, self.connection.side).len() > number
+            forms::of_device(entry, self.connection.side).len() > number
         };
         SIGNATURES.iter().filter(has).map(|signature| signature.name).collect()
     }
 
+    /// The forms in which a call can run here.
+    fn forms_of(&self, call: &Call) -> Vec<usize> {
+        forms::usable(call, self.connection.side)
+    }
+
     /// The form of a call, and whether it is specialised to the sizes.
     fn form_of(&self, call: &Call, halves: &[&str]) -> (usize, bool) {
-        let usable = forms::usable(entry_of(call).1, self.connection.side);
+        let usable = self.forms_of(call);
         let measured = self.tuning.as_ref().and_then(|tuning| tuning.get(call, halves));
         let measured = measured.filter(|choice| usable.contains(&choice.form()));
         let form = match (self.form, measured) {

@@ -10,7 +10,10 @@ use askem::executor::Executor;
 use askem::gpu::GpuExecutor;
 use askem::plan::ALIGNMENT;
 use askem::precision::Precision;
-use askem_kernels::{Call, SIGNATURES, conv_transpose2d, conv_transpose2d_split_k, conv2d};
+use askem_kernels::{
+    Call, SIGNATURES, conv_transpose2d, conv_transpose2d_split_k, conv2d, conv2d_joined,
+    conv2d_norm_relu, conv2d_split_channels, conv2d_statistics,
+};
 
 use crate::passes::for_each_pass;
 use crate::settings::number;
@@ -93,8 +96,57 @@ fn run_all(precision: Precision) -> Option<Vec<&'static str>> {
 fn shapes_of_tiles() {
     let names = run_all(Precision::F32).expect("every device has f32");
     for pass in ["conv2d::forward", "conv2d_norm_relu::forward_eval", "conv2d::backward_input"] {
-        assert_eq!(names.iter().filter(|name| **name == pass).count(), 2, "{names:?}");
+        assert_eq!(names.iter().filter(|name| **name == pass).count(), 4, "{names:?}");
     }
+}
+
+/// Winograd's forms compute only what sums over many channels, which few of the draws above do.
+#[test]
+fn winograd() {
+    let mut gpu = adapter::open_at("tiers", Precision::F32).expect("every device has f32");
+    gpu.set_slack(ALIGNMENT);
+    let mut computed = 0;
+    // Samples, both numbers of channels, rows and columns: less than a cell of 8 x 8, parts of cells, and more tiles than one.
+    for (seed, [n, c_in, c_out, h, w]) in (0..).zip([
+        [1, 16, 16, 4, 4],
+        [3, 17, 33, 5, 6],
+        [1, 40, 31, 8, 8],
+        [2, 33, 18, 7, 16],
+        [1, 16, 48, 17, 9],
+        [3, 64, 20, 9, 23],
+    ]) {
+        let (kernel, eps, momentum) = (3, 1e-5, 0.1);
+        let (c_a, slices) = (c_in / 2, c_in.min(c_out) / 16);
+        let conv = conv2d::Params { n, c_in, c_out, h, w, kernel, has_bias: 1 };
+        let joined = conv2d_joined::Params { n, c_in, c_a, c_out, h, w, kernel };
+        let split = conv2d_split_channels::Params { n, c_in, c_a, c_out, h, w, kernel, slices };
+        let unit = conv2d_norm_relu::Params { n, c_in, c_a, c_out, h, w, kernel, mask: 1, eps };
+        let statistics =
+            conv2d_statistics::Params { n, c_in, c_a, c_out, h, w, kernel, eps, momentum };
+        for call in [
+            Call::Conv2dForward(conv),
+            Call::Conv2dBackwardInput(conv),
+            Call::Conv2dJoinedForward(joined),
+            Call::Conv2dJoinedBackwardInput(joined),
+            Call::Conv2dSplitChannelsForward(split),
+            Call::Conv2dSplitChannelsBackwardInput(split),
+            Call::Conv2dNormReluForwardEval(unit),
+            Call::Conv2dStatisticsForward(statistics),
+        ] {
+            let forms = askem_wgsl::entry_of(&call).1.forms;
+            // In f32 a device runs all forms but those for matrix units, which are the last.
+            for (number, _) in forms.iter().enumerate().filter(|(_, form)| form.is_winograd) {
+                gpu.set_form(Some(number));
+                for style in Style::ALL {
+                    match check(&mut gpu, call, style, seed) {
+                        Ok(proved) => computed += usize::from(proved),
+                        Err(what) => panic!("{call:?}, {style:?}, form {number}: {what}"),
+                    }
+                }
+            }
+        }
+    }
+    assert!(computed > 300, "{computed}");
 }
 
 #[test]
@@ -112,8 +164,8 @@ fn matrix_units() {
     let Some(names) = run_all(Precision::Tensor) else { return };
     // Shapes of tiles and forms for matrix units; the first form counts where it stores f16.
     for (pass, forms) in [
-        ("conv2d_norm_relu::forward_eval", 5),
-        ("conv2d_joined::backward_input", 4),
+        ("conv2d_norm_relu::forward_eval", 7),
+        ("conv2d_joined::backward_input", 6),
         ("conv_transpose2d::forward", 3),
         ("conv_transpose2d::backward_input", 2),
         ("conv2d_split_k::backward_weight", 2),

@@ -58,8 +58,12 @@ fn workgroups(call: &Call, form: &Form) -> u64 {
 
     // Samples, channels, rows and columns of what shared/conv_tile.wgsl writes.
     let conv_tiles = |[n, c, h, w]: [u32; 4]| {
-        let tiles = blocks(wide(w), "TILE_W") * blocks(wide(h), "TILE_H");
-        wide(n) * blocks(wide(c), "TILE_OUT") * tiles
+        let tiles_out = blocks(wide(c), "TILE_OUT");
+        if form.is_winograd {
+            let cells = blocks(wide(w), "CELL_SIDE") * blocks(wide(h), "CELL_SIDE");
+            return tiles_out * blocks(wide(n) * cells, "TILE_CELLS");
+        }
+        wide(n) * tiles_out * blocks(wide(w), "TILE_W") * blocks(wide(h), "TILE_H")
     };
 
     match call {

@@ -45,7 +45,8 @@ pub struct Entry {
     pub pass: &'static str,
     /// The storage buffers in group 0, binding 1 and on; binding 0 is the uniform `Params`.
     pub bindings: &'static [Binding],
-    /// Ways to compute the same: shapes of tiles, then those for matrix units. The first runs on every device.
+    /// Ways to compute the same: shapes of tiles, then those by Winograd's algorithm and those for matrix units. The first runs on
+    /// every device, and for every call.
     pub forms: &'static [Form],
 }
 
@@ -55,6 +56,9 @@ pub struct Form {
     /// The side of the square matrices, if it is a form for matrix units (cooperative matrices, with factors of f16 and
     /// sums of f32); such a form needs f16, subgroups and cooperative matrices.
     pub side: Option<u32>,
+    /// Whether it computes 3x3 convolutions by Winograd's F(2x2, 3x3): wrong for other kernels, and less exact than a sum over few
+    /// channels.
+    pub is_winograd: bool,
     /// Invocations in a workgroup.
     pub workgroup_size: [u32; 3],
     /// The module's constants of type `u32`, such as the sizes of tiles.

@@ -3,9 +3,15 @@
 use askem_kernels::Call;
 use askem_wgsl::{Entry, entry_of};
 
-/// The forms of a pass that a device can run, as numbers of `entry.forms`. `side` is that of the matrices, where there are matrix
-/// units.
-pub(super) fn usable(entry: &Entry, side: Option<u32>) -> Vec<usize> {
+/// The fewest channels that Winograd's algorithm sums over: the factor by which it magnifies rounding errors does not grow with the
+/// sum, while the bound of a plain sum does.
+const LEAST_SUMMED: u32 = 16;
+/// The fewest rows and columns: in smaller maps most taps lie outside, which a plain sum leaves out and this one subtracts again.
+const LEAST_SIDE: u32 = 4;
+
+/// The forms of a pass that a device can run for some call, as numbers of `entry.forms`. `side` is that of the matrices, where there
+/// are matrix units.
+pub(super) fn of_device(entry: &Entry, side: Option<u32>) -> Vec<usize> {
     let runs = |&i: &usize| entry.forms[i].side.is_none() || entry.forms[i].side == side;
     (0..entry.forms.len()).filter(runs).collect()
 }
@@ -15,17 +21,36 @@ pub(super) fn may_be_specialised(call: &Call) -> bool {
     sizes(call).is_some()
 }
 
+/// Those that compute a call.
+pub(super) fn usable(call: &Call, side: Option<u32>) -> Vec<usize> {
+    let (_, entry) = entry_of(call);
+    let mut forms = of_device(entry, side);
+    forms.retain(|&i| !entry.forms[i].is_winograd || suits_winograd(call));
+    forms
+}
+
+fn suits_winograd(call: &Call) -> bool {
+    let is_3x3 = |[kernel, h, w]: [u32; 3]| kernel == 3 && h.min(w) >= LEAST_SIDE;
+    kernel_and_map(call).is_some_and(is_3x3)
+        && sizes(call).is_some_and(|[summed, ..]| summed >= LEAST_SUMMED)
+}
+
 /// The form that is likely the fastest, before anything was measured.
 pub(super) fn likely(call: &Call, side: Option<u32>) -> usize {
     let (_, entry) = entry_of(call);
-    let forms = usable(entry, side);
+    let forms = usable(call, side);
     if forms.len() == 1 {
         return 0;
     }
     let Some([summed, made, rows]) = sizes(call) else { return 0 };
     // Matrices that are mostly padding cost more than they save.
     let fills = |side: u32| 2 * summed >= side && 2 * made >= side;
-    let of_kind = |i: &usize| entry.forms[*i].side == side.filter(|&side| fills(side));
+    let side = side.filter(|&side| fills(side));
+    let is_winograd = side.is_none() && suits_winograd(call);
+    let of_kind = |&i: &usize| {
+        let form = &entry.forms[i];
+        form.side == side && form.is_winograd == is_winograd
+    };
     let tile = |i: &usize| {
         let form = &entry.forms[*i];
         let find = |name: &str| form.find_constant(name);
@@ -37,6 +62,20 @@ pub(super) fn likely(call: &Call, side: Option<u32>) -> usize {
         (lanes, u32::MAX - out)
     };
     forms.into_iter().filter(of_kind).min_by_key(tile).unwrap_or(0)
+}
+
+/// The side of the filters, and rows and columns of the maps, of a convolution that does not make filters' gradients.
+fn kernel_and_map(call: &Call) -> Option<[u32; 3]> {
+    Some(match call {
+        Call::Conv2dForward(p) | Call::Conv2dBackwardInput(p) => [p.kernel, p.h, p.w],
+        Call::Conv2dJoinedForward(p) | Call::Conv2dJoinedBackwardInput(p) => [p.kernel, p.h, p.w],
+        Call::Conv2dStatisticsForward(p) => [p.kernel, p.h, p.w],
+        Call::Conv2dNormReluForwardEval(p) => [p.kernel, p.h, p.w],
+        Call::Conv2dSplitChannelsForward(p) | Call::Conv2dSplitChannelsBackwardInput(p) => {
+            [p.kernel, p.h, p.w]
+        }
+        _ => return None,
+    })
 }
 
 /// The channels that a convolution sums over, those that it makes, and the rows of its maps; pixels in place of rows for a transposed
@@ -69,7 +108,7 @@ mod tests {
     use super::*;
 
     fn tile(c_in: u32, c_out: u32, side: Option<u32>) -> (Option<u32>, u32) {
-        let p = conv2d::Params { n: 1, c_in, c_out, h: 64, w: 64, kernel: 3, has_bias: 0 };
+        let p = conv2d::Params { n: 1, c_in, c_out, h: 64, w: 64, kernel: 1, has_bias: 0 };
         let call = Call::Conv2dForward(p);
         let form = &entry_of(&call).1.forms[likely(&call, side)];
         (form.side, form.constant("TILE_OUT"))
@@ -84,8 +123,34 @@ mod tests {
         assert_eq!(tile(16, 5, None), (None, 8));
         assert_eq!(tile(16, 1, None), (None, 8));
         // Of 8 rows a tile of 16 channels and 16 rows would use as many lanes, and read more often.
-        let p = conv2d::Params { n: 1, c_in: 64, c_out: 16, h: 8, w: 8, kernel: 3, has_bias: 0 };
+        let p = conv2d::Params { n: 1, c_in: 64, c_out: 16, h: 8, w: 8, kernel: 1, has_bias: 0 };
         assert_eq!(likely(&Call::Conv2dForward(p), None), 0);
+    }
+
+    #[test]
+    fn winograd_takes_3x3_kernels_and_long_sums() {
+        let p = conv2d::Params { n: 1, c_in: 16, c_out: 5, h: 4, w: 64, kernel: 3, has_bias: 0 };
+        let winograd = |call: Call, side| {
+            let forms = entry_of(&call).1.forms;
+            let count = usable(&call, side).iter().filter(|&&i| forms[i].is_winograd).count();
+            let form = &forms[likely(&call, side)];
+            assert!(form.is_winograd <= (count > 0));
+            (count, form.is_winograd, form.constant("TILE_OUT"))
+        };
+        assert_eq!(winograd(Call::Conv2dForward(p), None), (2, true, 16));
+        // Five channels do not fill matrices, as many as are summed do.
+        assert_eq!(winograd(Call::Conv2dForward(p), Some(16)), (2, true, 16));
+        let wide = conv2d::Params { c_out: 64, ..p };
+        assert_eq!(winograd(Call::Conv2dForward(wide), None), (2, true, 32));
+        assert_eq!(winograd(Call::Conv2dForward(wide), Some(16)), (2, false, 32));
+        // The gradient sums over the others.
+        assert_eq!(winograd(Call::Conv2dBackwardInput(p), None), (0, false, 32));
+        let few = conv2d::Params { c_in: 15, ..wide };
+        assert_eq!(winograd(Call::Conv2dForward(few), None), (0, false, 32));
+        let low = conv2d::Params { h: 3, ..wide };
+        assert_eq!(winograd(Call::Conv2dForward(low), None), (0, false, 32));
+        let one = conv2d::Params { kernel: 1, ..wide };
+        assert_eq!(winograd(Call::Conv2dForward(one), None), (0, false, 32));
     }
 
     #[test]

@@ -17,7 +17,6 @@ use crate::device::trial::{self, Style, Trial, Verdict};
 use crate::error::{Error, Result};
 use crate::executor::Executor;
 use crate::gpu::GpuExecutor;
-use crate::precision::Precision;
 
 /// Computes every pass on small data and compares with the references.
 ///
@@ -33,16 +32,13 @@ pub fn run(executor: &mut dyn Executor) -> Result<()> {
 /// As [`run`].
 pub fn run_all_forms(executor: &mut GpuExecutor) -> Result<()> {
     for form in 0.. {
-        let passes = executor.passes_with_form(form);
-        if passes.is_empty() {
+        let mut calls = calls();
+        calls.extend(several_tiles());
+        calls.retain(|call| executor.forms_of(call).len() > form);
+        if calls.is_empty() {
             break;
         }
         executor.set_form(Some(form));
-        let mut calls = calls();
-        if executor.precision() == Precision::Tensor {
-            calls.extend(several_tiles());
-        }
-        calls.retain(|call| passes.contains(&call.signature().name));
         let outcome = run_calls(executor, calls);
         executor.set_form(None);
         outcome?;
@@ -69,16 +65,28 @@ fn run_calls(executor: &mut dyn Executor, calls: Vec<Call>) -> Result<()> {
     Ok(())
 }
 
-/// Convolutions that go through several tiles of matrices one after another: whether their staging is synchronised shows only there.
+/// Convolutions of so many channels that they go through several tiles one after another, which shows whether staging is
+/// synchronised, and that Winograd's algorithm computes them.
 fn several_tiles() -> Vec<Call> {
     let p = conv2d::Params { n: 1, c_in: 36, c_out: 18, h: 11, w: 17, kernel: 3, has_bias: 0 };
     let conv2d::Params { n, c_in, c_out, h, w, kernel, .. } = p;
     let eps = 1e-5;
     let unit = conv2d_norm_relu::Params { n, c_in, c_a: 20, c_out, h, w, kernel, mask: 1, eps };
     let up = conv_transpose2d::Params { n, c_in, c_out, h, w };
+    let c_a = 20;
+    let joined = conv2d_joined::Params { n, c_in, c_a, c_out, h, w, kernel };
+    let statistics =
+        conv2d_statistics::Params { n, c_in, c_a, c_out, h, w, kernel, eps, momentum: 0.1 };
+    let slices =
+        conv2d_split_channels::Params { n, c_in, c_a, c_out: c_in, h, w, kernel, slices: 2 };
     vec![
         Call::Conv2dForward(p),
         Call::Conv2dBackwardInput(conv2d::Params { c_in: c_out, c_out: c_in, ..p }),
+        Call::Conv2dJoinedForward(joined),
+        Call::Conv2dJoinedBackwardInput(joined),
+        Call::Conv2dStatisticsForward(statistics),
+        Call::Conv2dSplitChannelsForward(slices),
+        Call::Conv2dSplitChannelsBackwardInput(slices),
         Call::Conv2dBackwardWeight(p),
         Call::Conv2dNormReluForwardEval(unit),
         Call::ConvTranspose2dForward(up),

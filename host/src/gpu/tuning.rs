@@ -11,7 +11,6 @@ mod slices;
 use std::collections::BTreeMap;
 
 use askem_kernels::Call;
-use askem_wgsl::entry_of;
 
 use super::{GpuExecutor, forms, names_of_halves};
 use crate::error::{Error, Result};
@@ -124,10 +123,8 @@ impl GpuExecutor {
     /// Measures the forms of those calls of a fused plan that are new.
     pub(super) fn measure_new(&mut self, plan: &Plan, halves: &[bool]) -> Result<()> {
         let steps = plan.sections.iter().flat_map(|section| &section.steps);
-        let has_choice = |call: &Call| {
-            let forms = forms::usable(entry_of(call).1, self.connection.side).len();
-            forms > 1 || forms::may_be_specialised(call)
-        };
+        let has_choice =
+            |call: &Call| self.forms_of(call).len() > 1 || forms::may_be_specialised(call);
         let calls = steps
             .filter(|step| has_choice(&step.call))
             .map(|step| (step.call, names_of_halves(step, halves)));

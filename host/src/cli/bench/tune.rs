@@ -70,6 +70,7 @@ fn named(pass: &str, number: usize) -> String {
     let Some(form) = pass.split_once("::").and_then(form) else { return number.to_string() };
     let tile = form.constant("TILE_OUT");
     match form.side {
+        None if form.is_winograd => format!("Winograd, tile {tile}"),
         Some(side) => format!("matrix {side} x {side}, tile {tile}"),
         None => format!("tile {tile}"),
     }

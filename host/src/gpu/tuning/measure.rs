@@ -4,7 +4,6 @@ use std::time::Instant;
 
 use askem_kernels::rng::{Purpose, normal, stream};
 use askem_kernels::{Call, Element};
-use askem_wgsl::entry_of;
 
 use super::super::{Dispatch, GpuExecutor, bytes_of, forms, halve};
 use super::{Choice, key};
@@ -44,7 +43,7 @@ impl GpuExecutor {
             self.connection.queue.write_buffer(memory, 0, bytemuck::cast_slice(&words));
         }
         let mut bench = Bench { plan, is_half, buffers, first: None };
-        let forms = forms::usable(entry_of(call).1, self.connection.side);
+        let forms = self.forms_of(call);
         let mut choice = Choice {
             pass: call.signature().name.into(),
             call: key(call, halves),

@@ -42,6 +42,7 @@ pub fn flops(call: &Call) -> f64 {
         }
         Call::PairwiseSqDistForward(p) => product(&[p.rows_a, p.rows_b, p.dim]),
         Call::MinSqDistForward(p) => product(&[p.rows, p.centers, p.dim]),
+        Call::KMeansPlusPlusMeasure(p) => product(&[p.rows, p.trials, p.dim]),
         Call::KMeansAssign(p) => product(&[p.rows, p.k, p.dim]),
         _ => 0.0,
     }

@@ -253,6 +253,8 @@ calls! {
     PairwiseSqDistForward = pairwise_sq_dist::forward(a: float, b: float) -> (sq_dist: float);
     MinSqDistForward = min_sq_dist::forward(points: float, centers: float) -> (sq_dist: float, index: uint);
     KCenterGreedyAddCenter = k_center_greedy::add_center(points: float, far_row: uint, far_sq_dist: float) -> (sq_dist: float, next_far_row: uint, next_far_sq_dist: float, picks: uint);
+    KMeansPlusPlusMeasure = k_means_plus_plus::measure(points: float, drawn: uint, best: uint) -> (nearest: float, trial_sq_dist: float, left: float);
+    KMeansPlusPlusDraw = k_means_plus_plus::draw(nearest: float, trial_sq_dist: float, left: float, uniforms: float) -> (best: uint, drawn: uint, picks: uint);
     KMeansAssign = k_means::assign(points: float, centroids: float, state: uint) -> (assignment: uint, sq_dist: float, changes: uint);
     KMeansUpdate = k_means::update(points: float, assignment: uint, state: uint) -> (centroids: float, movements: float);
     KMeansCheckConvergence = k_means::check_convergence(changes: uint, movements: float, limit: float) -> (state: uint);

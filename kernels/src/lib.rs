@@ -50,6 +50,7 @@ pub mod segmentation_head;
 // Geometry.
 pub mod k_center_greedy;
 pub mod k_means;
+pub mod k_means_plus_plus;
 pub mod min_sq_dist;
 pub mod pairwise_sq_dist;
 

@@ -68,7 +68,8 @@ pub(crate) fn between<T: Real>(a: &[T], b: &[T]) -> T {
 /// `sq_dist =`
 ///
 /// # Numerics
-/// Differences first: `|a|^2 - 2 a b + |b|^2` would lose small distances between large points. Tolerance class sum.
+/// Differences first: `|a|^2 - 2 a b + |b|^2` would lose small distances between large points (its
+/// shader takes products where they are as good). Tolerance class sum.
 pub fn forward<T: Real>(p: &Params, a: &[T], b: &[T], sq_dist: &mut [T]) -> Result<(), Error> {
     check(p, a.len(), b.len(), sq_dist.len())?;
     let [rows_a, rows_b, dim] = p.sizes();

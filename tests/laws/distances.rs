@@ -1,8 +1,10 @@
 //! What distances and the algorithms on them obey.
 
-use askem_kernels::rng::{Purpose, normal, stream};
+use askem_kernels::rng::{Purpose, normal, stream, uniform};
 use askem_kernels::tolerance::LAW;
-use askem_kernels::{Call, Shape, k_center_greedy, k_means, min_sq_dist, pairwise_sq_dist};
+use askem_kernels::{
+    Call, Shape, k_center_greedy, k_means, k_means_plus_plus, min_sq_dist, pairwise_sq_dist,
+};
 use proptest::prelude::*;
 
 use crate::env::Env;
@@ -101,6 +103,43 @@ proptest! {
                 radius = farthest;
             }
         }
+    }
+
+    /// No point is picked twice while another is at a distance, points far from each other are all picked, each pick is the best of
+    /// its candidates, and what is left never grows.
+    #[test]
+    fn k_means_plus_plus_picks_what_is_far(clusters in 2u32..6, of_each in 1u32..30, dim in 1u32..5, seed: u64) {
+        let p = k_means_plus_plus::Params { rows: clusters * of_each, k: clusters, dim, trials: 3 };
+        let mut env = Env::default();
+        let x: Vec<f64> = points(seed, p.rows, dim).into_iter().enumerate()
+            .map(|(i, x)| x + 1e6 * f64::from(i as u32 / dim % clusters)).collect();
+        env.set("points", x);
+        env.set("nearest", vec![f64::from(f32::MAX); p.len("nearest")]);
+        env.set("trial_sq_dist", vec![f64::from(f32::MAX); p.len("trial_sq_dist")]);
+        env.set("left", vec![f64::NAN; p.len("left")]);
+        let mut rng = stream(seed, Purpose::Test, 1, 0);
+        env.set("uniforms", (0..p.len("uniforms")).map(|_| uniform(&mut rng)).collect());
+        env.set_uint("best", vec![0]);
+        env.set_uint("drawn", vec![(seed % u64::from(p.rows)) as u32; 3]);
+        env.set_uint("picks", vec![0; 1 + clusters as usize]);
+        let mut before = f64::INFINITY;
+        for round in 0..clusters as usize {
+            env.step(Call::KMeansPlusPlusMeasure(p));
+            let blocks = p.len("left") / 3;
+            let sums: Vec<f64> = env.get("left").chunks(blocks).map(|b| b.iter().sum()).collect();
+            let candidates = env.get_uint("drawn").to_vec();
+            env.step(Call::KMeansPlusPlusDraw(p));
+            let best = env.get_uint("best")[0] as usize;
+            prop_assert_eq!(env.get_uint("picks")[1 + round], candidates[best]);
+            let least = sums.iter().copied().fold(f64::INFINITY, f64::min);
+            prop_assert_eq!(sums[best], least);
+            prop_assert!(least <= before);
+            before = least;
+        }
+        // One point of each cluster: those are a million apart.
+        let mut of: Vec<u32> = env.get_uint("picks")[1..].iter().map(|row| row % clusters).collect();
+        of.sort_unstable();
+        prop_assert_eq!(of, (0..clusters).collect::<Vec<_>>());
     }
 
     /// Neither half of a round lets the sum of squared distances grow.

@@ -6,8 +6,8 @@ use askem_kernels::{
     batch_norm_split, concat_channels, confusion, conv_transpose2d, conv_transpose2d_split_k,
     conv2d, conv2d_joined, conv2d_norm_relu, conv2d_split_channels, conv2d_split_k,
     conv2d_statistics, crop, cross_entropy, dropout, dropout_masks, entropy, global_avg_pool2d,
-    instance_norm, k_center_greedy, k_means, least_confidence, max_pool2d, min_sq_dist,
-    pairwise_sq_dist, patch_sum, relu, segmentation_head, softmax,
+    instance_norm, k_center_greedy, k_means, k_means_plus_plus, least_confidence, max_pool2d,
+    min_sq_dist, pairwise_sq_dist, patch_sum, relu, segmentation_head, softmax,
 };
 
 /// Buffers of a pass at most, and elements in the largest.
@@ -82,6 +82,8 @@ const CROP: crop::Params = crop::Params { n: 2, h: 3, w: 5, depth: 2, height: 7,
 const LOSS: cross_entropy::Params = cross_entropy::Params { n: 2, c: 3, hw: 35, ignore_label: 255 };
 const BALD: bald::Params = bald::Params { n: 2, c: 3, hw: 35, passes: 3, stacked: 1 };
 const GREEDY: k_center_greedy::Params = k_center_greedy::Params { rows: 15, dim: 7, capacity: 4 };
+const START: k_means_plus_plus::Params =
+    k_means_plus_plus::Params { rows: 15, k: 3, dim: 7, trials: 2 };
 const MEANS: k_means::Params = k_means::Params { rows: 15, k: 3, dim: 7 };
 
 /// Every pass.
@@ -155,6 +157,8 @@ pub(crate) const CALLS: &[Call] = &[
     Call::PairwiseSqDistForward(pairwise_sq_dist::Params { rows_a: 5, rows_b: 9, dim: 7 }),
     Call::MinSqDistForward(min_sq_dist::Params { rows: 15, centers: 3, dim: 7 }),
     Call::KCenterGreedyAddCenter(GREEDY),
+    Call::KMeansPlusPlusMeasure(START),
+    Call::KMeansPlusPlusDraw(START),
     Call::KMeansAssign(MEANS),
     Call::KMeansUpdate(MEANS),
     Call::KMeansCheckConvergence(MEANS),

@@ -14,6 +14,7 @@
 mod adapter;
 mod complete;
 mod contract;
+mod distances;
 mod folds;
 mod guards;
 mod harness;

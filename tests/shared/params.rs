@@ -7,8 +7,8 @@ use askem_kernels::{
     conv_transpose2d, conv_transpose2d_split_k, conv2d, conv2d_joined, conv2d_norm_relu,
     conv2d_split_channels, conv2d_split_k, conv2d_statistics, crop, cross_entropy, dropout,
     dropout_masks, entropy, global_avg_pool2d, instance_norm, k_center_greedy, k_means,
-    least_confidence, max_pool2d, min_sq_dist, pairwise_sq_dist, patch_sum, relu,
-    segmentation_head, softmax,
+    k_means_plus_plus, least_confidence, max_pool2d, min_sq_dist, pairwise_sq_dist, patch_sum,
+    relu, segmentation_head, softmax,
 };
 use proptest::prelude::*;
 
@@ -214,7 +214,9 @@ pub(crate) fn pairwise_sq_dist() -> impl Strategy<Value = pairwise_sq_dist::Para
 }
 
 pub(crate) fn min_sq_dist() -> impl Strategy<Value = min_sq_dist::Params> {
-    (length(), side(), side()).prop_map(|(rows, centers, dim)| min_sq_dist::Params {
+    // Fewer coordinates than 64 are compared by differences, more by products.
+    let dim = prop_oneof![2 => side(), 1 => prop::sample::select(&[63, 64, 65, 130, 257][..])];
+    (length(), side(), dim).prop_map(|(rows, centers, dim)| min_sq_dist::Params {
         rows,
         centers,
         dim,
@@ -227,6 +229,13 @@ pub(crate) fn k_center_greedy() -> impl Strategy<Value = k_center_greedy::Params
     (rows, side(), 1..=20u32)
         .prop_map(|(rows, dim, picks)| (rows, dim, picks.min(rows)))
         .prop_map(|(rows, dim, capacity)| k_center_greedy::Params { rows, dim, capacity })
+}
+
+pub(crate) fn k_means_plus_plus() -> impl Strategy<Value = k_means_plus_plus::Params> {
+    // The last has more blocks than a workgroup has lanes.
+    let rows = prop_oneof![9 => length(), 1 => prop::sample::select(&[16_384, 16_385, 33_003][..])];
+    (rows, 1..=5u32, side(), prop_oneof![9 => 1..=9u32, 1 => 16..=16u32])
+        .prop_map(|(rows, k, dim, trials)| k_means_plus_plus::Params { rows, k, dim, trials })
 }
 
 pub(crate) fn k_means() -> impl Strategy<Value = k_means::Params> {

@@ -128,6 +128,10 @@ macro_rules! for_each_pass {
             k_center_greedy => {
                 add_center: KCenterGreedyAddCenter,
             }
+            k_means_plus_plus => {
+                measure: KMeansPlusPlusMeasure,
+                draw: KMeansPlusPlusDraw,
+            }
             k_means => {
                 assign: KMeansAssign,
                 update: KMeansUpdate,

@@ -21,7 +21,7 @@ const LEARNING_RATE: f64 = 1e-3;
 
 /// Operations that do at once, or in slices, what the others do one after another. No values are stored for them: their unit tests
 /// compare them with those others, and tests/laws with finite differences.
-const COMPOSED: [&str; 9] = [
+const COMPOSED: [&str; 10] = [
     "batch_norm_relu",
     "batch_norm_split",
     "conv2d_norm_relu",
@@ -30,6 +30,7 @@ const COMPOSED: [&str; 9] = [
     "conv2d_statistics",
     "conv_transpose2d_split_k",
     "dropout_masks",
+    "k_means_plus_plus",
     "segmentation_head",
 ];
 

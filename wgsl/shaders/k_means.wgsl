@@ -19,8 +19,10 @@ struct Params {
 @group(0) @binding(5) var<storage, read_write> sq_dist: array<f32>;
 @group(0) @binding(6) var<storage, read_write> changes: array<u32>;
 
-// Whether each row of the tile has changed its cluster.
-var<workgroup> row_changes: array<u32, TILE>;
+// Changes are counted by fewer points than a tile of distances has.
+const TILE: u32 = 32u;
+// Whether each row has changed its cluster.
+var<workgroup> row_changes: array<u32, TILE_ROWS>;
 
 fn row_count() -> u32 { return params.rows; }
 fn column_count() -> u32 { return params.k; }
@@ -28,7 +30,7 @@ fn row_at(i: u32) -> f32 { return points[i]; }
 fn column_at(i: u32) -> f32 { return centroids[i]; }
 
 fn store_nearest(row: u32, column: u32, distance: f32) {
-    row_changes[row % TILE] = u32(assignment[row] != column);
+    row_changes[row % TILE_ROWS] = u32(assignment[row] != column);
     assignment[row] = column;
     sq_dist[row] = distance;
 }
@@ -39,19 +41,19 @@ fn assign(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let tile = linear_group(group, groups);
-    let first_row = tile * TILE;
+    let first_row = linear_group(group, groups) * TILE_ROWS;
     if first_row >= params.rows || state[1] != 0u {
         return;
     }
     nearest_tile(lane, first_row);
     workgroupBarrier();
-    if lane == 0u {
+    let first = first_row + lane * TILE;
+    if lane < TILE_ROWS / TILE && first < params.rows {
         var count = 0u;
-        for (var i = 0u; i < min(TILE, params.rows - first_row); i += 1u) {
-            count += row_changes[i];
+        for (var i = 0u; i < min(TILE, params.rows - first); i += 1u) {
+            count += row_changes[lane * TILE + i];
         }
-        changes[tile] = count;
+        changes[first / TILE] = count;
     }
 }
 

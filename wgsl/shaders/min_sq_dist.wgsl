@@ -32,7 +32,7 @@ fn forward(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let first_row = linear_group(group, groups) * TILE;
+    let first_row = linear_group(group, groups) * TILE_ROWS;
     if first_row >= params.rows {
         return;
     }

@@ -186,11 +186,14 @@ fn workgroups(call: &Call, form: &Form) -> u64 {
         Call::GlobalAvgPool2dForward(p) => wide(p.n) * wide(p.c),
 
         Call::PairwiseSqDistForward(p) => {
-            blocks(wide(p.rows_a), "TILE") * blocks(wide(p.rows_b), "TILE")
+            blocks(wide(p.rows_a), "TILE_ROWS") * blocks(wide(p.rows_b), "TILE_COLUMNS")
         }
-        Call::MinSqDistForward(p) => blocks(wide(p.rows), "TILE"),
+        Call::MinSqDistForward(p) => blocks(wide(p.rows), "TILE_ROWS"),
         Call::KCenterGreedyAddCenter(p) => wide(p.blocks()),
-        Call::KMeansAssign(p) => blocks(wide(p.rows), "TILE"),
+        Call::KMeansPlusPlusMeasure(p) => blocks(wide(p.rows), "BLOCK"),
+        // Few numbers, that follow from each other.
+        Call::KMeansPlusPlusDraw(_) => 1,
+        Call::KMeansAssign(p) => blocks(wide(p.rows), "TILE_ROWS"),
         Call::KMeansUpdate(p) => wide(p.k) * blocks(wide(p.dim), "TILE_DIM"),
         // A few sums and the one decision that follows from them.
         Call::KMeansCheckConvergence(_) => 1,

@@ -100,6 +100,7 @@ fn uniforms_have_the_bytes_of_the_rust_structs() {
         instance_norm { n, c, hw, eps }
         k_center_greedy { rows, dim, capacity }
         k_means { rows, k, dim }
+        k_means_plus_plus { rows, k, dim, trials }
         least_confidence { n, c, hw }
         max_pool2d { n, c, h, w }
         min_sq_dist { rows, centers, dim }
@@ -152,6 +153,11 @@ fn shared_constants_agree() {
     let means = |pass, name| constant("k_means", pass, name) as u32;
     for pass in ["assign", "check_convergence"] {
         assert_eq!(means(pass, "TILE"), askem_kernels::k_means::TILE);
+    }
+    for pass in ["measure", "draw"] {
+        let start = |name| constant("k_means_plus_plus", pass, name) as u32;
+        assert_eq!(start("BLOCK"), askem_kernels::k_means_plus_plus::BLOCK);
+        assert_eq!(start("MAX_TRIALS"), askem_kernels::k_means_plus_plus::MAX_TRIALS);
     }
     for pass in ["update", "check_convergence"] {
         assert_eq!(means(pass, "TILE_DIM"), askem_kernels::k_means::TILE_DIM);

@@ -3,6 +3,7 @@
 //! Self-tests of devices and the parity tests are made of trials.
 
 mod draw;
+mod drawn;
 mod judge;
 
 use askem_kernels::{Call, Element};
@@ -139,6 +140,8 @@ fn updates(pass: &str, buffer: &str) -> bool {
             | ("adam::update", _)
             | ("bald::accumulate" | "segmentation_head::accumulate", _)
             | ("k_center_greedy::add_center", "sq_dist" | "picks")
+            | ("k_means_plus_plus::measure", "nearest" | "trial_sq_dist")
+            | ("k_means_plus_plus::draw", _)
             | ("k_means::assign", "assignment")
             | ("k_means::update", "centroids")
             | ("k_means::check_convergence", _)

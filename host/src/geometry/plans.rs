@@ -1,8 +1,8 @@
 //! The algorithms as plans, for devices with a memory of their own.
 
 use askem_kernels::k_means::fast::Stop;
-use askem_kernels::rng::Rng;
-use askem_kernels::{Call, k_center_greedy as k_center, k_means, min_sq_dist, pairwise_sq_dist};
+use askem_kernels::rng::{Rng, below, uniform};
+use askem_kernels::{Call, k_center_greedy as k_center, k_means, k_means_plus_plus, min_sq_dist};
 
 use super::seeding::Device;
 use super::{Clusters, Points, seeding};
@@ -89,26 +89,53 @@ pub(super) fn k_center_greedy(
 pub(super) struct Plans<'a>(pub(super) &'a mut dyn Executor);
 
 impl Device for Plans<'_> {
-    fn plus_plus(&mut self, points: Points<'_>, k: usize, rng: &mut dyn Rng) -> Result<Vec<f32>> {
-        let (dim, trials) = (points.dim, seeding::candidates(k));
-        let mut b = PlanBuilder::new("k_means_start", "measure");
-        let x = b.kept("points", points.values.len());
-        let candidates = b.kept("candidates", trials * dim);
-        let sq_dist = b.kept("sq_dist", points.rows() * trials);
-        let params = pairwise_sq_dist::Params {
-            rows_a: points.rows() as u32,
-            rows_b: trials as u32,
+    fn plus_plus(
+        &mut self,
+        points: Points<'_>,
+        k: usize,
+        mut rng: &mut dyn Rng,
+    ) -> Result<Vec<f32>> {
+        let (rows, dim, trials) = (points.rows(), points.dim, seeding::candidates(k));
+        let params = k_means_plus_plus::Params {
+            rows: rows as u32,
+            k: k as u32,
             dim: dim as u32,
+            trials: trials as u32,
         };
-        b.step(Call::PairwiseSqDistForward(params), &[x, candidates], &[sq_dist]);
+        let (measure, draw) =
+            (Call::KMeansPlusPlusMeasure(params), Call::KMeansPlusPlusDraw(params));
+        let mut b = PlanBuilder::new("k_means_start", ROUNDS);
+        let x = b.kept("points", points.values.len());
+        let nearest = b.kept("nearest", rows);
+        let sq_dist = b.kept("trial_sq_dist", rows * trials);
+        let left = b.transient("left", measure.len("left"));
+        let uniforms = b.kept("uniforms", k * trials);
+        let best = b.kept_uint("best", 1);
+        let drawn = b.kept_uint("drawn", trials);
+        let picks = b.kept_uint("picks", k + 1);
+        let rounds = Rounds::add(&mut b, k, |b, _| {
+            b.step(measure, &[x, drawn, best], &[nearest, sq_dist, left]);
+            b.step(draw, &[nearest, sq_dist, left, uniforms], &[best, drawn, picks]);
+        });
         let executor = &mut *self.0;
         let id = executor.prepare(b.build())?;
+        // All random numbers, in the order in which `seeding::plus_plus` draws them. The last round's draws are not used.
+        let first = below(&mut rng, rows as u64) as u32;
+        let mut numbers: Vec<f32> =
+            (0..(k - 1) * trials).map(|_| uniform(&mut rng) as f32).collect();
+        numbers.resize(k * trials, 0.0);
         executor.write(id, x.buffer, bytemuck::cast_slice(points.values))?;
-        let centroids = seeding::plus_plus(points, k, rng, |trials, out| {
-            executor.write(id, candidates.buffer, bytemuck::cast_slice(trials.values))?;
-            executor.run(id, "measure")?;
-            executor.read(id, sq_dist.buffer, bytemuck::cast_slice_mut(out))
-        })?;
+        executor.write(id, nearest.buffer, &vec![f32::MAX.to_bits(); rows])?;
+        executor.write(id, sq_dist.buffer, &vec![f32::MAX.to_bits(); rows * trials])?;
+        executor.write(id, uniforms.buffer, bytemuck::cast_slice(&numbers))?;
+        executor.write(id, best.buffer, &[0])?;
+        executor.write(id, drawn.buffer, &vec![first; trials])?;
+        executor.write(id, picks.buffer, &vec![0; k + 1])?;
+        rounds.run(executor, id, |_| Ok(true))?;
+        let mut out = vec![0; k + 1];
+        executor.read(id, picks.buffer, &mut out)?;
+        let centroids =
+            out[1..].iter().flat_map(|&row| points.row(row as usize)).copied().collect();
         executor.release(id);
         Ok(centroids)
     }

@@ -22,7 +22,7 @@ const START_ROUNDS: usize = 10;
 
 /// What a device does for k-means.
 pub(super) trait Device {
-    /// Gives `measure` to [`plus_plus`] for these points.
+    /// `k` of the points, as [`plus_plus`] chooses them.
     fn plus_plus(&mut self, points: Points<'_>, k: usize, rng: &mut dyn Rng) -> Result<Vec<f32>>;
     /// Lloyd's rounds on these points, which move the centroids.
     fn lloyd(

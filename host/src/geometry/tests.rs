@@ -1,6 +1,7 @@
-use askem_kernels::rng::{Purpose, normal, stream};
+use askem_kernels::rng::{Purpose, below, normal, sample_without_replacement, stream};
 use askem_kernels::tolerance::gamma;
 
+use super::seeding::Device;
 use super::*;
 use crate::cpu::CpuExecutor;
 
@@ -60,4 +61,48 @@ fn results_do_not_depend_on_the_number_of_threads() {
     let one = run(1);
     assert_eq!(one, run(2));
     assert_eq!(one, run(3));
+}
+
+/// Sums of small integers are exact, and no number of these streams lies within its rounding to f32 from a boundary.
+#[test]
+fn a_start_by_plans_is_that_of_a_processor() {
+    let mut executor = CpuExecutor::new(Some(2)).unwrap();
+    for seed in 0..20 {
+        let rng = || stream(seed, Purpose::Test, 0, 0);
+        let mut draws = stream(seed, Purpose::Test, 1, 0);
+        let values: Vec<f32> = (0..140).map(|_| below(&mut draws, 4) as f32).collect();
+        let points = Points { values: &values, dim: 2 };
+        // Of 16 different points at most; the last centroids are drawn where no point is at a distance.
+        for k in [1, 2, 6, 20] {
+            let got = plans::Plans(&mut executor).plus_plus(points, k, &mut rng()).unwrap();
+            let want = processor::Processor.plus_plus(points, k, &mut rng()).unwrap();
+            assert_eq!(got, want, "{seed} {k}");
+        }
+    }
+}
+
+#[test]
+fn a_start_by_plans_is_better_than_random_points() {
+    let mut executor = CpuExecutor::new(Some(2)).unwrap();
+    let (rows, dim, k) = (700, 3, 9);
+    let values = cloud(rows, dim);
+    let points = Points { values: &values, dim };
+    let left = |centers: &[f32]| -> f64 {
+        let of_row = |i: usize| {
+            let to = centers.chunks(dim).map(|center| {
+                points.row(i).iter().zip(center).map(|(a, b)| f64::from(a - b).powi(2)).sum()
+            });
+            to.fold(f64::INFINITY, f64::min)
+        };
+        (0..rows).map(of_row).sum()
+    };
+    let (mut ours, mut random) = (0.0, 0.0);
+    for seed in 0..10 {
+        let rng = &mut stream(seed, Purpose::Test, 2, 0);
+        ours += left(&plans::Plans(&mut executor).plus_plus(points, k, rng).unwrap());
+        let mut order: Vec<usize> = (0..rows).collect();
+        let picks = sample_without_replacement(rng, &mut order, k);
+        random += left(&picks.iter().flat_map(|&i| points.row(i)).copied().collect::<Vec<_>>());
+    }
+    assert!(ours < 0.8 * random, "{ours} {random}");
 }

@@ -9,8 +9,8 @@ use askem_kernels::{
     conv_transpose2d, conv_transpose2d_split_k, conv2d, conv2d_joined, conv2d_norm_relu,
     conv2d_split_channels, conv2d_split_k, conv2d_statistics, crop, cross_entropy, dropout,
     dropout_masks, entropy, global_avg_pool2d, instance_norm, k_center_greedy, k_means,
-    least_confidence, max_pool2d, min_sq_dist, pairwise_sq_dist, patch_sum, relu,
-    segmentation_head, softmax,
+    k_means_plus_plus, least_confidence, max_pool2d, min_sq_dist, pairwise_sq_dist, patch_sum,
+    relu, segmentation_head, softmax,
 };
 
 use crate::device::trial::{self, Style, Trial, Verdict};
@@ -222,11 +222,13 @@ fn calls() -> Vec<Call> {
     calls.push(Call::PatchSumForward(patch_sum::Params { n, hw: 301 }));
     calls.push(Call::GlobalAvgPool2dForward(global_avg_pool2d::Params { n, c, hw: 301 }));
 
-    let p = pairwise_sq_dist::Params { rows_a: 9, rows_b: 19, dim: 33 };
+    let p = pairwise_sq_dist::Params { rows_a: 9, rows_b: 19, dim: 133 };
     calls.push(Call::PairwiseSqDistForward(p));
-    calls.push(Call::MinSqDistForward(min_sq_dist::Params { rows: 19, centers: 9, dim: 33 }));
+    calls.push(Call::MinSqDistForward(min_sq_dist::Params { rows: 19, centers: 9, dim: 133 }));
     let p = k_center_greedy::Params { rows: 301, dim: 5, capacity: 8 };
     calls.push(Call::KCenterGreedyAddCenter(p));
+    let p = k_means_plus_plus::Params { rows: 301, k: 3, dim: 5, trials: 5 };
+    calls.extend([Call::KMeansPlusPlusMeasure(p), Call::KMeansPlusPlusDraw(p)]);
     let p = k_means::Params { rows: 67, k: 5, dim: 9 };
     calls.extend([Call::KMeansAssign(p), Call::KMeansUpdate(p), Call::KMeansCheckConvergence(p)]);
 

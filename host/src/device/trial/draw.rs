@@ -74,6 +74,16 @@ fn integers(
         }
         (Call::KCenterGreedyAddCenter(p), "picks") => picks(p, rng),
         (Call::KCenterGreedyAddCenter(p), "far_row") => each(&mut |rng, _| below(rng, p.rows)),
+        (Call::KMeansPlusPlusMeasure(p) | Call::KMeansPlusPlusDraw(p), "drawn") => {
+            each(&mut |rng, _| below(rng, p.rows))
+        }
+        (Call::KMeansPlusPlusMeasure(p) | Call::KMeansPlusPlusDraw(p), "best") => {
+            vec![below(rng, p.trials)]
+        }
+        // Some rounds, or all.
+        (Call::KMeansPlusPlusDraw(p), "picks") => {
+            each(&mut |rng, i| below(rng, if i == 0 { p.k + 1 } else { p.rows }))
+        }
         // Some patches reach beyond the sections, or lie beyond them.
         (Call::CropImages(p) | Call::CropLabels(p), "sites") => each(&mut |rng, i| {
             let size = [p.depth, p.height, p.width, 8][i % 4];
@@ -173,6 +183,12 @@ fn floats(
             let numbers = numbers(style, len, rng);
             let is_picked = |rng: &mut Xoshiro256PlusPlus| below(rng, 8) == 0;
             numbers.into_iter().map(|x| if is_picked(rng) { -1.0 } else { x.abs() }).collect()
+        }
+        (_, "uniforms") => each(&mut |rng| between(rng, 0.0, 1.0)),
+        // Distances and their sums, many of them zero.
+        (_, "nearest" | "trial_sq_dist" | "left") => {
+            let numbers = numbers(style, len, rng);
+            numbers.into_iter().map(|x| if below(rng, 4) == 0 { 0.0 } else { x.abs() }).collect()
         }
         // Adam's second moment.
         (_, "v") => numbers(style, len, rng).into_iter().map(f32::abs).collect(),

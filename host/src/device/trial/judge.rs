@@ -15,6 +15,8 @@ enum Class {
     Within,
     /// The row of a nearest centre: as near as the nearest, within that error.
     Nearest,
+    /// Candidates of k-means++: sums within their rounding decide.
+    Drawn,
     /// What follows from the pass's first output, exactly from that as it was written.
     Follows,
 }
@@ -38,7 +40,9 @@ fn class(call: &Call, buffer: &str) -> Class {
         | ("dropout", "mask", _)
         | ("dropout_masks", _, _) => Class::Exact,
         ("k_center_greedy", _, "next_far_row" | "next_far_sq_dist")
+        | ("k_means_plus_plus", "draw", "picks")
         | ("k_means", "assign", "changes") => Class::Follows,
+        ("k_means_plus_plus", "draw", _) => Class::Drawn,
         ("min_sq_dist", _, "index") | ("k_means", "assign", "assignment") => Class::Nearest,
         _ => Class::Within,
     }
@@ -113,6 +117,10 @@ impl Trial {
                 (Class::Nearest, ..) => {
                     worst = worst.max(self.nearest(got).map_err(at)?);
                 }
+                (Class::Drawn, ..) => {
+                    let first = outputs[0].as_deref().expect("it was looked at before");
+                    worst = worst.max(self.drawn(buffer, first, got).map_err(at)?);
+                }
                 (Class::Follows, ..) => {
                     let first = outputs[0].as_deref().expect("it was looked at before");
                     compare_exact(got, &self.following(buffer, first))
@@ -162,6 +170,15 @@ impl Trial {
                     if buffer == "next_far_row" { row_of_all } else { block[row] }
                 };
                 first.chunks(block_rows).enumerate().map(farthest).collect()
+            }
+            Call::KMeansPlusPlusDraw(p) => {
+                let (drawn, mut picks) = (&self.writes[1], self.writes[2].clone());
+                let count = picks[0];
+                if count < p.k {
+                    picks[1 + count as usize] = drawn[first[0] as usize];
+                    picks[0] = count + 1;
+                }
+                picks
             }
             Call::KMeansAssign(_) => {
                 let tiles = first.chunks(k_means::TILE as usize);

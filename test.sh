@@ -4,7 +4,7 @@
 #   ./test.sh [--without TOOL,TOOL...]
 #
 # GPU tests need a Vulkan driver (Metal on macOS, DX12 on Windows). The checks for other platforms need tools: spirv-val,
-# dxc, browser, swiftshader, formats, engines, slurm, matrices (tests/tools.sh says what they are). On Debian and Ubuntu this script installs what is missing;
+# dxc, browser, swiftshader, radeon, formats, engines, slurm, matrices (tests/tools.sh says what they are). On Debian and Ubuntu this script installs what is missing;
 # elsewhere it names it and fails, unless --without says to go without. Set ASKEM_TEST_DATA to a folder with
 # `vnc/raw` and `vnc/mitochondria` to run the tests on real data too.
 set -euo pipefail
@@ -23,13 +23,13 @@ while [ $# -gt 0 ]; do
         shift 2
         ;;
     *)
-        echo "usage: ./test.sh [--without spirv-val,dxc,browser,swiftshader,formats,engines,slurm,matrices]" >&2
+        echo "usage: ./test.sh [--without spirv-val,dxc,browser,swiftshader,radeon,formats,engines,slurm,matrices]" >&2
         exit 2
         ;;
     esac
 done
 # A tool, and what the names of its tests contain.
-for pair in spirv-val=spirv_val:: dxc=dxc:: browser=in_a_browser swiftshader= formats=of_other_programs engines=engines:: slurm=slurm:: matrices=; do
+for pair in spirv-val=spirv_val:: dxc=dxc:: browser=in_a_browser swiftshader= radeon=radv:: formats=of_other_programs engines=engines:: slurm=slurm:: matrices=; do
     tool=${pair%%=*}
     case $without in
     *",$tool,"*)
@@ -50,6 +50,10 @@ has() { [[ " ${tools[*]:-} " == *" $1 "* ]]; }
 say 'tools'
 kit=${CARGO_TARGET_DIR:-target}/tools
 tests/tools.sh "$kit" "${tools[@]:-}"
+if has radeon && [ ! -e "$kit/radeon.json" ]; then
+    not_run+=("platforms::radv (no driver for AMD's cards compiles without one)")
+    skips+=(--skip radv::)
+fi
 
 say 'formatting'
 cargo fmt --all --check

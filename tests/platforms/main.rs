@@ -2,7 +2,8 @@
 //!
 //! - [`translate`]: every module in SPIR-V (Vulkan), MSL (Metal) and HLSL (Direct3D 12), by naga under wgpu's options;
 //! - [`spirv_val`]: the SPIR-V is valid, says Khronos' validator;
-//! - [`dxc`]: the HLSL compiles, says Microsoft's compiler.
+//! - [`dxc`]: the HLSL compiles, says Microsoft's compiler;
+//! - [`radv`]: the SPIR-V fits the registers of an AMD card, says Mesa's compiler.
 //!
 //! A module is tested with what it needs of a device (f16, subgroups, cooperative matrices), which is read from the module:
 //! a new shader or variant is covered because it is in `askem_wgsl::SHADERS`. The probes show that each need
@@ -10,6 +11,7 @@
 
 mod dxc;
 mod modules;
+mod radv;
 mod spirv_val;
 #[path = "../shared/tools.rs"]
 mod tools;

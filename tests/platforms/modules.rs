@@ -22,7 +22,7 @@ const OPTIONAL: [Capabilities; 4] = [
 ];
 
 impl Candidate {
-    fn new(name: String, source: String) -> Self {
+    pub(crate) fn new(name: String, source: String) -> Self {
         let module = naga::front::wgsl::parse_str(&source)
             .unwrap_or_else(|error| panic!("{name}: {}", error.emit_to_string(&source)));
         let [entry_point] = &module.entry_points[..] else {

@@ -102,6 +102,12 @@ impl Candidate {
             .unwrap_or_else(|error| panic!("{}: {error}", self.name))
     }
 
+    /// The numbers of its buffers in SPIR-V, and whether each is uniform.
+    pub(crate) fn buffers(&self) -> impl Iterator<Item = (u32, bool)> {
+        let bound = bindings(&self.module).into_iter().zip(0..);
+        bound.map(|((_, access), binding)| (binding, access.is_none()))
+    }
+
     pub(crate) fn spirv(&self, vulkan: Vulkan) -> Vec<u32> {
         use spv::Capability::{
             CooperativeMatrixKHR, DerivativeControl, Float16, GroupNonUniform,

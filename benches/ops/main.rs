@@ -7,6 +7,7 @@
 
 mod convolutions;
 mod pixels;
+mod reading;
 mod resampling;
 mod selection;
 mod units;
@@ -127,6 +128,7 @@ criterion_group!(
     units::bench_all,
     resampling::bench_all,
     pixels::bench_all,
+    reading::bench_all,
     selection::bench_all
 );
 criterion_main!(ops);

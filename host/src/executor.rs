@@ -101,6 +101,11 @@ pub trait Executor: Send {
         SCORE_BATCH
     }
 
+    /// Threads that may read patches while it computes: one where computing takes the processor.
+    fn reading_threads(&self) -> usize {
+        1
+    }
+
     /// Whether passes under dropout are faster as one larger batch than one after another.
     fn stacks_passes(&self) -> bool {
         false

@@ -276,6 +276,11 @@ impl Model {
         self.score_batch
     }
 
+    /// Threads that may read patches while the device computes.
+    pub fn reading_threads(&self) -> usize {
+        self.executor.reading_threads()
+    }
+
     /// The batch of the plan for so many patches: a device that likes many has another plan for few.
     fn batch_for(&self, patches: usize) -> usize {
         if patches <= SCORE_BATCH { self.score_batch.min(SCORE_BATCH) } else { self.score_batch }

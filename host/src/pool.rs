@@ -8,10 +8,12 @@ use askem_kernels::rng::{Purpose, below, stream};
 use crate::error::{Error, Result};
 use crate::volume::{CachedLabels, CachedVolume, Section, Volume};
 
+mod ahead;
 mod distance;
 mod sites;
 
 pub use crate::volume::Region;
+pub use ahead::{AHEAD, Batch, Pixels, read_ahead};
 pub use distance::Distance;
 pub use sites::{Sampling, Sites};
 
@@ -135,9 +137,18 @@ impl PatchReader {
 
     /// Appends the scaled pixels of a patch.
     pub fn read(&self, at: Position, patch: usize, out: &mut Vec<f32>) -> Result<()> {
-        let block = Region { z: at.z..at.z + 1, y: at.y..at.y + patch, x: at.x..at.x + patch };
-        out.extend(self.raw.read_block(&block)?.into_iter().map(|v| self.scaling.apply(v)));
-        Ok(())
+        let start = out.len();
+        out.resize(start + patch * patch, 0.0);
+        self.read_to(at, patch, &mut out[start..])
+    }
+
+    /// Writes the scaled pixels of a patch, `patch * patch` of them.
+    pub fn read_to(&self, at: Position, patch: usize, to: &mut [f32]) -> Result<()> {
+        let mut rows = to.chunks_mut(patch);
+        self.raw.for_each_row(at.z, at.y..at.y + patch, at.x..at.x + patch, |row| {
+            let to = rows.next().expect("the patch has as many rows");
+            to.iter_mut().zip(row).for_each(|(to, &value)| *to = self.scaling.apply(value));
+        })
     }
 }
 

@@ -4,7 +4,7 @@ use askem_kernels::rng::{Purpose, key};
 
 use crate::error::{Error, Result};
 use crate::model::{Model, Started};
-use crate::pool::{PatchReader, Position, Region};
+use crate::pool::{PatchReader, Position, Region, read_ahead};
 use crate::strategy::Criterion;
 use crate::unet::Output;
 
@@ -44,8 +44,8 @@ pub struct McOptions {
     pub iteration: u64,
 }
 
-/// Starts work on batches of patches, in order of position, and gives `finish` what comes of it. While one batch is read from the
-/// volume and finished, the device works on the next.
+/// Starts work on batches of patches, in order of position, and gives `finish` what comes of it. They are read from the
+/// volume ahead of the device, which works on one while the one before is finished.
 fn batches(
     model: &mut Model,
     reader: &PatchReader,
@@ -54,26 +54,23 @@ fn batches(
     mut start: impl FnMut(&mut Model, usize, &[f32]) -> Result<Started>,
     mut finish: impl FnMut(usize, Vec<Vec<f32>>),
 ) -> Result<()> {
-    let patch = model.patch();
-    let batch = model.score_batch();
-    let mut x = Vec::with_capacity(batch * patch * patch);
-    let mut before = None;
-    let mut complete = |model: &mut Model, (first, count, started): (usize, usize, Started)| {
-        finish(first, model.finish(started)?);
-        advance(count)
-    };
-    for (number, at) in positions.chunks(batch).enumerate() {
-        x.clear();
-        for &position in at {
-            reader.read(position, patch, &mut x)?;
+    let (patch, batch, threads) = (model.patch(), model.score_batch(), model.reading_threads());
+    let to_read = positions.chunks(batch).enumerate().map(|(i, at)| (i * batch, at.to_vec()));
+    read_ahead(reader, patch, threads, to_read, |taken| {
+        let mut complete = |model: &mut Model, (first, count, started): (usize, usize, Started)| {
+            finish(first, model.finish(started)?);
+            advance(count)
+        };
+        let mut before = None;
+        for read in taken {
+            let read = read?;
+            let next = (read.tag, read.positions.len(), start(model, read.tag, &read.x)?);
+            if let Some(before) = before.replace(next) {
+                complete(model, before)?;
+            }
         }
-        let first = number * batch;
-        let next = (first, at.len(), start(model, first, &x)?);
-        if let Some(before) = before.replace(next) {
-            complete(model, before)?;
-        }
-    }
-    before.map_or(Ok(()), |last| complete(model, last))
+        before.map_or(Ok(()), |last| complete(model, last))
+    })
 }
 
 /// A score per patch. Results do not depend on how patches are grouped.

@@ -9,13 +9,11 @@ use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
 use crate::model::{Model, Started};
-use crate::pool::{PatchReader, Position, Sites};
+use crate::pool::{Batch, PatchReader, Position, Sites, read_ahead};
 use crate::predict::{self, McOptions};
 use crate::score_store::{Rows, ScoreStore};
 use crate::unet::Output;
 
-/// Batches that are read ahead.
-const AHEAD: usize = 4;
 /// Chunks that wait to be written.
 const BEHIND: usize = 2;
 
@@ -30,14 +28,8 @@ pub struct Outcome {
     pub patches: u64,
 }
 
-/// A batch that was read.
-struct Batch {
-    chunk: u64,
-    /// The number in the pool of the first patch.
-    first: u64,
-    positions: Vec<Position>,
-    x: Vec<f32>,
-}
+/// What a batch belongs to: the chunk, and the number in the pool of its first patch.
+type Part = (u64, u64);
 
 /// Scores those of the `chunks` that the store lacks. `advance` hears of the patches that are done, and of those that were there
 /// already; an error from it stops the work after the chunks that are complete are written.
@@ -65,46 +57,28 @@ pub fn score_chunks(
             todo.push(chunk);
         }
     }
-    let patch = model.patch();
+    let (patch, threads) = (model.patch(), model.reading_threads());
+    let batch = model.score_batch();
+    let to_read = todo.iter().flat_map(|&chunk| {
+        let patches = about.patches_of(chunk);
+        patches.clone().step_by(batch).map(move |first| {
+            let numbers = first..(first + batch as u64).min(patches.end);
+            ((chunk, first), numbers.map(|i| sites.position(i)).collect())
+        })
+    });
     thread::scope(|scope| {
-        let (read, batches) = sync_channel(AHEAD);
         let (write, done) = sync_channel::<(u64, Rows)>(BEHIND);
-        let todo = &todo;
-        let batch = model.score_batch() as u64;
-        scope.spawn(move || read_batches(reader, sites, store, todo, (patch, batch), &read));
         let writer = scope.spawn(move || write_chunks(store, &done));
-        let computed = compute(model, store, &batches, &write, &mut outcome, advance);
-        // The reader ends when nobody takes its batches, the writer when nothing more comes.
-        drop((batches, write));
+        let computed = read_ahead(reader, patch, threads, to_read, |batches| {
+            compute(model, store, &batches, &write, &mut outcome, advance)
+        });
+        // The writer ends when nothing more comes.
+        drop(write);
         let written = writer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         // A full disk is why the computing stopped, where it stopped for that.
         written.and(computed)
     })?;
     Ok(outcome)
-}
-
-fn read_batches(
-    reader: &PatchReader,
-    sites: &Sites,
-    store: &ScoreStore,
-    todo: &[u64],
-    (patch, batch): (usize, u64),
-    to: &SyncSender<Result<Batch>>,
-) {
-    for &chunk in todo {
-        let patches = store.about().patches_of(chunk);
-        for first in patches.clone().step_by(batch as usize) {
-            let numbers = first..(first + batch).min(patches.end);
-            let positions: Vec<Position> = numbers.map(|i| sites.position(i)).collect();
-            let mut x = Vec::with_capacity(positions.len() * patch * patch);
-            let read = positions.iter().try_for_each(|&at| reader.read(at, patch, &mut x));
-            let batch = read.map(|()| Batch { chunk, first, positions, x });
-            let failed = batch.is_err();
-            if to.send(batch).is_err() || failed {
-                return;
-            }
-        }
-    }
 }
 
 fn write_chunks(store: &ScoreStore, from: &Receiver<(u64, Rows)>) -> Result<()> {
@@ -114,7 +88,7 @@ fn write_chunks(store: &ScoreStore, from: &Receiver<(u64, Rows)>) -> Result<()> 
 fn compute(
     model: &mut Model,
     store: &ScoreStore,
-    batches: &Receiver<Result<Batch>>,
+    batches: &Receiver<Result<Batch<Part>>>,
     write: &SyncSender<(u64, Rows)>,
     outcome: &mut Outcome,
     advance: &mut predict::Advance<'_>,
@@ -128,14 +102,16 @@ fn compute(
         let next = match batches.next() {
             Some(batch) => {
                 let batch = batch?;
-                let started = Scoring::start(model, store, batch.first, &batch.x)?;
-                Some((batch, started))
+                let (chunk, first) = batch.tag;
+                let started = Scoring::start(model, store, first, &batch.x)?;
+                Some((chunk, batch.positions, started))
             }
             None if before.is_none() => return Ok(()),
             None => None,
         };
-        let Some((batch, started)) = std::mem::replace(&mut before, next) else { continue };
-        let Batch { chunk, positions, .. } = batch;
+        let Some((chunk, positions, started)) = std::mem::replace(&mut before, next) else {
+            continue;
+        };
         let count = positions.len();
         let (scores, embeddings) = started.finish(model, store)?;
         if let Some(i) = scores.iter().position(|score| !score.is_finite()) {

@@ -164,6 +164,11 @@ pub trait Volume: Send + Sync {
         block_of_sections(self, block)
     }
 
+    /// The pixels of a section that lie in memory already, so that nothing has to be read; `None` where they don't.
+    fn section_in_memory(&self, _z: usize) -> Option<&[f32]> {
+        None
+    }
+
     /// What to call the section in a message: its file, or its place in the stack.
     fn section_name(&self, z: usize) -> String {
         format!("section {z}")
@@ -199,6 +204,9 @@ impl<V: Volume + ?Sized> Volume for Box<V> {
     fn read_block(&self, block: &Region) -> Result<Vec<f32>> {
         (**self).read_block(block)
     }
+    fn section_in_memory(&self, z: usize) -> Option<&[f32]> {
+        (**self).section_in_memory(z)
+    }
     fn section_name(&self, z: usize) -> String {
         (**self).section_name(z)
     }
@@ -228,6 +236,9 @@ impl<V: Volume + ?Sized> Volume for Arc<V> {
     }
     fn read_block(&self, block: &Region) -> Result<Vec<f32>> {
         (**self).read_block(block)
+    }
+    fn section_in_memory(&self, z: usize) -> Option<&[f32]> {
+        (**self).section_in_memory(z)
     }
     fn section_name(&self, z: usize) -> String {
         (**self).section_name(z)
@@ -304,6 +315,11 @@ impl Volume for ArrayVolume {
         check_section(z, depth, "the array")?;
         let area = height * width;
         Ok(Section { height, width, pixels: self.pixels[z * area..(z + 1) * area].to_vec() })
+    }
+
+    fn section_in_memory(&self, z: usize) -> Option<&[f32]> {
+        let area = self.shape[1] * self.shape[2];
+        self.pixels.get(z * area..(z + 1) * area)
     }
 }
 

@@ -17,7 +17,7 @@ use super::table::Table;
 use super::{Common, say, say_json};
 use crate::error::{Error, Result};
 use crate::model::{Model, Started};
-use crate::pool::{PatchReader, Position, Scaling, draw_pool};
+use crate::pool::{PatchReader, Position, Scaling, draw_pool, read_ahead};
 use crate::unet::{Norm, Output, UNet};
 use crate::volume::{Region, Volume, open_raw};
 
@@ -136,10 +136,10 @@ impl Pool {
         Ok(Self::Volume(PatchReader::new(raw, region, scaling), positions))
     }
 
-    /// Calls `score` with batches of patches and the number of the first in each.
+    /// Calls `score` with batches of patches and the number of the first in each; so many threads read them.
     fn for_each_batch(
         &self,
-        (patch, batch_size): (usize, usize),
+        (patch, batch_size, threads): (usize, usize, usize),
         mut score: impl FnMut(usize, &[f32]) -> Result<()>,
     ) -> Result<()> {
         let pixels = patch * patch;
@@ -148,15 +148,14 @@ impl Pool {
                 .zip(x.chunks(batch_size * pixels))
                 .try_for_each(|(batch, x)| score(batch * batch_size, x)),
             Self::Volume(reader, positions) => {
-                let mut x = Vec::new();
-                for (batch, positions) in positions.chunks(batch_size).enumerate() {
-                    x.clear();
-                    for &at in positions {
-                        reader.read(at, patch, &mut x)?;
-                    }
-                    score(batch * batch_size, &x)?;
-                }
-                Ok(())
+                let batches = positions.chunks(batch_size).enumerate();
+                let batches = batches.map(|(i, at)| (i * batch_size, at.to_vec()));
+                read_ahead(reader, patch, threads, batches, |taken| {
+                    taken.iter().try_for_each(|read| {
+                        let read = read?;
+                        score(read.tag, &read.x)
+                    })
+                })
             }
         }
     }
@@ -291,7 +290,7 @@ fn score(args: &ScoreArgs, common: &Common) -> Result<()> {
                 Ok(())
             };
             let mut before = None;
-            let sizes = (args.net.patch, model.score_batch());
+            let sizes = (args.net.patch, model.score_batch(), model.reading_threads());
             pool.for_each_batch(sizes, |first, x| {
                 let count = x.len() / pixels;
                 let next = match criterion {

@@ -18,6 +18,8 @@ struct State {
     /// Blocks by when they were used last.
     order: BTreeMap<u64, u64>,
     bytes: usize,
+    /// Held by the thread that loads a block.
+    loading: HashMap<u64, Arc<Mutex<()>>>,
     /// Grows with each use.
     now: u64,
 }
@@ -28,18 +30,34 @@ impl BlockCache {
         Self { limit, state: Mutex::default() }
     }
 
-    /// A block, from memory or by `load`. Threads that miss the same block at the same time load it each.
+    /// A block, from memory or by `load`. Threads that miss the same block at the same time wait for one `load`; different blocks load
+    /// at the same time.
     pub(super) fn get(
         &self,
         block: u64,
         load: impl FnOnce() -> Result<Vec<u8>>,
     ) -> Result<Arc<Vec<u8>>> {
+        let find = |state: &mut State| match state.find(block) {
+            Some(bytes) => Ok(bytes),
+            None => Err(Arc::clone(state.loading.entry(block).or_default())),
+        };
+        let turn = match self.lock(find) {
+            Ok(bytes) => return Ok(bytes),
+            Err(turn) => turn,
+        };
+        let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
+        // Another thread may have loaded it, or failed to.
         if let Some(bytes) = self.lock(|state| state.find(block)) {
             return Ok(bytes);
         }
-        let bytes = Arc::new(load()?);
-        self.lock(|state| state.insert(block, &bytes, self.limit));
-        Ok(bytes)
+        let loaded = load().map(Arc::new);
+        self.lock(|state| {
+            state.loading.remove(&block);
+            if let Ok(bytes) = &loaded {
+                state.insert(block, bytes, self.limit);
+            }
+        });
+        loaded
     }
 
     fn lock<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {
@@ -92,6 +110,26 @@ mod tests {
             loads.get()
         };
         assert_eq!([get(1), get(2), get(1), get(3), get(1), get(2)], [1, 2, 2, 3, 3, 4]);
+    }
+
+    #[test]
+    fn threads_share_one_loading() {
+        let (cache, loads) = (BlockCache::new(100), std::sync::atomic::AtomicUsize::new(0));
+        let load = || {
+            loads.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            std::thread::sleep(std::time::Duration::from_millis(20));
+            Ok(vec![3; 10])
+        };
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| assert_eq!(*cache.get(7, load).unwrap(), [3; 10]));
+            }
+        });
+        assert_eq!(loads.into_inner(), 1);
+        // One that failed is tried again.
+        assert!(cache.get(8, || Err(crate::Error::Input("torn".into()))).is_err());
+        assert_eq!(*cache.get(8, || Ok(vec![1])).unwrap(), [1]);
+        assert!(cache.lock(|state| state.loading.is_empty()));
     }
 
     #[test]

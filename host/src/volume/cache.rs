@@ -7,6 +7,7 @@
 use super::{Dtype, LabelVolume, Region, Section, Volume, check_block};
 use crate::Result;
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// One cached value; its own lock lets two threads wait for one reading instead of reading twice.
@@ -90,6 +91,32 @@ impl<V: Volume> CachedVolume<V> {
         self.cache.get(z, || self.volume.read_section(z))
     }
 
+    /// Gives `take` the columns `x` of the rows `y` of a section, row by row, from where they lie in memory if they do.
+    ///
+    /// Errors: as [`Volume::read_block`].
+    pub fn for_each_row(
+        &self,
+        z: usize,
+        y: Range<usize>,
+        x: Range<usize>,
+        mut take: impl FnMut(&[f32]),
+    ) -> Result<()> {
+        let [_, height, width] = self.shape();
+        let block = Region { z: z..z + 1, y, x };
+        check_block(&block, self.shape())?;
+        let mut take_from = |section: &[f32]| {
+            block.y.clone().for_each(|y| take(&section[y * width..][block.x.clone()]));
+        };
+        if let Some(pixels) = self.volume.section_in_memory(z) {
+            take_from(pixels);
+        } else if self.chunk() == [1, height, width] {
+            take_from(&self.section(z)?.pixels);
+        } else {
+            self.volume.read_block(&block)?.chunks(block.x.len()).for_each(take);
+        }
+        Ok(())
+    }
+
     /// The volume behind the cache.
     pub fn inner(&self) -> &V {
         &self.volume
@@ -128,6 +155,9 @@ impl<V: Volume> Volume for CachedVolume<V> {
             }
         }
         Ok(pixels)
+    }
+    fn section_in_memory(&self, z: usize) -> Option<&[f32]> {
+        self.volume.section_in_memory(z)
     }
     fn section_name(&self, z: usize) -> String {
         self.volume.section_name(z)

@@ -12,7 +12,7 @@ use std::str::FromStr;
 use crate::cpu::CpuExecutor;
 use crate::error::{Error, Result};
 use crate::executor::Executor;
-use crate::gpu::{Adapter, GpuExecutor, adapters, self_test};
+use crate::gpu::{Adapter, Cores, GpuExecutor, adapters, self_test};
 use crate::precision::{Precision, PrecisionChoice};
 
 /// What `--device` asks for.
@@ -102,6 +102,8 @@ pub struct DeviceReport {
     pub backend: &'static str,
     /// `cpu`, `integrated`, `discrete`, `virtual` or `other`.
     pub kind: &'static str,
+    /// The cores that a GPU's work is cut for before anything was measured.
+    pub cores: Option<Cores>,
     /// Features that matter for this project.
     pub features: Vec<String>,
     /// Those that the device has and that pass the self-test on it.
@@ -199,6 +201,7 @@ pub fn list() -> Vec<DeviceReport> {
                 name: adapter.name().into(),
                 backend: adapter.backend(),
                 kind: adapter.kind(),
+                cores: Some(adapter.cores()),
                 features: adapter.features(),
                 precisions,
                 self_test: outcome(tested.map(drop)),
@@ -214,6 +217,7 @@ pub fn list() -> Vec<DeviceReport> {
         name: cpu.as_ref().map_or_else(|_| "cpu".into(), Clone::clone),
         backend: "native",
         kind: "cpu",
+        cores: None,
         features: Vec::new(),
         precisions: if cpu.is_ok() { vec![Precision::F32] } else { Vec::new() },
         self_test: outcome(cpu.map(drop)),

@@ -1,6 +1,7 @@
 //! The executor that computes on a GPU: all wgpu code of the project is below this module.
 
 mod adapter;
+mod cards;
 mod connection;
 mod forms;
 mod fuse;
@@ -18,13 +19,15 @@ use std::collections::{HashMap, VecDeque};
 use std::num::NonZeroU64;
 
 use askem_kernels::{Call, SIGNATURES, Signature};
-use askem_wgsl::{entry_of, find, launch_form};
+use askem_wgsl::{find, launch_form};
 use wgpu::{BindGroupEntry, BindingResource, BufferBinding, BufferUsages};
 
 pub use adapter::{Adapter, adapters};
+pub use cards::{Cores, CoresFrom};
 use connection::Connection;
 pub use fuse::fuse;
 pub use halve::halves;
+use halve::{bytes_of, names_of_halves, slot_bytes};
 use pipelines::{Pass, Pipelines};
 pub use profile::{Peaks, StepTime};
 use readback::Copy;
@@ -43,29 +46,9 @@ const MAX_IN_FLIGHT: usize = 3;
 /// not fit, [`Model`](crate::model::Model) takes smaller ones.
 const HARDWARE_SCORE_BATCH: usize = 64;
 
-/// Bytes of so many elements; buffers end with whole words.
-fn bytes_of(elements: usize, is_half: bool) -> u64 {
-    let bytes = elements as u64 * if is_half { 2 } else { 4 };
-    bytes.next_multiple_of(4)
-}
-
-/// The names of a step's buffers of f16.
-fn names_of_halves(step: &Step, halves: &[bool]) -> Vec<&'static str> {
-    let views = step.reads.iter().chain(&step.writes).zip(entry_of(&step.call).1.bindings);
-    let half = views.filter(|(view, _)| halves[view.buffer.index()]);
-    half.map(|(_, binding)| binding.name).collect()
-}
-
-/// Bytes of each slot of a plan: as many as the largest buffer in it takes.
-fn slot_bytes(plan: &Plan, halves: &[bool]) -> Vec<u64> {
-    let mut slots = vec![0; plan.slots.len()];
-    for (buffer, &is_half) in plan.buffers.iter().zip(halves) {
-        if let Some(slot) = buffer.slot {
-            slots[slot] = bytes_of(buffer.len, is_half).max(slots[slot]);
-        }
-    }
-    slots
-}
+/// Threads that read patches for hardware, at most: each reads and scales about a gigavoxel a second. One core is left to who feeds the
+/// device.
+const READING_THREADS: usize = 4;
 
 /// Runs plans with the shaders of `askem-wgsl`.
 #[derive(Debug)]
@@ -81,6 +64,7 @@ pub struct GpuExecutor {
     copies: HashMap<u64, (Copy, usize, bool)>,
     next_copy: u64,
     score_batch: usize,
+    reading_threads: usize,
     in_flight: VecDeque<wgpu::SubmissionIndex>,
     /// Elements that bindings reach beyond their views.
     slack: usize,
@@ -128,6 +112,11 @@ impl GpuExecutor {
     /// # Errors
     /// If it does not have the precision, or its driver refuses.
     pub fn new(adapter: &Adapter, precision: Precision) -> Result<Self> {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let (score_batch, reading_threads) = match adapter.is_software() {
+            true => (SCORE_BATCH, 1),
+            false => (HARDWARE_SCORE_BATCH, (cores - 1).clamp(1, READING_THREADS)),
+        };
         Ok(Self {
             connection: Connection::open(adapter, precision)?,
             precision,
@@ -137,7 +126,8 @@ impl GpuExecutor {
             staging: Vec::new(),
             copies: HashMap::new(),
             next_copy: 0,
-            score_batch: if adapter.is_software() { SCORE_BATCH } else { HARDWARE_SCORE_BATCH },
+            score_batch,
+            reading_threads,
             in_flight: VecDeque::new(),
             slack: 0,
             form: None,
@@ -199,10 +189,15 @@ impl GpuExecutor {
         let form = match (self.form, measured) {
             (Some(number), _) => usable[number % usable.len()],
             (None, Some(choice)) => choice.form(),
-            (None, None) => forms::likely(call, self.connection.side),
+            (None, None) => forms::likely(call, self.connection.side, self.connection.cores.count),
         };
         let specialised = self.specialised.or_else(|| measured.map(Choice::is_specialised));
         (form, specialised.unwrap_or(false))
+    }
+
+    /// The cores that the device is taken to have.
+    pub fn cores(&self) -> Cores {
+        self.connection.cores
     }
 
     /// Whether buffers of a plan hold f16.
@@ -433,7 +428,14 @@ impl Executor for GpuExecutor {
         let memory = self.host_buffer(id, buffer, data.len())?;
         let queue = &self.connection.queue;
         if self.prepared(id).halves[buffer.index()] {
-            queue.write_buffer(memory, 0, bytemuck::cast_slice(&halve::packed(data)));
+            let size = NonZeroU64::new(bytes_of(data.len(), true));
+            // Where there is none, the check below says why.
+            if let Some(mut to) = size.and_then(|size| queue.write_buffer_with(memory, 0, size)) {
+                halve::pack(data, |first, words| {
+                    let bytes: &[u8] = bytemuck::cast_slice(words);
+                    to.slice(4 * first..4 * first + bytes.len()).copy_from_slice(bytes);
+                });
+            }
         } else {
             queue.write_buffer(memory, 0, bytemuck::cast_slice(data));
         }
@@ -480,6 +482,10 @@ impl Executor for GpuExecutor {
 
     fn score_batch(&self) -> usize {
         self.score_batch
+    }
+
+    fn reading_threads(&self) -> usize {
+        self.reading_threads
     }
 
     fn stacks_passes(&self) -> bool {

@@ -157,10 +157,13 @@ fn check_devices(outcome: &Outcome) -> Vec<Value> {
     for device in &devices {
         assert_eq!(
             fields(device),
-            ["auto", "backend", "features", "kind", "name", "precisions", "self_test"]
+            ["auto", "backend", "cores", "features", "kind", "name", "precisions", "self_test"]
         );
         assert!(device["name"].is_string() && device["features"].is_array(), "{device}");
         assert!(device["kind"].is_string() && device["backend"].is_string(), "{device}");
+        // Of GPUs and their software drivers.
+        let cores = device["cores"].as_u64();
+        assert_eq!(cores.is_some_and(|cores| cores > 0), device["backend"] != "native", "{device}");
         assert_eq!(device["self_test"], "ok", "{device}");
         assert_eq!(device["precisions"][0], "f32", "{device}");
     }
@@ -176,6 +179,8 @@ fn devices_are_listed_with_their_self_tests() {
     let text = askem(["devices"]).succeed().stdout;
     for device in &devices {
         assert!(text.contains(device["name"].as_str().unwrap()), "{device}: {text}");
+        let cores = device["cores"].as_u64().map(|cores| format!("{cores} cores ("));
+        assert!(cores.is_none_or(|cores| text.contains(&cores)), "{device}: {text}");
     }
 }
 

@@ -12,6 +12,7 @@ struct Row<'a> {
     name: &'a str,
     backend: &'a str,
     kind: &'a str,
+    cores: Option<u32>,
     features: &'a [String],
     precisions: Vec<String>,
     self_test: &'a str,
@@ -31,6 +32,7 @@ pub(super) fn execute(common: &Common) -> Result<()> {
                 name: &d.name,
                 backend: d.backend,
                 kind: d.kind,
+                cores: d.cores.map(|cores| cores.count),
                 features: &d.features,
                 precisions: precisions(d),
                 self_test: &d.self_test,
@@ -39,13 +41,22 @@ pub(super) fn execute(common: &Common) -> Result<()> {
             .collect();
         return say_json(&rows);
     }
-    let mut table =
-        Table::new(&["device", "backend", "kind", "self-test", "auto", "precisions", "features"]);
+    let mut table = Table::new(&[
+        "device",
+        "backend",
+        "kind",
+        "taken to have",
+        "self-test",
+        "auto",
+        "precisions",
+        "features",
+    ]);
     for d in &devices {
         table.row(vec![
             d.name.clone(),
             d.backend.into(),
             d.kind.into(),
+            d.cores.map(|cores| cores.to_string()).unwrap_or_default(),
             d.self_test.clone(),
             if d.auto { "yes".into() } else { String::new() },
             precisions(d).join(" "),

@@ -2,6 +2,7 @@
 
 use wgpu::{Backend, Backends, DeviceType, Features, InstanceDescriptor, InstanceFlags};
 
+use super::Cores;
 use crate::error::{Error, Result};
 use crate::precision::Precision;
 
@@ -66,6 +67,11 @@ impl Adapter {
             DeviceType::Cpu => "cpu",
             DeviceType::Other => "other",
         }
+    }
+
+    /// The cores that it is taken to have.
+    pub fn cores(&self) -> Cores {
+        Cores::of(self.name(), self.kind())
     }
 
     /// Whether the driver computes on the processor, which the CPU executor does far better.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use wgpu::PollType;
 
 use super::adapter::{self, Adapter};
-use super::trusted;
+use super::{Cores, trusted};
 use crate::error::{Error, Result};
 use crate::precision::Precision;
 
@@ -21,6 +21,7 @@ pub(super) struct Connection {
     pub(super) driver: String,
     /// The side of the matrices that matrix units take, if they are in use.
     pub(super) side: Option<u32>,
+    pub(super) cores: Cores,
     faults: Arc<Faults>,
 }
 
@@ -86,7 +87,8 @@ impl Connection {
         });
         let side = adapter.matrix_side().filter(|_| precision == Precision::Tensor);
         let (name, driver) = (adapter.name().into(), adapter.driver());
-        Ok(Self { device, queue, limits, name, driver, side, faults })
+        let cores = adapter.cores();
+        Ok(Self { device, queue, limits, name, driver, side, cores, faults })
     }
 
     /// Reports what went wrong since the last look.

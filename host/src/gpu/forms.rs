@@ -1,7 +1,7 @@
 //! Which form of a pass a call runs in.
 
 use askem_kernels::Call;
-use askem_wgsl::{Entry, entry_of};
+use askem_wgsl::{Entry, entry_of, launch_form};
 
 /// The fewest channels that Winograd's algorithm sums over: the factor by which it magnifies rounding errors does not grow with the
 /// sum, while the bound of a plain sum does.
@@ -15,6 +15,9 @@ pub(super) fn of_device(entry: &Entry, side: Option<u32>) -> Vec<usize> {
     let runs = |&i: &usize| entry.forms[i].side.is_none() || entry.forms[i].side == side;
     (0..entry.forms.len()).filter(runs).collect()
 }
+
+/// Up to so many workgroups on each core it counts that they come in whole rounds: the last round takes as long as the others.
+const ROUNDS: u32 = 4;
 
 /// Whether a call's time goes into arithmetic and indices, so that it pays to know the sizes when its module is made.
 pub(super) fn may_be_specialised(call: &Call) -> bool {
@@ -35,8 +38,8 @@ fn suits_winograd(call: &Call) -> bool {
         && sizes(call).is_some_and(|[summed, ..]| summed >= LEAST_SUMMED)
 }
 
-/// The form that is likely the fastest, before anything was measured.
-pub(super) fn likely(call: &Call, side: Option<u32>) -> usize {
+/// The form that is likely the fastest on so many cores, before anything was measured.
+pub(super) fn likely(call: &Call, side: Option<u32>, cores: u32) -> usize {
     let (_, entry) = entry_of(call);
     let forms = usable(call, side);
     if forms.len() == 1 {
@@ -58,8 +61,13 @@ pub(super) fn likely(call: &Call, side: Option<u32>) -> usize {
         let out = find("TILE_OUT").or(find("TILE_IN")).expect("a tile has channels");
         let down = find("TILE_H").or(find("TILE_PIXELS")).unwrap_or(1);
         let lanes = u64::from(made.next_multiple_of(out)) * u64::from(rows.next_multiple_of(down));
-        // Fewest idle lanes, then the most channels, which reads the inputs least often.
-        (lanes, u32::MAX - out)
+        // The work that the busiest core does: those without a workgroup don't help.
+        let workgroups: u32 = launch_form(call, *i).workgroups.iter().product();
+        let full = workgroups >= ROUNDS * cores;
+        let counted = if full { workgroups } else { workgroups.next_multiple_of(cores) };
+        let busiest = lanes * u64::from(counted) / u64::from(workgroups);
+        // Then fewest idle lanes, then the most channels, which reads the inputs least often.
+        (busiest, lanes, u32::MAX - out)
     };
     forms.into_iter().filter(of_kind).min_by_key(tile).unwrap_or(0)
 }
@@ -110,7 +118,7 @@ mod tests {
     fn tile(c_in: u32, c_out: u32, side: Option<u32>) -> (Option<u32>, u32) {
         let p = conv2d::Params { n: 1, c_in, c_out, h: 64, w: 64, kernel: 1, has_bias: 0 };
         let call = Call::Conv2dForward(p);
-        let form = &entry_of(&call).1.forms[likely(&call, side)];
+        let form = &entry_of(&call).1.forms[likely(&call, side, 1)];
         (form.side, form.constant("TILE_OUT"))
     }
 
@@ -124,7 +132,32 @@ mod tests {
         assert_eq!(tile(16, 1, None), (None, 8));
         // Of 8 rows a tile of 16 channels and 16 rows would use as many lanes, and read more often.
         let p = conv2d::Params { n: 1, c_in: 64, c_out: 16, h: 8, w: 8, kernel: 1, has_bias: 0 };
-        assert_eq!(likely(&Call::Conv2dForward(p), None), 0);
+        assert_eq!(likely(&Call::Conv2dForward(p), None, 1), 0);
+    }
+
+    #[test]
+    fn smaller_tiles_fill_cores_that_larger_ones_leave_idle() {
+        // A workgroup takes all 64 channels of some pixels, or half of them.
+        let tile = |n, side, cores| {
+            let p = conv_transpose2d::Params { n, c_in: 64, c_out: 32, h: side, w: side };
+            let call = Call::ConvTranspose2dBackwardInput(p);
+            let number = likely(&call, Some(16), cores);
+            let workgroups: u32 = launch_form(&call, number).workgroups.iter().product();
+            (entry_of(&call).1.forms[number].constant("TILE_IN"), workgroups)
+        };
+        assert_eq!(tile(4, 8, 2), (64, 4));
+        assert_eq!(tile(4, 8, 20), (32, 8));
+        assert_eq!(tile(4, 32, 2), (64, 64));
+        assert_eq!(tile(4, 32, 132), (32, 128));
+        assert_eq!(tile(20, 64, 132), (64, 1280));
+        // Of plain tiles all are of one size, so that the cores don't matter.
+        for c in [5, 16, 48, 64] {
+            for h in [8, 16, 32, 128] {
+                let p = conv2d::Params { n: 4, c_in: c, c_out: c, h, w: h, kernel: 1, has_bias: 0 };
+                let of = |cores| likely(&Call::Conv2dForward(p), None, cores);
+                assert!([2, 40, 132, 304].into_iter().all(|cores| of(cores) == of(1)), "{p:?}");
+            }
+        }
     }
 
     #[test]
@@ -133,7 +166,7 @@ mod tests {
         let winograd = |call: Call, side| {
             let forms = entry_of(&call).1.forms;
             let count = usable(&call, side).iter().filter(|&&i| forms[i].is_winograd).count();
-            let form = &forms[likely(&call, side)];
+            let form = &forms[likely(&call, side, 1)];
             assert!(form.is_winograd <= (count > 0));
             (count, form.is_winograd, form.constant("TILE_OUT"))
         };
@@ -165,7 +198,7 @@ mod tests {
     #[test]
     fn transposed_convolutions_choose_too() {
         let choice = |call: Call, tile: &str| {
-            let form = &entry_of(&call).1.forms[likely(&call, Some(16))];
+            let form = &entry_of(&call).1.forms[likely(&call, Some(16), 1)];
             (form.side, form.constant(tile))
         };
         let p = conv_transpose2d::Params { n: 1, c_in: 64, c_out: 32, h: 32, w: 32 };

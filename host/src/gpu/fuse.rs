@@ -16,14 +16,15 @@ use askem_kernels::{
     patch_sum, segmentation_head,
 };
 
+use crate::gpu::Cores;
 use crate::plan::{BufferId, Plan, PlanBuilder, Step, Storage, View};
 
 /// In how many slices something is summed that [`split`] can cut; 1 is whole.
 pub(super) type Slices<'a> = dyn Fn(&Call) -> u32 + 'a;
 
-/// The plan as a GPU runs it of which nothing was measured.
+/// The plan as a GPU runs it of which nothing is known.
 pub fn fuse(plan: Plan) -> Plan {
-    fuse_with(plan, &split::likely)
+    fuse_with(plan, &|whole| split::likely(whole, Cores::DEFAULT.count))
 }
 
 /// The plan as a GPU runs it.

@@ -125,7 +125,7 @@ pub(super) fn execute(args: &Args, common: &Common) -> Result<()> {
         let id = executor.prepare(plan.clone())?;
         executor.release(id);
     }
-    let device = executor.name();
+    let (device, cores) = (executor.name(), executor.cores());
     let tuning = executor.tuning().expect("it was turned on");
     let has_choice =
         |choice: &&Choice| choice.seconds.len() > 1 || choice.specialised_seconds.is_finite();
@@ -171,7 +171,7 @@ pub(super) fn execute(args: &Args, common: &Common) -> Result<()> {
         }
         rows.add(&mut table, [choice.pass.clone(), sizes(&choice.call), named], right);
     }
-    say(format_args!("{device}\n{table}\n{}", rows.total()))?;
+    say(format_args!("{device}\nBefore it is measured: {cores}\n{table}\n{}", rows.total()))?;
     let (mut table, mut rows) = (columns("slices"), Rows::default());
     for choice in &cut {
         let (whole, seconds) = (choice.whole, choice.seconds.iter().map(|&(_, s)| s));

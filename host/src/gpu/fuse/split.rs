@@ -10,13 +10,12 @@ use askem_kernels::{
 };
 use askem_wgsl::launch;
 
+use crate::gpu::Cores;
 use crate::plan::{PlanBuilder, View};
 
-/// Workgroups that keep a large GPU busy: a few on each of its some hundred cores.
-const BUSY: u32 = 512;
+/// Workgroups on each core that keep a GPU busy.
+const BUSY: u32 = 4;
 
-/// Below so many workgroups of a convolution most of a large GPU's cores would have nothing to do.
-const FEW: u32 = 128;
 /// Channels of a slice, at least: adding slices costs as much as a few channels do.
 const CHANNELS: u32 = 16;
 
@@ -78,30 +77,27 @@ fn backward_weight_of(p: &conv2d_split_k::Params) -> Call {
     Call::Conv2dSplitKBackwardWeight(conv2d_split_k::Params { c_a: p.c_in, slices: 1, ..*p })
 }
 
-/// Slices that are likely the fastest, before anything was measured; 1 where it is not worth it.
-pub(in crate::gpu) fn likely(whole: &Call) -> u32 {
-    let tiles = tiles(whole);
+/// Slices that are likely the fastest on so many cores, before anything was measured; 1 where it is not worth it.
+pub(in crate::gpu) fn likely(whole: &Call, cores: u32) -> u32 {
+    let (tiles, busy) = (tiles(whole), BUSY * cores);
     let wanted = match whole {
-        Call::Conv2dJoinedForward(_) | Call::Conv2dJoinedBackwardInput(_) => {
-            if tiles < FEW {
-                BUSY / 2 / tiles
-            } else {
-                1
-            }
-        }
+        // Each core has something to do.
+        Call::Conv2dJoinedForward(_) | Call::Conv2dJoinedBackwardInput(_) if tiles >= cores => 1,
+        Call::Conv2dJoinedForward(_) | Call::Conv2dJoinedBackwardInput(_) => busy / 2 / tiles,
         // Of few filters: a workgroup has twice as much to do, and slices take memory.
         Call::Conv2dSplitKBackwardWeight(_) | Call::ConvTranspose2dBackwardWeight(_) => {
-            BUSY / 2 / tiles
+            busy / 2 / tiles
         }
-        _ => BUSY / tiles,
+        _ => busy / tiles,
     };
     wanted.clamp(1, most(whole))
 }
 
 /// Numbers of slices that are worth a measurement, in rising order: one where the device is busy with the whole.
-pub(in crate::gpu) fn candidates(whole: &Call) -> Vec<u32> {
-    let likely = likely(whole);
-    if tiles(whole) >= 2 * BUSY {
+pub(in crate::gpu) fn candidates(whole: &Call, cores: u32) -> Vec<u32> {
+    let likely = likely(whole, cores);
+    // What is known of cores may be wrong: on few of them as much is measured as on many.
+    if tiles(whole) >= 2 * BUSY * cores.max(Cores::DEFAULT.count) {
         return vec![likely];
     }
     let mut candidates = vec![1, likely / 2, likely, 2 * likely];
@@ -193,20 +189,23 @@ mod tests {
                 kernel: 3,
             })
         };
+        let found = |call: &Call, cores| (likely(call, cores), candidates(call, cores));
         // 32 tiles, 16 channels to a slice at least; tiles enough; more than enough.
-        assert_eq!(
-            (likely(&conv(4, 256, 8)), candidates(&conv(4, 256, 8))),
-            (8, vec![1, 4, 8, 16])
-        );
-        assert_eq!((likely(&conv(4, 64, 64)), candidates(&conv(4, 64, 64))), (1, vec![1, 2]));
-        assert_eq!(candidates(&conv(20, 64, 128)), [1]);
-        assert_eq!(candidates(&conv(1, 16, 8)), [1]);
+        assert_eq!(found(&conv(4, 256, 8), 128), (8, vec![1, 4, 8, 16]));
+        assert_eq!(found(&conv(4, 64, 64), 128), (1, vec![1, 2]));
+        assert_eq!(candidates(&conv(20, 64, 128), 128), [1]);
+        assert_eq!(candidates(&conv(1, 16, 8), 128), [1]);
+        // More cores want more slices, and few none.
+        assert_eq!(found(&conv(4, 256, 8), 304), (16, vec![1, 8, 16]));
+        assert_eq!(found(&conv(4, 256, 8), 58), (3, vec![1, 3, 6]));
+        assert_eq!(found(&conv(4, 256, 8), 2), (1, vec![1, 2]));
+        assert_eq!(likely(&conv(4, 64, 64), 304), 2);
         let filters = backward_weight(
             conv2d::Params { n: 4, c_in: 16, c_out: 16, h: 128, w: 128, kernel: 3, has_bias: 0 },
             16,
         );
         assert_eq!(calls(&filters, 1).len(), 1);
-        for slices in candidates(&filters) {
+        for slices in candidates(&filters, 128) {
             for call in calls(&filters, slices) {
                 call.validate().expect("every candidate can be computed");
             }
@@ -215,6 +214,10 @@ mod tests {
         let Call::Conv2dSplitKBackwardWeight(p) = filters else { unreachable!() };
         let joined = Call::Conv2dSplitKBackwardWeight(conv2d_split_k::Params { c_a: 8, ..p });
         assert_eq!(calls(&joined, 1).len(), 2);
-        assert_eq!(likely(&joined), likely(&filters));
+        assert_eq!(likely(&joined, 128), likely(&filters, 128));
+        assert!(
+            likely(&filters, 2) <= likely(&filters, 40)
+                && likely(&filters, 40) < likely(&filters, 132)
+        );
     }
 }

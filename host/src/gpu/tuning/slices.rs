@@ -39,7 +39,7 @@ impl GpuExecutor {
             return slices.min(split::most(whole));
         }
         let measured = self.slices_choice(whole);
-        measured.map_or_else(|| split::likely(whole), |choice| choice.slices())
+        measured.map_or_else(|| split::likely(whole, self.cores().count), |choice| choice.slices())
     }
 
     /// What was measured, if it was for all numbers of slices.
@@ -48,16 +48,20 @@ impl GpuExecutor {
         let seconds_of =
             |call: &Call| Some(tuning.get(call, &self.likely_halves(call))?.best_seconds());
         let seconds = |slices| {
-            let each: Option<Vec<f64>> = work(whole, slices).iter().map(seconds_of).collect();
+            let each: Option<Vec<f64>> =
+                work(whole, slices, self.cores().count).iter().map(seconds_of).collect();
             Some((slices, each?.iter().sum()))
         };
-        let seconds: Option<Vec<_>> = split::candidates(whole).into_iter().map(seconds).collect();
+        let seconds: Option<Vec<_>> =
+            split::candidates(whole, self.cores().count).into_iter().map(seconds).collect();
         seconds.map(|seconds| SlicesChoice { whole: *whole, seconds })
     }
 
     /// The choices for a plan, where there are any, if plans are [tuned](Self::tune).
     pub fn slices_choices(&self, plan: &Plan) -> Vec<SlicesChoice> {
-        let choices = wholes(plan).into_iter().filter_map(|whole| self.slices_choice(&whole));
+        let choices = wholes(plan, self.cores().count)
+            .into_iter()
+            .filter_map(|whole| self.slices_choice(&whole));
         choices.filter(|choice| choice.seconds.len() > 1).collect()
     }
 
@@ -67,10 +71,14 @@ impl GpuExecutor {
             return Ok(());
         }
         let mut calls = Vec::new();
-        for whole in wholes(plan) {
-            let candidates = split::candidates(&whole);
+        for whole in wholes(plan, self.cores().count) {
+            let candidates = split::candidates(&whole, self.cores().count);
             if candidates.len() > 1 {
-                calls.extend(candidates.into_iter().flat_map(|slices| work(&whole, slices)));
+                calls.extend(
+                    candidates
+                        .into_iter()
+                        .flat_map(|slices| work(&whole, slices, self.cores().count)),
+                );
             }
         }
         let with_halves = |call: Call| (call, self.likely_halves(&call));
@@ -88,18 +96,18 @@ impl GpuExecutor {
 }
 
 /// What a plan would sum in slices.
-fn wholes(plan: &Plan) -> Vec<Call> {
+fn wholes(plan: &Plan, cores: u32) -> Vec<Call> {
     let asked = RefCell::new(BTreeMap::new());
     fuse_with(plan.clone(), &|whole| {
         asked.borrow_mut().insert(format!("{whole:?}"), *whole);
-        split::likely(whole)
+        split::likely(whole, cores)
     });
     asked.into_inner().into_values().collect()
 }
 
 /// The calls whose time counts: those that do the work and, of a convolution, those that make the statistics of its output, which is the
 /// convolution itself where it is whole.
-fn work(whole: &Call, slices: u32) -> Vec<Call> {
+fn work(whole: &Call, slices: u32, cores: u32) -> Vec<Call> {
     let Call::Conv2dJoinedForward(p) = *whole else { return split::calls(whole, slices) };
     let (n, c_out, h, w) = (p.n, p.c_out, p.h, p.w);
     // Of no consequence for the time.
@@ -112,6 +120,6 @@ fn work(whole: &Call, slices: u32) -> Vec<Call> {
     let p = batch_norm::Params { n, c: c_out, hw: h * w, eps, momentum };
     let statistics = Call::BatchNormStatistics(p);
     let mut calls = split::calls(whole, slices);
-    calls.extend(split::calls(&statistics, split::likely(&statistics)));
+    calls.extend(split::calls(&statistics, split::likely(&statistics, cores)));
     calls
 }

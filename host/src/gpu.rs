@@ -6,6 +6,7 @@ mod connection;
 mod forms;
 mod fuse;
 mod halve;
+mod overrides;
 mod pipelines;
 mod profile;
 mod readback;
@@ -18,8 +19,8 @@ mod tuning;
 use std::collections::{HashMap, VecDeque};
 use std::num::NonZeroU64;
 
-use askem_kernels::{Call, SIGNATURES, Signature};
-use askem_wgsl::{find, launch_form};
+use askem_kernels::Call;
+use askem_wgsl::launch_form;
 use wgpu::{BindGroupEntry, BindingResource, BufferBinding, BufferUsages};
 
 pub use adapter::{Adapter, adapters};
@@ -28,6 +29,7 @@ use connection::Connection;
 pub use fuse::fuse;
 pub use halve::halves;
 use halve::{bytes_of, names_of_halves, slot_bytes};
+use overrides::Overrides;
 use pipelines::{Pass, Pipelines};
 pub use profile::{Peaks, StepTime};
 use readback::Copy;
@@ -66,14 +68,7 @@ pub struct GpuExecutor {
     score_batch: usize,
     reading_threads: usize,
     in_flight: VecDeque<wgpu::SubmissionIndex>,
-    /// Elements that bindings reach beyond their views.
-    slack: usize,
-    /// Which of the forms that the device can run, for tests.
-    form: Option<usize>,
-    /// Whether modules are specialised to their sizes, for tests.
-    specialised: Option<bool>,
-    /// In how many slices sums are cut as far as they can be, for tests.
-    slices: Option<u32>,
+    overrides: Overrides,
     /// What was measured of forms, where plans are tuned.
     tuning: Option<Tuning>,
 }
@@ -129,51 +124,9 @@ impl GpuExecutor {
             score_batch,
             reading_threads,
             in_flight: VecDeque::new(),
-            slack: 0,
-            form: None,
-            specialised: None,
-            slices: None,
+            overrides: Overrides::default(),
             tuning: None,
         })
-    }
-
-    /// From now on plans are bound so that shaders reach so many elements beyond each view.
-    ///
-    /// For tests: where bindings end with their views, many drivers drop a stray write and answer
-    /// a stray read with zero, so that a shader which leaves its buffers looks right.
-    pub fn set_slack(&mut self, elements: usize) {
-        self.slack = elements;
-    }
-
-    /// From now on plans run in the form of this number, counted over again where a call has fewer; `None` chooses for each call.
-    ///
-    /// For tests, so that every form is computed whatever the sizes.
-    pub fn set_form(&mut self, number: Option<usize>) {
-        self.form = number;
-    }
-
-    /// From now on plans run in modules that have sizes as constants, or in those for all sizes; `None` chooses for each call.
-    ///
-    /// For tests, so that both are computed whatever was measured.
-    pub fn set_specialised(&mut self, specialised: Option<bool>) {
-        self.specialised = specialised;
-    }
-
-    /// From now on plans sum in so many slices what can be summed in so many, else in as many as it can; `None` chooses for each
-    /// call.
-    ///
-    /// For tests, so that plans are cut whatever the sizes.
-    pub fn set_slices(&mut self, slices: Option<u32>) {
-        self.slices = slices;
-    }
-
-    /// The names of the passes with more than `number` forms that this device can run, if not for every call.
-    pub fn passes_with_form(&self, number: usize) -> Vec<&'static str> {
-        let has = |signature: &&Signature| {
-            let (_, entry) = find(signature.op, signature.pass).expect("every pass has a shader");
-            forms::of_device(entry, self.connection.side).len() > number
-        };
-        SIGNATURES.iter().filter(has).map(|signature| signature.name).collect()
     }
 
     /// The forms in which a call can run here.
@@ -186,12 +139,13 @@ impl GpuExecutor {
         let usable = self.forms_of(call);
         let measured = self.tuning.as_ref().and_then(|tuning| tuning.get(call, halves));
         let measured = measured.filter(|choice| usable.contains(&choice.form()));
-        let form = match (self.form, measured) {
+        let form = match (self.overrides.form, measured) {
             (Some(number), _) => usable[number % usable.len()],
             (None, Some(choice)) => choice.form(),
             (None, None) => forms::likely(call, self.connection.side, self.connection.cores.count),
         };
-        let specialised = self.specialised.or_else(|| measured.map(Choice::is_specialised));
+        let specialised =
+            self.overrides.specialised.or_else(|| measured.map(Choice::is_specialised));
         (form, specialised.unwrap_or(false))
     }
 
@@ -345,7 +299,8 @@ impl GpuExecutor {
             let buffer = buffer.expect("a buffer that a step uses has memory");
             let is_half = halves[view.buffer.index()];
             let offset = bytes_of(view.offset, is_half);
-            let size = bytes_of(view.len + self.slack, is_half).min(buffer.size() - offset);
+            let size =
+                bytes_of(view.len + self.overrides.slack, is_half).min(buffer.size() - offset);
             BindingResource::Buffer(BufferBinding { buffer, offset, size: NonZeroU64::new(size) })
         };
         let size = NonZeroU64::new(step.call.params().len() as u64);

@@ -63,10 +63,10 @@ impl GpuExecutor {
     /// Seconds of the call in the form of this number, of those that the device can run; infinite where the results are others than those
     /// of the first time.
     fn time(&mut self, bench: &mut Bench, number: usize, specialised: bool) -> Result<f64> {
-        let before = (self.form, self.specialised);
-        (self.form, self.specialised) = (Some(number), Some(specialised));
+        let before = self.overrides;
+        (self.overrides.form, self.overrides.specialised) = (Some(number), Some(specialised));
         let bound = self.bind(&bench.plan, &bench.is_half, &bench.buffers);
-        (self.form, self.specialised) = before;
+        self.overrides = before;
         let dispatches = bound?.swap_remove(0);
         self.clock(&dispatches)?;
         let results = self.results(bench)?;

@@ -35,7 +35,7 @@ impl GpuExecutor {
     }
 
     fn slices_of(&self, whole: &Call) -> u32 {
-        if let Some(slices) = self.slices {
+        if let Some(slices) = self.overrides.slices {
             return slices.min(split::most(whole));
         }
         let measured = self.slices_choice(whole);

@@ -30,7 +30,7 @@ pub use fuse::fuse;
 pub use halve::halves;
 use halve::{bytes_of, names_of_halves, slot_bytes};
 use overrides::Overrides;
-use pipelines::{Pass, Pipelines};
+use pipelines::{Pass, Pipelines, Wanted};
 pub use profile::{Peaks, StepTime};
 use readback::Copy;
 pub use tuning::{Choice, SlicesChoice, Tuning};
@@ -267,17 +267,21 @@ impl GpuExecutor {
         let params = self.new_buffer(&format!("{} params", plan.name), bytes.len() as u64, usage);
         self.connection.queue.write_buffer(&params, 0, &bytes);
 
-        let mut offsets = offsets.into_iter();
+        let wanted = |step: &Step| {
+            let halves = names_of_halves(step, halves);
+            let (form, is_specialised) = self.form_of(&step.call, &halves);
+            Wanted { call: step.call, form, is_specialised, halves }
+        };
+        let wanted: Vec<Wanted> = steps().map(wanted).collect();
+        let passes = self.pipelines.get(&self.connection, &wanted)?;
+        let mut next = passes.into_iter().zip(&wanted).zip(offsets);
         let mut sections = Vec::with_capacity(plan.sections.len());
         for section in &plan.sections {
             let mut dispatches = Vec::with_capacity(section.steps.len());
             for step in &section.steps {
-                let named = names_of_halves(step, halves);
-                let form = self.form_of(&step.call, &named);
-                let pass = self.pipelines.get(&self.connection, &step.call, form, &named)?;
-                let offset = offsets.next().expect("one for every step");
+                let ((pass, wanted), offset) = next.next().expect("one for every step");
                 let bindings = self.bind_step(step, &pass, (&params, offset), halves, buffers);
-                let workgroups = launch_form(&step.call, form.0).workgroups;
+                let workgroups = launch_form(&step.call, wanted.form).workgroups;
                 dispatches.push(Dispatch { pipeline: pass.pipeline, bindings, workgroups });
             }
             sections.push(dispatches);

@@ -2,13 +2,14 @@
 
 use std::collections::HashMap;
 
-use askem_kernels::{Call, Signature};
-use askem_wgsl::{Entry, entry_of};
+use askem_kernels::Call;
+use askem_wgsl::entry_of;
+use rayon::prelude::*;
 use wgpu::{BindGroupLayoutEntry, BindingType, BufferBindingType, ShaderStages};
 
 use super::connection::Connection;
 use super::trusted;
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// A pass that is ready to be bound and dispatched.
 #[derive(Clone, Debug)]
@@ -17,8 +18,28 @@ pub(super) struct Pass {
     pub(super) layout: wgpu::BindGroupLayout,
 }
 
+/// What a pipeline is for.
+#[derive(Clone, Debug)]
+pub(super) struct Wanted {
+    pub(super) call: Call,
+    /// The number of the form.
+    pub(super) form: usize,
+    /// Whether it is for the call's sizes alone, or for all.
+    pub(super) is_specialised: bool,
+    /// The buffers of f16.
+    pub(super) halves: Vec<&'static str>,
+}
+
 /// `op::pass`, the form, the buffers of f16, and what are constants of a specialised module.
 type Key = (&'static str, usize, Vec<&'static str>, Option<Vec<u8>>);
+
+impl Wanted {
+    fn key(&self) -> Key {
+        let constants = || entry_of(&self.call).0.constants(self.call.params());
+        let constants = self.is_specialised.then(constants);
+        (self.call.signature().name, self.form, self.halves.clone(), constants)
+    }
+}
 
 /// The pipelines of a device.
 #[derive(Debug, Default)]
@@ -27,37 +48,24 @@ pub(super) struct Pipelines {
 }
 
 impl Pipelines {
-    /// The pipeline of a call's pass in a form, for its sizes alone or for all, with these buffers of f16.
-    pub(super) fn get(
-        &mut self,
-        on: &Connection,
-        call: &Call,
-        (form, is_specialised): (usize, bool),
-        halves: &[&'static str],
-    ) -> Result<Pass> {
-        let signature = call.signature();
-        let (shader, entry) = entry_of(call);
-        let constants = is_specialised.then(|| shader.constants(call.params()));
-        let key = (signature.name, form, halves.to_vec(), constants);
-        if let Some(pass) = self.passes.get(&key) {
-            return Ok(pass.clone());
-        }
-        let module = trusted::shader_module(&on.device, call, (form, is_specialised), halves);
-        let pass = Pass::new(&on.device, signature, entry, &module);
-        on.check().map_err(|error| Error::Device(format!("{}: {error}", signature.name)))?;
-        self.passes.insert(key, pass.clone());
-        Ok(pass)
+    /// The pipelines that are wanted, in their order. Those that are new are compiled by all threads of the processor.
+    pub(super) fn get(&mut self, on: &Connection, wanted: &[Wanted]) -> Result<Vec<Pass>> {
+        let is_new = |(key, _): &(Key, &Wanted)| !self.passes.contains_key(key);
+        let new = wanted.iter().map(|wanted| (wanted.key(), wanted)).filter(is_new);
+        let new: HashMap<Key, &Wanted> = new.collect();
+        let made: Vec<(Key, Pass)> =
+            new.into_par_iter().map(|(key, wanted)| (key, Pass::new(&on.device, wanted))).collect();
+        on.check()?;
+        self.passes.extend(made);
+        Ok(wanted.iter().map(|wanted| self.passes[&wanted.key()].clone()).collect())
     }
 }
 
 impl Pass {
-    fn new(
-        device: &wgpu::Device,
-        signature: &Signature,
-        entry: &Entry,
-        module: &wgpu::ShaderModule,
-    ) -> Self {
-        let label = Some(signature.name);
+    fn new(device: &wgpu::Device, wanted: &Wanted) -> Self {
+        let (_, entry) = entry_of(&wanted.call);
+        let label = Some(wanted.call.signature().name);
+        let module = trusted::shader_module(device, wanted);
         let storage = entry.bindings.iter().map(|binding| {
             let ty = BufferBindingType::Storage { read_only: !binding.writable };
             layout_entry(binding.binding, ty)
@@ -76,7 +84,7 @@ impl Pass {
         let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
             label,
             layout: Some(&pipeline_layout),
-            module,
+            module: &module,
             entry_point: Some(entry.pass),
             compilation_options: wgpu::PipelineCompilationOptions {
                 constants: &[],

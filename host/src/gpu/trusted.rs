@@ -17,20 +17,16 @@
 //!   [self-test](super::self_test) before it is used.
 #![allow(unsafe_code)]
 
-use askem_kernels::Call;
 use askem_wgsl::entry_of;
 
-/// The shader module of a call's pass in a form, for its sizes alone or for all, with these buffers of f16 and with the checks left
-/// out.
-pub(super) fn shader_module(
-    device: &wgpu::Device,
-    call: &Call,
-    (form, is_specialised): (usize, bool),
-    halves: &[&str],
-) -> wgpu::ShaderModule {
+use super::pipelines::Wanted;
+
+/// The shader module of a pipeline, with the checks left out.
+pub(super) fn shader_module(device: &wgpu::Device, wanted: &Wanted) -> wgpu::ShaderModule {
+    let Wanted { call, form, is_specialised, halves } = wanted;
     let (shader, entry) = entry_of(call);
-    let form = &entry.forms[form];
-    let source = if is_specialised {
+    let form = &entry.forms[*form];
+    let source = if *is_specialised {
         form.specialised_source(shader, call.params(), halves)
     } else {
         form.source(halves)

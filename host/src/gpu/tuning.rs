@@ -27,8 +27,9 @@ pub struct Choice {
     pub call: String,
     /// Seconds of each form that the device can run, by its number in `entry.forms`; infinite where results differed.
     pub seconds: Vec<(usize, f64)>,
-    /// Seconds of the fastest form in a module that has the sizes as constants; infinite where that was not tried or results differed.
-    pub specialised_seconds: f64,
+    /// Seconds of the fastest form in a module that has the sizes as constants; infinite where results differed, `None` where it was not
+    /// tried.
+    pub specialised_seconds: Option<f64>,
 }
 
 impl Choice {
@@ -40,13 +41,14 @@ impl Choice {
 
     /// Whether that form is faster in a module that has the sizes as constants.
     pub fn is_specialised(&self) -> bool {
-        self.seconds.iter().all(|&(_, seconds)| self.specialised_seconds < seconds)
+        let is_faster =
+            |specialised| self.seconds.iter().all(|&(_, seconds)| specialised < seconds);
+        self.specialised_seconds.is_some_and(is_faster)
     }
 
-    /// Seconds as chosen.
-    pub fn best_seconds(&self) -> f64 {
-        let seconds = self.seconds.iter().map(|&(_, seconds)| seconds);
-        seconds.fold(self.specialised_seconds, f64::min)
+    /// Seconds of the fastest form for all sizes.
+    pub fn seconds_for_all_sizes(&self) -> f64 {
+        self.seconds.iter().map(|&(_, seconds)| seconds).fold(f64::INFINITY, f64::min)
     }
 }
 
@@ -120,7 +122,7 @@ impl GpuExecutor {
         format!("{} in {}, {}", self.connection.name, self.precision, self.connection.driver)
     }
 
-    /// Measures the forms of those calls of a fused plan that are new.
+    /// Measures the forms of those calls of a fused plan that are new, in modules with sizes as constants too.
     pub(super) fn measure_new(&mut self, plan: &Plan, halves: &[bool]) -> Result<()> {
         let steps = plan.sections.iter().flat_map(|section| &section.steps);
         let has_choice =
@@ -128,19 +130,26 @@ impl GpuExecutor {
         let calls = steps
             .filter(|step| has_choice(&step.call))
             .map(|step| (step.call, names_of_halves(step, halves)));
-        self.measure_missing(calls.collect())
+        self.measure_missing(calls.collect(), true)
     }
 
-    /// Measures those of the calls, each with its buffers of f16, that were not measured before.
-    fn measure_missing(&mut self, calls: Vec<(Call, Vec<&'static str>)>) -> Result<()> {
+    /// Measures those of the calls, each with its buffers of f16, that were not measured before; `specialise` says whether in modules with
+    /// sizes as constants too, which have to be compiled for each.
+    fn measure_missing(
+        &mut self,
+        calls: Vec<(Call, Vec<&'static str>)>,
+        specialise: bool,
+    ) -> Result<()> {
         let Some(mut tuning) = self.tuning.take() else { return Ok(()) };
         let mut is_new = false;
         let mut outcome = Ok(());
         for (call, halves) in calls {
-            if tuning.get(&call, &halves).is_some() {
+            let specialise = specialise && forms::may_be_specialised(&call);
+            let suffices = |choice: &Choice| choice.specialised_seconds.is_some() || !specialise;
+            if tuning.get(&call, &halves).is_some_and(suffices) {
                 continue;
             }
-            match self.measure(&call, &halves) {
+            match self.measure(&call, &halves, specialise) {
                 Ok(choice) => tuning.insert(choice),
                 // There is no room for it beside the other plans.
                 Err(Error::TooLarge(_)) => {}
@@ -225,12 +234,11 @@ mod file {
     /// Forms that gave other results have no time.
     fn to_json(choice: &Choice) -> Value {
         let seconds = choice.seconds.iter().map(|&(form, seconds)| json!([form, seconds]));
-        json!({
-            "pass": choice.pass,
-            "call": choice.call,
-            "seconds": seconds.collect::<Vec<_>>(),
-            "specialised_seconds": choice.specialised_seconds,
-        })
+        let mut text = json!({ "pass": choice.pass, "call": choice.call, "seconds": seconds.collect::<Vec<_>>() });
+        if let Some(seconds) = choice.specialised_seconds {
+            text["specialised_seconds"] = json!(seconds);
+        }
+        text
     }
 
     fn parse(text: &Value) -> Option<Vec<Choice>> {
@@ -247,7 +255,10 @@ mod file {
                 pass: text("pass")?,
                 call: text("call")?,
                 seconds: of_forms.collect::<Option<_>>()?,
-                specialised_seconds: seconds(value.get("specialised_seconds")?)?,
+                specialised_seconds: match value.get("specialised_seconds") {
+                    Some(value) => Some(seconds(value)?),
+                    None => None,
+                },
             })
         };
         text.get("choices")?.as_array()?.iter().map(choice).collect()
@@ -267,19 +278,23 @@ mod file {
                 pass: "op::pass".into(),
                 call: "a call".into(),
                 seconds,
-                specialised_seconds: f64::INFINITY,
+                specialised_seconds: None,
             };
             assert_eq!((choice.form(), choice.is_specialised()), (3, false));
-            let other =
-                Choice { call: "another".into(), specialised_seconds: 1.0 / 7e6, ..choice.clone() };
-            assert_eq!((other.form(), other.is_specialised()), (3, true));
-            assert_eq!((choice.best_seconds(), other.best_seconds()), (1.0 / 3e6, 1.0 / 7e6));
-            tuning.insert(choice.clone());
-            tuning.insert(other.clone());
+            assert_eq!(choice.seconds_for_all_sizes(), 1.0 / 3e6);
+            let with = |call: &str, seconds| Choice {
+                call: call.into(),
+                specialised_seconds: Some(seconds),
+                ..choice.clone()
+            };
+            let (faster, wrong) = (with("b call", 1.0 / 7e6), with("c call", f64::INFINITY));
+            assert!(faster.is_specialised() && !wrong.is_specialised());
+            let choices = vec![choice.clone(), faster, wrong];
+            choices.iter().cloned().for_each(|choice| tuning.insert(choice));
             tuning.save("a device");
             let bytes = fs::read(folder.path().join("a/b.json")).expect("the file is there");
             let text = serde_json::from_slice(&bytes).expect("it is JSON");
-            assert_eq!(parse(&text), Some(vec![choice, other]));
+            assert_eq!(parse(&text), Some(choices));
             assert_eq!(parse(&json!({ "choices": [{ "call": 3 }] })), None);
         }
     }

@@ -35,7 +35,8 @@ struct TuneResult<'a> {
     form: usize,
     /// Milliseconds of each form; null where its results were wrong.
     ms: Vec<(usize, Option<f64>)>,
-    /// Milliseconds of the fastest form in a module that has the sizes as constants; null where its results were wrong.
+    /// Milliseconds of the fastest form in a module that has the sizes as constants; null where its results were wrong, or it was not
+    /// tried, since no plan does this call.
     specialised_ms: Option<f64>,
 }
 
@@ -128,7 +129,7 @@ pub(super) fn execute(args: &Args, common: &Common) -> Result<()> {
     let (device, cores) = (executor.name(), executor.cores());
     let tuning = executor.tuning().expect("it was turned on");
     let has_choice =
-        |choice: &&Choice| choice.seconds.len() > 1 || choice.specialised_seconds.is_finite();
+        |choice: &&Choice| choice.seconds.len() > 1 || choice.specialised_seconds.is_some();
     let with_choice: Vec<&Choice> = tuning.choices().filter(has_choice).collect();
     let mut cut: Vec<SlicesChoice> = Vec::new();
     for choice in plans.iter().flat_map(|plan| executor.slices_choices(plan)) {
@@ -145,7 +146,7 @@ pub(super) fn execute(args: &Args, common: &Common) -> Result<()> {
                 call: &choice.call,
                 form: choice.form(),
                 ms: choice.seconds.iter().map(|&(form, s)| (form, ms(s))).collect(),
-                specialised_ms: ms(choice.specialised_seconds),
+                specialised_ms: choice.specialised_seconds.and_then(ms),
             })?;
         }
         for choice in cut {
@@ -163,7 +164,7 @@ pub(super) fn execute(args: &Args, common: &Common) -> Result<()> {
         |chosen| Table::new(&["kernel", "sizes", chosen, "times faster than the slowest"]);
     let (mut table, mut rows) = (columns("fastest"), Rows::default());
     for choice in with_choice {
-        let seconds = choice.seconds.iter().map(|&(_, s)| s).chain([choice.specialised_seconds]);
+        let seconds = choice.seconds.iter().map(|&(_, s)| s).chain(choice.specialised_seconds);
         let right = seconds.filter(|s| s.is_finite());
         let mut named = named(&choice.pass, choice.form());
         if choice.is_specialised() {

@@ -5,7 +5,7 @@ use std::time::Instant;
 use askem_kernels::rng::{Purpose, normal, stream};
 use askem_kernels::{Call, Element};
 
-use super::super::{Dispatch, GpuExecutor, bytes_of, forms, halve};
+use super::super::{Dispatch, GpuExecutor, bytes_of, halve};
 use super::{Choice, key};
 use crate::device::trial::gradient_scale;
 use crate::error::Result;
@@ -26,12 +26,13 @@ const DRAWN: usize = 1 << 16;
 const MOST_OFF: f64 = 0.01;
 
 impl GpuExecutor {
-    /// Seconds of each form of a call's pass that the device can run, with these buffers of f16, and of the fastest in a module that has
-    /// the sizes as constants; infinite where the results are others than those of the first form.
+    /// Seconds of each form of a call's pass that the device can run, with these buffers of f16, and, if `specialise`, of the fastest in a
+    /// module that has the sizes as constants; infinite where the results are others than those of the first form.
     pub(in crate::gpu) fn measure(
         &mut self,
         call: &Call,
         halves: &[&'static str],
+        specialise: bool,
     ) -> Result<Choice> {
         let (plan, is_half) = plan_of(call, halves);
         self.check_limits(&plan, &is_half)?;
@@ -48,14 +49,14 @@ impl GpuExecutor {
             pass: call.signature().name.into(),
             call: key(call, halves),
             seconds: Vec::new(),
-            specialised_seconds: f64::INFINITY,
+            specialised_seconds: None,
         };
         for (number, &form) in forms.iter().enumerate() {
             choice.seconds.push((form, self.time(&mut bench, number, false)?));
         }
         let number = forms.iter().position(|&form| form == choice.form());
-        if let Some(number) = number.filter(|_| forms::may_be_specialised(call)) {
-            choice.specialised_seconds = self.time(&mut bench, number, true)?;
+        if let Some(number) = number.filter(|_| specialise) {
+            choice.specialised_seconds = Some(self.time(&mut bench, number, true)?);
         }
         Ok(choice)
     }

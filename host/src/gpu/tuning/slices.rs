@@ -45,8 +45,9 @@ impl GpuExecutor {
     /// What was measured, if it was for all numbers of slices.
     fn slices_choice(&self, whole: &Call) -> Option<SlicesChoice> {
         let tuning = self.tuning.as_ref()?;
-        let seconds_of =
-            |call: &Call| Some(tuning.get(call, &self.likely_halves(call))?.best_seconds());
+        let seconds_of = |call: &Call| {
+            Some(tuning.get(call, &self.likely_halves(call))?.seconds_for_all_sizes())
+        };
         let seconds = |slices| {
             let each: Option<Vec<f64>> =
                 work(whole, slices, self.cores().count).iter().map(seconds_of).collect();
@@ -83,7 +84,7 @@ impl GpuExecutor {
         }
         let with_halves = |call: Call| (call, self.likely_halves(&call));
         let calls = calls.into_iter().map(with_halves).collect();
-        self.measure_missing(calls)
+        self.measure_missing(calls, false)
     }
 
     /// The buffers of f16 where a plan's maps are: all that can be.

@@ -179,7 +179,7 @@ fn devices_are_listed_with_their_self_tests() {
     let text = askem(["devices"]).succeed().stdout;
     for device in &devices {
         assert!(text.contains(device["name"].as_str().unwrap()), "{device}: {text}");
-        let cores = device["cores"].as_u64().map(|cores| format!("{cores} cores ("));
+        let cores = device["cores"].as_u64().map(|cores| format!(" {cores} "));
         assert!(cores.is_none_or(|cores| text.contains(&cores)), "{device}: {text}");
     }
 }

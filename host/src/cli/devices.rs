@@ -6,6 +6,7 @@ use super::table::Table;
 use super::{Common, say, say_json};
 use crate::device::{self, DeviceReport};
 use crate::error::Result;
+use crate::gpu::{Cores, CoresFrom};
 
 #[derive(Serialize)]
 struct Row<'a> {
@@ -21,6 +22,15 @@ struct Row<'a> {
 
 fn precisions(device: &DeviceReport) -> Vec<String> {
     device.precisions.iter().map(ToString::to_string).collect()
+}
+
+/// What a device is taken to have, and how that is known if not by its name.
+fn counted(cores: Cores) -> String {
+    match cores.from {
+        CoresFrom::Card => cores.count.to_string(),
+        CoresFrom::Processor => format!("{} (threads)", cores.count),
+        CoresFrom::Guess => format!("{} (a guess)", cores.count),
+    }
 }
 
 pub(super) fn execute(common: &Common) -> Result<()> {
@@ -45,7 +55,7 @@ pub(super) fn execute(common: &Common) -> Result<()> {
         "device",
         "backend",
         "kind",
-        "taken to have",
+        "cores",
         "self-test",
         "auto",
         "precisions",
@@ -56,7 +66,7 @@ pub(super) fn execute(common: &Common) -> Result<()> {
             d.name.clone(),
             d.backend.into(),
             d.kind.into(),
-            d.cores.map(|cores| cores.to_string()).unwrap_or_default(),
+            d.cores.map(counted).unwrap_or_default(),
             d.self_test.clone(),
             if d.auto { "yes".into() } else { String::new() },
             precisions(d).join(" "),

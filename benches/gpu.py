@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What gpu.sh runs: in each round every contestant once; medians, ratios and goals; then where askem's time goes."""
+"""What gpu.sh runs: in each round every contestant once, and where askem's time goes; medians, ratios and goals."""
 
 from __future__ import annotations
 
@@ -45,6 +45,18 @@ def precisions(args: argparse.Namespace) -> list[str]:
     found = json.loads(subprocess.run([args.askem, "devices", "--json"], capture_output=True, text=True, check=True).stdout)
     gpus = [d for d in found if d["backend"] != "native" and (args.device == "gpu" or args.device.lower() in d["name"].lower())]
     return gpus[0]["precisions"] if gpus else ["f32"]
+
+
+def show(what: str, command: list[str], clock: Clock) -> None:
+    """Prints what a command prints, if there is time for it."""
+    if not clock.allows(what, 30):
+        return
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=clock.left(), check=False)
+    except subprocess.TimeoutExpired:
+        clock.left_out.append(what)
+        return
+    print(f"{what}: {done.stdout or done.stderr}")
 
 
 def train(args: argparse.Namespace, rates: Rates, clock: Clock) -> None:
@@ -162,28 +174,23 @@ def main() -> None:
     clock = Clock(60 * args.minutes)
     print(subprocess.run([args.askem, "devices"], capture_output=True, text=True, check=True).stdout)
     args.precisions = precisions(args)
-    for precision in args.precisions:
-        # A hardware GPU measures its forms by itself; this prints what it chose.
-        command = [args.askem, "bench", "tune", "--batch", args.batch, *args.on, precision]
-        if args.tune and clock.allows(f"tuning in {precision}", 60):
-            print(subprocess.run(command, capture_output=True, text=True, timeout=clock.left(), check=False).stdout)
-    for work, batch in [("train", 4), ("train", 20), ("score", 64), ("bald", 64)]:
-        command = [args.askem, "bench", "kernels", "--work", work, "--batch", str(batch), "--repeats", "3", *args.on, args.precisions[-1]]
-        if args.kernels and clock.allows(f"kernels of {work}, batch {batch}", 30):
-            try:
-                done = subprocess.run(command, capture_output=True, text=True, timeout=clock.left(), check=False)
-            except subprocess.TimeoutExpired:
-                clock.left_out.append(f"kernels of {work}, batch {batch}")
-                continue
-            print(f"{work}, batch {batch}, {done.stdout or done.stderr}")
     rates = Rates()
     for number in range(args.rounds):
-        # The first round may be slow: everybody compiles.
+        # The first round may be slow: everybody compiles, and askem measures the forms of its shaders.
         if number == 0 or clock.allows(f"round {number + 1}", 90):
             train(args, rates, clock)
             score(args, rates, clock)
+        if number == 0 and args.kernels:
+            for work, batch in [("train", 4), ("train", 20), ("score", 64), ("bald", 64)]:
+                command = [args.askem, "bench", "kernels", "--work", work, "--batch", str(batch), "--repeats", "3"]
+                show(f"kernels of {work}, batch {batch}", [*command, *args.on, args.precisions[-1]], clock)
     rates.report()
-    goals(rates, args, protocol(args, rates, clock))
+    minutes = protocol(args, rates, clock)
+    for precision in args.precisions if args.tune else []:
+        # Was measured in the first round on hardware; this prints what was chosen.
+        command = [args.askem, "bench", "tune", "--batch", args.batch, *args.on, precision]
+        show(f"forms of shaders in {precision}", command, clock)
+    goals(rates, args, minutes)
     for what in clock.left_out:
         print(f"not done for want of time: {what}")
 

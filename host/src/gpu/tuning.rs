@@ -145,11 +145,12 @@ impl GpuExecutor {
         let mut outcome = Ok(());
         for (call, halves) in calls {
             let specialise = specialise && forms::may_be_specialised(&call);
+            let known = tuning.get(&call, &halves).cloned();
             let suffices = |choice: &Choice| choice.specialised_seconds.is_some() || !specialise;
-            if tuning.get(&call, &halves).is_some_and(suffices) {
+            if known.as_ref().is_some_and(suffices) {
                 continue;
             }
-            match self.measure(&call, &halves, specialise) {
+            match self.measure(&call, &halves, specialise, known) {
                 Ok(choice) => tuning.insert(choice),
                 // There is no room for it beside the other plans.
                 Err(Error::TooLarge(_)) => {}

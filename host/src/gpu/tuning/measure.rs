@@ -26,13 +26,14 @@ const DRAWN: usize = 1 << 16;
 const MOST_OFF: f64 = 0.01;
 
 impl GpuExecutor {
-    /// Seconds of each form of a call's pass that the device can run, with these buffers of f16, and, if `specialise`, of the fastest in a
-    /// module that has the sizes as constants; infinite where the results are others than those of the first form.
+    /// Seconds of each form in which a call can run, with these buffers of f16, unless they are `known`; and, if `specialise`, of the fastest
+    /// in a module that has the sizes as constants. Infinite where the results are others than those of the first form.
     pub(in crate::gpu) fn measure(
         &mut self,
         call: &Call,
         halves: &[&'static str],
         specialise: bool,
+        known: Option<Choice>,
     ) -> Result<Choice> {
         let (plan, is_half) = plan_of(call, halves);
         self.check_limits(&plan, &is_half)?;
@@ -45,15 +46,21 @@ impl GpuExecutor {
         }
         let mut bench = Bench { plan, is_half, buffers, first: None };
         let forms = self.forms_of(call);
-        let mut choice = Choice {
-            pass: call.signature().name.into(),
-            call: key(call, halves),
-            seconds: Vec::new(),
-            specialised_seconds: None,
+        let mut choice = match known {
+            // What was chosen by these seconds, such as a number of slices, stays. The first form says what is right.
+            Some(choice) => {
+                self.time(&mut bench, 0, false)?;
+                choice
+            }
+            None => {
+                let mut seconds = Vec::new();
+                for (number, &form) in forms.iter().enumerate() {
+                    seconds.push((form, self.time(&mut bench, number, false)?));
+                }
+                let (pass, call) = (call.signature().name.into(), key(call, halves));
+                Choice { pass, call, seconds, specialised_seconds: None }
+            }
         };
-        for (number, &form) in forms.iter().enumerate() {
-            choice.seconds.push((form, self.time(&mut bench, number, false)?));
-        }
         let number = forms.iter().position(|&form| form == choice.form());
         if let Some(number) = number.filter(|_| specialise) {
             choice.specialised_seconds = Some(self.time(&mut bench, number, true)?);

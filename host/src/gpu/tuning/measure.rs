@@ -8,7 +8,7 @@ use askem_kernels::{Call, Element};
 use super::super::{Dispatch, GpuExecutor, bytes_of, halve};
 use super::{Choice, key};
 use crate::device::trial::gradient_scale;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::plan::{Plan, PlanBuilder};
 
 /// Runs of each form, of which the fastest counts: what disturbs a run only makes it slower.
@@ -27,7 +27,8 @@ const MOST_OFF: f64 = 0.01;
 
 impl GpuExecutor {
     /// Seconds of each form in which a call can run, with these buffers of f16, unless they are `known`; and, if `specialise`, of the fastest
-    /// in a module that has the sizes as constants. Infinite where the results are others than those of the first form.
+    /// in a module that has the sizes as constants. Infinite where the results are others than those of the first form, or the driver
+    /// refuses such a module.
     pub(in crate::gpu) fn measure(
         &mut self,
         call: &Call,
@@ -63,7 +64,11 @@ impl GpuExecutor {
         };
         let number = forms.iter().position(|&form| form == choice.form());
         if let Some(number) = number.filter(|_| specialise) {
-            choice.specialised_seconds = Some(self.time(&mut bench, number, true)?);
+            choice.specialised_seconds = Some(match self.time(&mut bench, number, true) {
+                // A driver that does not compile it does without. One that is lost fails the next call too.
+                Err(Error::Device(_)) => f64::INFINITY,
+                seconds => seconds?,
+            });
         }
         Ok(choice)
     }

@@ -12,12 +12,13 @@ pub(super) mod split;
 use std::collections::HashMap;
 
 use askem_kernels::{
-    Call, batch_norm_relu, conv2d, conv2d_joined, conv2d_norm_relu, conv2d_statistics, dropout,
-    patch_sum, segmentation_head,
+    Call, batch_norm_relu, conv2d_joined, conv2d_norm_relu, conv2d_statistics, dropout, patch_sum,
+    segmentation_head,
 };
 
 use crate::gpu::Cores;
 use crate::plan::{BufferId, Plan, PlanBuilder, Step, Storage, View};
+use join::{as_joined, without_bias};
 
 /// In how many slices something is summed that [`split`] can cut; 1 is whole.
 pub(super) type Slices<'a> = dyn Fn(&Call) -> u32 + 'a;
@@ -308,21 +309,6 @@ impl Fuser<'_> {
         split::append(&mut self.builder, &whole, slices, reads, writes);
         Some(1)
     }
-}
-
-/// A convolution without bias, of one input or two.
-fn without_bias(call: &Call) -> Option<conv2d_joined::Params> {
-    match *call {
-        Call::Conv2dForward(p) if p.has_bias == 0 => Some(as_joined(p)),
-        Call::Conv2dJoinedForward(p) => Some(p),
-        _ => None,
-    }
-}
-
-/// A convolution of one input as one of two, the second of which is empty.
-fn as_joined(p: conv2d::Params) -> conv2d_joined::Params {
-    let conv2d::Params { n, c_in, c_out, h, w, kernel, .. } = p;
-    conv2d_joined::Params { n, c_in, c_a: c_in, c_out, h, w, kernel }
 }
 
 #[cfg(test)]

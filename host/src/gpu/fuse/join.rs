@@ -79,10 +79,7 @@ impl Joins {
         let [reads, writes] = [&step.reads, &step.writes]
             .map(|views| views.iter().map(|&view| self.place(view)).collect::<Vec<_>>());
         let first = |view: View| self.first.get(&view.buffer).copied();
-        let joined = |p: conv2d::Params, c_a| {
-            let conv2d::Params { n, c_in, c_out, h, w, kernel, .. } = p;
-            conv2d_joined::Params { n, c_in, c_a, c_out, h, w, kernel }
-        };
+        let joined = |p, c_a| conv2d_joined::Params { c_a, ..as_joined(p) };
         match step.call {
             Call::Conv2dForward(p) if let Some(c_a) = first(step.reads[0]) => {
                 builder.step(Call::Conv2dJoinedForward(joined(p, c_a)), &reads[..2], &writes);
@@ -132,4 +129,19 @@ fn fits(plan: &Plan, steps: &[&Step], whole: View, parts: [View; 2], channels: [
             };
             apart && (knows || !uses_whole)
         })
+}
+
+/// A convolution without bias, of one input or two.
+pub(super) fn without_bias(call: &Call) -> Option<conv2d_joined::Params> {
+    match *call {
+        Call::Conv2dForward(p) if p.has_bias == 0 => Some(as_joined(p)),
+        Call::Conv2dJoinedForward(p) => Some(p),
+        _ => None,
+    }
+}
+
+/// A convolution of one input as one of two, the second of which is empty.
+pub(super) fn as_joined(p: conv2d::Params) -> conv2d_joined::Params {
+    let conv2d::Params { n, c_in, c_out, h, w, kernel, .. } = p;
+    conv2d_joined::Params { n, c_in, c_a: c_in, c_out, h, w, kernel }
 }

@@ -63,11 +63,13 @@ fn wrong_precisions_are_refused() {
 fn forms_are_measured_once_and_kept() {
     let (name, _) = adapter();
     let cache = tempdir().expect("a folder can be made");
-    let tune = || {
-        let small = ["--batch", "1", "--patch", "16", "--width", "4", "--train-only", "--json"];
+    let run = |format: &[&str]| {
+        let small = ["--batch", "1", "--patch", "16", "--width", "4", "--train-only"];
         let call = askem(["bench", "tune", "--device", &name, "--precision", "f32"]).args(small);
-        call.env("ASKEM_CACHE", cache.path().to_str().expect("UTF-8")).succeed().json_lines()
+        let cache = cache.path().to_str().expect("UTF-8");
+        call.args(format).env("ASKEM_CACHE", cache).succeed()
     };
+    let tune = || run(&["--json"]).json_lines();
     let measured = tune();
     // Forms of shaders, and numbers of slices.
     for chosen in ["form", "slices"] {
@@ -88,6 +90,11 @@ fn forms_are_measured_once_and_kept() {
     assert!(specialised.count() > 5, "{measured:?}");
     // The second time they are read.
     assert_eq!(tune(), measured);
+    // Every form has a name in the table.
+    let table = run(&[]).stdout;
+    for text in ["conv_transpose2d::backward_input", ", specialised", "Kept in"] {
+        assert!(table.contains(text), "{text}: {table}");
+    }
     let files: Vec<_> = fs::read_dir(cache.path().join("tuning")).expect("a folder").collect();
     assert_eq!(files.len(), 1);
     // A file that is no such file is as good as none.

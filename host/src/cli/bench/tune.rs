@@ -69,7 +69,8 @@ fn named(pass: &str, number: usize) -> String {
     let form =
         |(op, pass): (&str, &str)| -> Option<&'static Form> { find(op, pass)?.1.forms.get(number) };
     let Some(form) = pass.split_once("::").and_then(form) else { return number.to_string() };
-    let tile = form.constant("TILE_OUT");
+    // Gradients of a transposed convolution's input have tiles of its channels.
+    let tile = form.find_constant("TILE_OUT").unwrap_or_else(|| form.constant("TILE_IN"));
     match form.side {
         None if form.is_winograd => format!("Winograd, tile {tile}"),
         Some(side) => format!("matrix {side} x {side}, tile {tile}"),

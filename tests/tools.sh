@@ -37,7 +37,8 @@ is_debian() { [ -e /etc/debian_version ] && command -v apt-get >/dev/null; }
 
 vulkan_is_there() {
     [ "$(uname -s)" = Linux ] || return 0
-    ldconfig -p 2>/dev/null | grep -q 'libvulkan\.so\.1' || return 1
+    # Not with -q: grep would leave before ldconfig has said all, whose broken pipe would then count as a failure.
+    ldconfig -p 2>/dev/null | grep 'libvulkan\.so\.1' >/dev/null || return 1
     if [ -n "${VK_DRIVER_FILES:-}${VK_ICD_FILENAMES:-}" ]; then return 0; fi
     compgen -G '/usr/share/vulkan/icd.d/*.json' >/dev/null || compgen -G '/etc/vulkan/icd.d/*.json' >/dev/null
 }

@@ -73,12 +73,12 @@ struct Common {
 
 impl Common {
     fn open_device(&self) -> Result<Box<dyn Executor>> {
-        device::open(&self.one_device()?, self.threads, self.precision)
+        device::open_with(&self.one_device()?, self.threads, self.precision, &mut warn)
     }
 
     /// The chosen GPU; `None` where the processor is chosen.
     fn open_gpu(&self) -> Result<Option<GpuExecutor>> {
-        device::open_gpu(&self.one_device()?, self.precision)
+        device::open_gpu_with(&self.one_device()?, self.precision, &mut warn)
     }
 
     fn one_device(&self) -> Result<DeviceChoice> {
@@ -152,6 +152,11 @@ pub fn main() -> ExitCode {
             })
         }
     }
+}
+
+/// Says on standard error what does not stop the work and should be known.
+fn warn(text: String) {
+    eprintln!("askem: note: {text}");
 }
 
 /// Writes a line to standard output. A reader that has gone away ends the program quietly.

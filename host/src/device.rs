@@ -12,7 +12,7 @@ use std::str::FromStr;
 use crate::cpu::CpuExecutor;
 use crate::error::{Error, Result};
 use crate::executor::Executor;
-use crate::gpu::{Adapter, Cores, GpuExecutor, adapters, self_test};
+use crate::gpu::{Adapter, Cores, GpuExecutor, LeftOutForm, adapters, self_test};
 use crate::precision::{Precision, PrecisionChoice};
 
 /// What `--device` asks for.
@@ -93,6 +93,17 @@ pub fn expand(choices: &[DeviceChoice]) -> Result<Vec<DeviceChoice>> {
     Ok(single)
 }
 
+/// Whether a device computes in a precision.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PrecisionState {
+    /// It has what the precision needs, and passed the self-test.
+    Works,
+    /// It lacks what the precision needs, or is wrong in it: why.
+    Refused(String),
+    /// Nobody looked: why.
+    NotTried(String),
+}
+
 /// What is known of one device of this machine.
 #[derive(Clone, Debug)]
 pub struct DeviceReport {
@@ -108,6 +119,10 @@ pub struct DeviceReport {
     pub features: Vec<String>,
     /// Those that the device has and that pass the self-test on it.
     pub precisions: Vec<Precision>,
+    /// The same with reasons, for every precision.
+    pub by_precision: Vec<(Precision, PrecisionState)>,
+    /// Forms of shaders that are not in use in a precision that works, and why.
+    pub left_out: Vec<(Precision, LeftOutForm)>,
     /// `ok`, or what failed.
     pub self_test: String,
     /// Whether `--device auto` takes it.
@@ -123,7 +138,20 @@ pub fn open(
     threads: Option<usize>,
     precision: PrecisionChoice,
 ) -> Result<Box<dyn Executor>> {
-    match open_gpu(choice, precision)? {
+    open_with(choice, threads, precision, &mut |_| {})
+}
+
+/// The same, and gives `warn` a sentence for each GPU, precision or form of a shader that is passed over although the device offers it.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_with(
+    choice: &DeviceChoice,
+    threads: Option<usize>,
+    precision: PrecisionChoice,
+    warn: &mut dyn FnMut(String),
+) -> Result<Box<dyn Executor>> {
+    match open_gpu_with(choice, precision, warn)? {
         Some(executor) => Ok(Box::new(executor)),
         None => Ok(Box::new(CpuExecutor::new(threads)?)),
     }
@@ -134,17 +162,30 @@ pub fn open(
 /// # Errors
 /// [`Error::Device`] where the choice names no device, or one that fails its self-test or has not the precision.
 pub fn open_gpu(choice: &DeviceChoice, precision: PrecisionChoice) -> Result<Option<GpuExecutor>> {
+    open_gpu_with(choice, precision, &mut |_| {})
+}
+
+/// The same, and gives `warn` what [`open_with`] does.
+///
+/// # Errors
+/// As [`open_gpu`].
+pub fn open_gpu_with(
+    choice: &DeviceChoice,
+    precision: PrecisionChoice,
+    warn: &mut dyn FnMut(String),
+) -> Result<Option<GpuExecutor>> {
     // Drivers are not touched where none is wanted.
     let all = if *choice == DeviceChoice::Cpu { Vec::new() } else { adapters() };
     let found = match choice {
         DeviceChoice::Cpu => return on_processor(precision),
         DeviceChoice::Auto => {
-            // One that fails is passed over; `askem devices` says why.
-            let mut gpus = all.iter().filter(|adapter| !adapter.is_software());
-            return match gpus.find_map(|adapter| open_tested(adapter, precision).ok()) {
-                Some(gpu) => Ok(Some(gpu)),
-                None => on_processor(precision),
-            };
+            for adapter in all.iter().filter(|adapter| !adapter.is_software()) {
+                match open_tested(adapter, precision, warn) {
+                    Ok(gpu) => return Ok(Some(gpu)),
+                    Err(error) => warn(format!("{} is not used: {error}", adapter.name())),
+                }
+            }
+            return on_processor(precision);
         }
         DeviceChoice::Gpu => all
             .iter()
@@ -167,7 +208,7 @@ pub fn open_gpu(choice: &DeviceChoice, precision: PrecisionChoice) -> Result<Opt
         }
     };
     let adapter = found.map_err(|what| Error::Device(format!("{what}; {}", known(&all))))?;
-    open_tested(adapter, precision).map(Some)
+    open_tested(adapter, precision, warn).map(Some)
 }
 
 /// The processor, which computes in f32.
@@ -183,32 +224,16 @@ fn on_processor(precision: PrecisionChoice) -> Result<Option<GpuExecutor>> {
 
 /// All devices: adapters from the best to the worst, the CPU executor last.
 ///
-/// Opens and tests every adapter, which takes a few seconds where a driver is slow to compile.
+/// Opens and tests every adapter anew, whatever earlier starts found, which takes a few seconds where a driver is slow to compile.
 pub fn list() -> Vec<DeviceReport> {
     let mut auto_taken = false;
-    let mut reports: Vec<DeviceReport> = adapters()
-        .iter()
-        .map(|adapter| {
-            let tested = open_tested(adapter, PrecisionChoice::Only(Precision::F32));
-            let passes = |&precision: &Precision| match precision {
-                Precision::F32 => tested.is_ok(),
-                other => open_tested(adapter, PrecisionChoice::Only(other)).is_ok(),
-            };
-            let precisions = Precision::ALL.into_iter().filter(passes).collect();
-            let auto = tested.is_ok() && !adapter.is_software() && !auto_taken;
-            auto_taken |= auto;
-            DeviceReport {
-                name: adapter.name().into(),
-                backend: adapter.backend(),
-                kind: adapter.kind(),
-                cores: Some(adapter.cores()),
-                features: adapter.features(),
-                precisions,
-                self_test: outcome(tested.map(drop)),
-                auto,
-            }
-        })
-        .collect();
+    let mut reports = Vec::new();
+    for adapter in adapters() {
+        let mut report = report(&adapter);
+        report.auto &= !auto_taken;
+        auto_taken |= report.auto;
+        reports.push(report);
+    }
     let cpu = CpuExecutor::new(None).and_then(|mut executor| {
         self_test::run(&mut executor)?;
         Ok(executor.name())
@@ -220,6 +245,15 @@ pub fn list() -> Vec<DeviceReport> {
         cores: None,
         features: Vec::new(),
         precisions: if cpu.is_ok() { vec![Precision::F32] } else { Vec::new() },
+        by_precision: Vec::from(Precision::ALL.map(|precision| {
+            let state = match (precision, &cpu) {
+                (Precision::F32, Ok(_)) => PrecisionState::Works,
+                (Precision::F32, Err(error)) => PrecisionState::Refused(error.to_string()),
+                _ => PrecisionState::Refused("the processor computes in f32".into()),
+            };
+            (precision, state)
+        })),
+        left_out: Vec::new(),
         self_test: outcome(cpu.map(drop)),
         auto: !auto_taken,
     });
@@ -230,26 +264,95 @@ fn outcome(tested: Result<()>) -> String {
     tested.map_or_else(|error| error.to_string(), |()| "ok".into())
 }
 
-/// Opens an adapter and tests it, the fastest precision first where none is asked for.
-fn open_tested(adapter: &Adapter, precision: PrecisionChoice) -> Result<GpuExecutor> {
-    let tested = |precision| {
-        let mut executor = GpuExecutor::new(adapter, precision)?;
-        self_test::run_all_forms(&mut executor)?;
-        if !adapter.is_software() {
-            executor.tune();
+/// Tests an adapter in all precisions.
+fn report(adapter: &Adapter) -> DeviceReport {
+    let mut by_precision = Vec::new();
+    let mut left_out = Vec::new();
+    let mut f32_outcome = Ok(());
+    for precision in Precision::ALL {
+        if let (true, Err(error)) = (precision != Precision::F32, &f32_outcome) {
+            let why = format!("it fails in f32: {error}");
+            by_precision.push((precision, PrecisionState::NotTried(why)));
+            continue;
         }
-        Ok(executor)
-    };
-    match precision {
-        PrecisionChoice::Only(precision) => tested(precision),
-        // What saves a GPU time costs a processor more.
-        PrecisionChoice::Auto if adapter.is_software() => tested(Precision::F32),
-        PrecisionChoice::Auto => {
-            let faster = [Precision::Tensor, Precision::F16];
-            let found = faster.into_iter().find_map(|precision| tested(precision).ok());
-            found.map_or_else(|| tested(Precision::F32), Ok)
+        let tested = tested(adapter, precision, true);
+        by_precision.push((
+            precision,
+            match &tested {
+                Ok(_) => PrecisionState::Works,
+                Err(error) => PrecisionState::Refused(error.to_string()),
+            },
+        ));
+        let forms = tested.as_ref().map_or(Vec::new(), GpuExecutor::left_out);
+        left_out.extend(forms.into_iter().map(|form| (precision, form)));
+        if precision == Precision::F32 {
+            f32_outcome = tested.map(drop);
         }
     }
+    let works = |(precision, state): &(Precision, PrecisionState)| {
+        (*state == PrecisionState::Works).then_some(*precision)
+    };
+    DeviceReport {
+        name: adapter.name().into(),
+        backend: adapter.backend(),
+        kind: adapter.kind(),
+        cores: Some(adapter.cores()),
+        features: adapter.features(),
+        precisions: by_precision.iter().filter_map(works).collect(),
+        by_precision,
+        left_out,
+        auto: f32_outcome.is_ok() && !adapter.is_software(),
+        self_test: outcome(f32_outcome),
+    }
+}
+
+/// Opens an adapter and tests it, unless that was done at an earlier start and is not to be done `again`.
+fn tested(adapter: &Adapter, precision: Precision, again: bool) -> Result<GpuExecutor> {
+    let mut executor = GpuExecutor::new(adapter, precision)?;
+    executor.self_test(again)?;
+    Ok(executor)
+}
+
+/// Opens an adapter that passes the self-test, in the fastest precision where none is asked for.
+fn open_tested(
+    adapter: &Adapter,
+    precision: PrecisionChoice,
+    warn: &mut dyn FnMut(String),
+) -> Result<GpuExecutor> {
+    let precisions = match precision {
+        PrecisionChoice::Only(precision) => vec![precision],
+        // What saves a GPU time costs a processor more.
+        PrecisionChoice::Auto if adapter.is_software() => vec![Precision::F32],
+        PrecisionChoice::Auto => vec![Precision::Tensor, Precision::F16, Precision::F32],
+    };
+    let (last, faster) = precisions.split_last().expect("there is one");
+    let refused = |precision: Precision, error: &Error, warn: &mut dyn FnMut(String)| {
+        // What it never had is no news.
+        if adapter.check(precision).is_ok() {
+            warn(format!("{} is not used in {precision}: {error}", adapter.name()));
+        }
+    };
+    let mut found = None;
+    for &precision in faster {
+        match tested(adapter, precision, false) {
+            Ok(executor) => {
+                found = Some(executor);
+                break;
+            }
+            Err(error) => refused(precision, &error, warn),
+        }
+    }
+    let mut executor = match found {
+        Some(executor) => executor,
+        None => tested(adapter, *last, false)?,
+    };
+    for form in executor.left_out() {
+        warn(format!("{} does without {}: {}", adapter.name(), form.form, form.why));
+    }
+    if !adapter.is_software() {
+        executor.tune();
+    }
+    Ok(executor)
 }
 
 /// What there is, for the message that something else is not.

@@ -1,11 +1,14 @@
 //! The executor that computes on a GPU: all wgpu code of the project is below this module.
 
 mod adapter;
+mod agreement;
+mod cache;
 mod cards;
 mod connection;
 mod forms;
 mod fuse;
 mod halve;
+mod left_out;
 mod overrides;
 mod pipelines;
 mod profile;
@@ -29,6 +32,8 @@ use connection::Connection;
 pub use fuse::fuse;
 pub use halve::halves;
 use halve::{bytes_of, names_of_halves, slot_bytes};
+use left_out::LeftOut;
+pub use left_out::LeftOutForm;
 use overrides::Overrides;
 use pipelines::{Pass, Pipelines, Wanted};
 pub use profile::{Peaks, StepTime};
@@ -65,10 +70,13 @@ pub struct GpuExecutor {
     /// Copies that nobody has waited for, with the elements and whether they are f16.
     copies: HashMap<u64, (Copy, usize, bool)>,
     next_copy: u64,
+    is_software: bool,
     score_batch: usize,
     reading_threads: usize,
     in_flight: VecDeque<wgpu::SubmissionIndex>,
     overrides: Overrides,
+    /// Forms that are not in use.
+    left_out: LeftOut,
     /// What was measured of forms, where plans are tuned.
     tuning: Option<Tuning>,
 }
@@ -112,8 +120,11 @@ impl GpuExecutor {
             true => (SCORE_BATCH, 1),
             false => (HARDWARE_SCORE_BATCH, (cores - 1).clamp(1, READING_THREADS)),
         };
+        let left_out = LeftOut::of_environment()?;
+        let connection = Connection::open(adapter, precision)?;
+        left_out.check(&connection.name, precision, connection.side)?;
         Ok(Self {
-            connection: Connection::open(adapter, precision)?,
+            connection,
             precision,
             pipelines: Pipelines::default(),
             shared: HashMap::new(),
@@ -121,32 +132,60 @@ impl GpuExecutor {
             staging: Vec::new(),
             copies: HashMap::new(),
             next_copy: 0,
+            is_software: adapter.is_software(),
             score_batch,
             reading_threads,
             in_flight: VecDeque::new(),
             overrides: Overrides::default(),
+            left_out,
             tuning: None,
         })
     }
 
     /// The forms in which a call can run here.
     fn forms_of(&self, call: &Call) -> Vec<usize> {
-        forms::usable(call, self.connection.side)
+        let mut forms = forms::usable(call, self.connection.side);
+        let pass = call.signature().name;
+        forms.retain(|&form| !self.left_out.contains(pass, form));
+        forms
+    }
+
+    /// The forms of shaders that are not in use here, and why: they were wrong, or they are left out by `ASKEM_FORMS`.
+    pub fn left_out(&self) -> Vec<LeftOutForm> {
+        self.left_out.forms()
+    }
+
+    /// Pipelines that were compiled since the device was opened.
+    pub fn pipelines(&self) -> usize {
+        self.pipelines.count()
     }
 
     /// The form of a call, and whether it is specialised to the sizes.
-    fn form_of(&self, call: &Call, halves: &[&str]) -> (usize, bool) {
+    fn form_of(&self, call: &Call, halves: &[&str]) -> Result<(usize, bool)> {
         let usable = self.forms_of(call);
+        if usable.is_empty() {
+            self.check_left()?;
+        }
         let measured = self.tuning.as_ref().and_then(|tuning| tuning.get(call, halves));
-        let measured = measured.filter(|choice| usable.contains(&choice.form()));
-        let form = match (self.overrides.form, measured) {
+        let fastest = measured.and_then(|choice| choice.fastest_of(&usable));
+        let form = match (self.overrides.form, fastest) {
             (Some(number), _) => usable[number % usable.len()],
-            (None, Some(choice)) => choice.form(),
-            (None, None) => forms::likely(call, self.connection.side, self.connection.cores.count),
+            (None, Some(form)) => form,
+            (None, None) => {
+                let Connection { side, cores, .. } = &self.connection;
+                forms::likely(call, &usable, *side, cores.count)
+            }
         };
+        // That was measured of the fastest of all.
+        let measured = measured.filter(|choice| choice.form() == form);
         let specialised =
             self.overrides.specialised.or_else(|| measured.map(Choice::is_specialised));
-        (form, specialised.unwrap_or(false))
+        Ok((form, specialised.unwrap_or(false)))
+    }
+
+    /// Whether the driver computes on the processor.
+    fn is_software(&self) -> bool {
+        self.is_software
     }
 
     /// The cores that the device is taken to have.
@@ -269,10 +308,10 @@ impl GpuExecutor {
 
         let wanted = |step: &Step| {
             let halves = names_of_halves(step, halves);
-            let (form, is_specialised) = self.form_of(&step.call, &halves);
-            Wanted { call: step.call, form, is_specialised, halves }
+            let (form, is_specialised) = self.form_of(&step.call, &halves)?;
+            Ok(Wanted { call: step.call, form, is_specialised, halves })
         };
-        let wanted: Vec<Wanted> = steps().map(wanted).collect();
+        let wanted: Vec<Wanted> = steps().map(wanted).collect::<Result<_>>()?;
         let passes = self.pipelines.get(&self.connection, &wanted)?;
         let mut next = passes.into_iter().zip(&wanted).zip(offsets);
         let mut sections = Vec::with_capacity(plan.sections.len());
@@ -322,6 +361,15 @@ impl GpuExecutor {
         })
     }
 
+    /// Runs dispatches one after another.
+    fn run_dispatches(&mut self, dispatches: &[Dispatch]) -> Result<()> {
+        let mut encoder = self.connection.device.create_command_encoder(&Default::default());
+        let mut pass = encoder.begin_compute_pass(&Default::default());
+        dispatches.iter().for_each(|dispatch| dispatch.record(&mut pass));
+        drop(pass);
+        self.submit(encoder.finish())
+    }
+
     /// Submits, and waits until not too much is under way.
     fn submit(&mut self, commands: wgpu::CommandBuffer) -> Result<()> {
         self.in_flight.push_back(self.connection.queue.submit([commands]));
@@ -330,6 +378,14 @@ impl GpuExecutor {
             self.connection.wait(oldest)?;
         }
         self.connection.check()
+    }
+}
+
+impl Drop for GpuExecutor {
+    fn drop(&mut self) {
+        if self.pipelines() > 0 {
+            self.connection.keep_pipelines();
+        }
     }
 }
 

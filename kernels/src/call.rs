@@ -260,4 +260,5 @@ calls! {
     KMeansCheckConvergence = k_means::check_convergence(changes: uint, movements: float, limit: float) -> (state: uint);
 
     ConfusionForward = confusion::forward(p: float, labels: uint) -> (counts: uint);
+    AllcloseCount = allclose::count(got: float, want: float) -> (counts: uint);
 }

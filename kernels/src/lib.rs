@@ -39,7 +39,8 @@ pub mod max_pool2d;
 pub mod relu;
 pub mod softmax;
 
-// Scores.
+// Scores, and what compares results.
+pub mod allclose;
 pub mod bald;
 pub mod confusion;
 pub mod entropy;

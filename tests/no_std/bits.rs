@@ -2,7 +2,7 @@
 
 use askem_kernels::rng::{Purpose, Rng, Xoshiro256PlusPlus, stream};
 use askem_kernels::{
-    Arg, ArgMut, Call, Element, Error, Real, adam, bald, batch_norm, batch_norm_relu,
+    Arg, ArgMut, Call, Element, Error, Real, adam, allclose, bald, batch_norm, batch_norm_relu,
     batch_norm_split, concat_channels, confusion, conv_transpose2d, conv_transpose2d_split_k,
     conv2d, conv2d_joined, conv2d_norm_relu, conv2d_split_channels, conv2d_split_k,
     conv2d_statistics, crop, cross_entropy, dropout, dropout_masks, entropy, global_avg_pool2d,
@@ -163,6 +163,7 @@ pub(crate) const CALLS: &[Call] = &[
     Call::KMeansUpdate(MEANS),
     Call::KMeansCheckConvergence(MEANS),
     Call::ConfusionForward(confusion::Params { len: 105, ignore_label: 255, threshold: 0.5 }),
+    Call::AllcloseCount(allclose::Params { len: 105, slices: 2, atol: 0.25, rtol: 0.125 }),
 ];
 
 /// FNV-1a over the bits of numbers as `f64`, which holds every `f32`.

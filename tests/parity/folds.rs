@@ -159,6 +159,7 @@ fn every_pass_unfolds_its_grid() {
             "k_means::assign",
             "k_means::check_convergence",
             "confusion::forward",
+            "allclose::count",
         ]
     );
 }

@@ -24,6 +24,7 @@ mod ops;
 mod params;
 #[path = "../shared/passes.rs"]
 mod passes;
+mod races;
 #[path = "../shared/settings.rs"]
 mod settings;
 mod tiers;

@@ -3,8 +3,8 @@
 use std::ops::RangeInclusive;
 
 use askem_kernels::{
-    adam, bald, batch_norm, batch_norm_relu, batch_norm_split, concat_channels, confusion,
-    conv_transpose2d, conv_transpose2d_split_k, conv2d, conv2d_joined, conv2d_norm_relu,
+    adam, allclose, bald, batch_norm, batch_norm_relu, batch_norm_split, concat_channels,
+    confusion, conv_transpose2d, conv_transpose2d_split_k, conv2d, conv2d_joined, conv2d_norm_relu,
     conv2d_split_channels, conv2d_split_k, conv2d_statistics, crop, cross_entropy, dropout,
     dropout_masks, entropy, global_avg_pool2d, instance_norm, k_center_greedy, k_means,
     k_means_plus_plus, least_confidence, max_pool2d, min_sq_dist, pairwise_sq_dist, patch_sum,
@@ -248,6 +248,15 @@ pub(crate) fn confusion() -> impl Strategy<Value = confusion::Params> {
     (length(), prop::sample::select(&[2, 255, u32::MAX][..]), 0.0..1.0f32).prop_map(
         |(len, ignore_label, threshold)| confusion::Params { len, ignore_label, threshold },
     )
+}
+
+pub(crate) fn allclose() -> impl Strategy<Value = allclose::Params> {
+    let atol = prop::sample::select(&[0.0, 0.125, 1e-3][..]);
+    let rtol = prop::sample::select(&[0.0, 0.25, 1.0 / 128.0][..]);
+    (1..=9u32, length(), 1..=9u32, atol, rtol).prop_map(|(times, len, slices, atol, rtol)| {
+        let len = times * len;
+        allclose::Params { len, slices: slices.min(len), atol, rtol }
+    })
 }
 
 pub(crate) fn crop() -> impl Strategy<Value = crop::Params> {

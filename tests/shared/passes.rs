@@ -138,6 +138,7 @@ macro_rules! for_each_pass {
                 check_convergence: KMeansCheckConvergence,
             }
             confusion => { forward: ConfusionForward }
+            allclose => { count: AllcloseCount }
         }
     };
 }

@@ -20,8 +20,10 @@ const MOMENTUM: f32 = 0.1;
 const LEARNING_RATE: f64 = 1e-3;
 
 /// Operations that do at once, or in slices, what the others do one after another. No values are stored for them: their unit tests
-/// compare them with those others, and tests/laws with finite differences.
-const COMPOSED: [&str; 10] = [
+/// compare them with those others, and tests/laws with finite differences. And `allclose`, which
+/// only counts: its unit tests hold every number that it may write.
+const COMPOSED: [&str; 11] = [
+    "allclose",
     "batch_norm_relu",
     "batch_norm_split",
     "conv2d_norm_relu",

@@ -200,6 +200,7 @@ fn workgroups(call: &Call, form: &Form) -> u64 {
 
         // One workgroup, since the counts are written once and start from nothing.
         Call::ConfusionForward(_) => 1,
+        Call::AllcloseCount(p) => wide(p.slices),
     }
 }
 

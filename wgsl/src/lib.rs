@@ -95,6 +95,24 @@ impl Form {
         self.constants.iter().find(|(constant, _)| *constant == name).map(|&(_, value)| value)
     }
 
+    /// What tells it from the other forms of its pass: `plain`, `tile16`, `winograd-tile32` or
+    /// `matrix16-tile32`.
+    pub fn name(&self) -> String {
+        let kind = match self.side {
+            Some(side) => format!("matrix{side}"),
+            None if self.is_winograd => "winograd".into(),
+            None => String::new(),
+        };
+        // Gradients of a transposed convolution's input have tiles of its channels.
+        let tile = self.find_constant("TILE_OUT").or(self.find_constant("TILE_IN"));
+        match (kind.as_str(), tile) {
+            ("", None) => "plain".into(),
+            ("", Some(tile)) => format!("tile{tile}"),
+            (_, None) => kind,
+            (_, Some(tile)) => format!("{kind}-tile{tile}"),
+        }
+    }
+
     /// The module in which the buffers of these names hold f16 and all others f32.
     pub fn source(&self, halves: &[&str]) -> String {
         stored::module(self.text, self.side, halves)

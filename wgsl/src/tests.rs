@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 
 use askem_kernels::{Element, SIGNATURES};
 
-use crate::{Entry, Member, SHADERS, find};
+use crate::{Entry, Form, Member, SHADERS, find};
 
 /// Every pass with its op.
 fn passes() -> impl Iterator<Item = (&'static str, &'static Entry)> {
@@ -77,6 +77,7 @@ macro_rules! layouts {
 fn uniforms_have_the_bytes_of_the_rust_structs() {
     let layouts = layouts! {
         adam { len, beta1, beta2, eps }
+        allclose { len, slices, atol, rtol }
         bald { n, c, hw, passes, stacked }
         batch_norm { n, c, hw, eps, momentum }
         batch_norm_relu { n, c, hw, mask, scale, affine }
@@ -116,6 +117,21 @@ fn uniforms_have_the_bytes_of_the_rust_structs() {
         assert_eq!(shader.params_size, size, "{op}");
         assert_eq!(shader.params, members, "{op}");
     }
+}
+
+/// What leaves a form out, by hand or in a report, has to mean one.
+#[test]
+fn names_of_forms_differ_within_a_pass() {
+    for entry in SHADERS.iter().flat_map(|shader| shader.entries) {
+        let names: BTreeSet<_> = entry.forms.iter().map(Form::name).collect();
+        assert_eq!(names.len(), entry.forms.len(), "{}: {names:?}", entry.pass);
+    }
+    let forms = find("conv2d", "forward").expect("a pass").1.forms;
+    let names: Vec<_> = forms.iter().map(Form::name).collect();
+    assert_eq!(names[0], "tile32", "{names:?}");
+    assert!(names.contains(&"winograd-tile16".into()), "{names:?}");
+    assert!(names.contains(&"matrix16-tile32".into()), "{names:?}");
+    assert_eq!(find("relu", "forward").expect("a pass").1.forms[0].name(), "plain");
 }
 
 /// The numbers that both sides of a twin have to know.

@@ -2,6 +2,7 @@
 
 mod kernels;
 mod select;
+mod start;
 mod tune;
 
 use std::path::PathBuf;
@@ -37,6 +38,8 @@ enum What {
     Select(select::Args),
     /// Time of each shader on a GPU, and its share of what the GPU can do.
     Kernels(kernels::Args),
+    /// Time until a device is ready, and the shaders that it compiles until then.
+    Start(start::Args),
     /// Measure which forms of shaders are the fastest on a GPU, and keep it for later runs; a hardware GPU does so by itself.
     Tune(tune::Args),
 }
@@ -177,21 +180,27 @@ pub(super) fn execute(args: &Args, common: &Common) -> Result<()> {
         What::Score(args) => score(args, common),
         What::Select(args) => select::execute(args, common),
         What::Kernels(args) => kernels::execute(args, common),
+        What::Start(args) => start::execute(args, common),
         What::Tune(args) => tune::execute(args, common),
     }
 }
 
 /// The median time of one round of `work`, each timing lasting a good part of a second.
 fn median(repeats: usize, mut work: impl FnMut() -> Result<()>) -> Result<f64> {
+    median_of_groups(repeats, |rounds| (0..rounds).try_for_each(|_| work()))
+}
+
+/// The same for work that is done in groups of so many rounds, at whose ends it waits for the device.
+fn median_of_groups(repeats: usize, mut group: impl FnMut(u32) -> Result<()>) -> Result<f64> {
+    // What the first round makes ready does not count.
+    group(1)?;
     let clock = Instant::now();
-    work()?;
+    group(1)?;
     let rounds = (0.3 / clock.elapsed().as_secs_f64()).ceil().clamp(1.0, 1000.0) as u32;
     let mut times: Vec<Duration> = Vec::new();
     for _ in 0..repeats.max(1) {
         let clock = Instant::now();
-        for _ in 0..rounds {
-            work()?;
-        }
+        group(rounds)?;
         times.push(clock.elapsed() / rounds);
     }
     times.sort();
@@ -235,9 +244,11 @@ fn train(args: &TrainArgs, common: &Common) -> Result<()> {
         let sites: Vec<Site> =
             (0..batch as u32).map(|z| Site { z, symmetry: z % 8, ..Site::default() }).collect();
         let keys: Vec<u64> = (0..batch as u64).collect();
-        let seconds = median(args.net.repeats, || {
-            model.train_step(&sites, &keys, &[1.0, 1.0], [1e-3, 1.0])?;
-            // Reading the loss waits for the device.
+        let seconds = median_of_groups(args.net.repeats, |steps| {
+            for _ in 0..steps {
+                model.train_step(&sites, &keys, &[1.0, 1.0], [1e-3, 1.0])?;
+            }
+            // Reading the loss waits for the device. A training reads it once an epoch.
             let loss = model.loss(batch)?;
             if loss.is_finite() {
                 Ok(())

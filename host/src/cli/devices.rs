@@ -4,9 +4,9 @@ use serde::Serialize;
 
 use super::table::Table;
 use super::{Common, say, say_json};
-use crate::device::{self, DeviceReport};
+use crate::device::{self, DeviceReport, PrecisionState};
 use crate::error::Result;
-use crate::gpu::{Cores, CoresFrom};
+use crate::gpu::{Cores, CoresFrom, LeftOutForm};
 
 #[derive(Serialize)]
 struct Row<'a> {
@@ -16,8 +16,64 @@ struct Row<'a> {
     cores: Option<u32>,
     features: &'a [String],
     precisions: Vec<String>,
+    by_precision: Vec<PrecisionRow<'a>>,
+    left_out: Vec<LeftOutRow<'a>>,
     self_test: &'a str,
     auto: bool,
+}
+
+#[derive(Serialize)]
+struct PrecisionRow<'a> {
+    precision: String,
+    /// `works`, `refused` or `not tried`.
+    state: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    why: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct LeftOutRow<'a> {
+    precision: String,
+    form: &'a str,
+    why: &'a str,
+}
+
+fn by_precision(device: &DeviceReport) -> Vec<PrecisionRow<'_>> {
+    let mut rows = Vec::new();
+    for (precision, state) in &device.by_precision {
+        let (state, why) = match state {
+            PrecisionState::Works => ("works", None),
+            PrecisionState::Refused(why) => ("refused", Some(why.as_str())),
+            PrecisionState::NotTried(why) => ("not tried", Some(why.as_str())),
+        };
+        rows.push(PrecisionRow { precision: precision.to_string(), state, why });
+    }
+    rows
+}
+
+fn left_out(device: &DeviceReport) -> Vec<LeftOutRow<'_>> {
+    let mut rows = Vec::new();
+    for (precision, LeftOutForm { form, why }) in &device.left_out {
+        rows.push(LeftOutRow { precision: precision.to_string(), form, why });
+    }
+    rows
+}
+
+/// Below the table: why a device does not compute in a precision that its kind may have, and without which forms it does.
+fn reasons(device: &DeviceReport) -> Vec<String> {
+    let mut lines = Vec::new();
+    if device.backend == "native" {
+        return lines;
+    }
+    for PrecisionRow { precision, state, why } in by_precision(device) {
+        if let Some(why) = why {
+            lines.push(format!("{}: {precision} is {state}: {why}", device.name));
+        }
+    }
+    for LeftOutRow { precision, form, why } in left_out(device) {
+        lines.push(format!("{}: {precision} does without {form}: {why}", device.name));
+    }
+    lines
 }
 
 fn precisions(device: &DeviceReport) -> Vec<String> {
@@ -45,6 +101,8 @@ pub(super) fn execute(common: &Common) -> Result<()> {
                 cores: d.cores.map(|cores| cores.count),
                 features: &d.features,
                 precisions: precisions(d),
+                by_precision: by_precision(d),
+                left_out: left_out(d),
                 self_test: &d.self_test,
                 auto: d.auto,
             })
@@ -73,5 +131,6 @@ pub(super) fn execute(common: &Common) -> Result<()> {
             d.features.join(" "),
         ]);
     }
-    say(table)
+    say(table)?;
+    devices.iter().flat_map(reasons).try_for_each(say)
 }

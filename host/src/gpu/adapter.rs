@@ -111,7 +111,7 @@ impl Adapter {
     }
 
     /// Refuses a precision that the adapter does not have.
-    pub(super) fn check(&self, precision: Precision) -> Result<()> {
+    pub(crate) fn check(&self, precision: Precision) -> Result<()> {
         let missing = features_for(precision) - self.raw.features();
         let named = FEATURES.iter().filter(|(feature, _)| missing.contains(*feature));
         let mut missing: Vec<_> = named.map(|&(_, name)| name).collect();

@@ -1,11 +1,13 @@
 //! A device with its queue, and what went wrong on it.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use wgpu::PollType;
 
 use super::adapter::{self, Adapter};
+use super::cache::{Cache, Kind};
 use super::{Cores, trusted};
 use crate::error::{Error, Result};
 use crate::precision::Precision;
@@ -17,11 +19,13 @@ pub(super) struct Connection {
     pub(super) queue: wgpu::Queue,
     pub(super) limits: wgpu::Limits,
     pub(super) name: String,
-    /// The driver, with its version.
-    pub(super) driver: String,
     /// The side of the matrices that matrix units take, if they are in use.
     pub(super) side: Option<u32>,
     pub(super) cores: Cores,
+    /// What earlier starts found out.
+    pub(super) cache: Cache,
+    /// Where the driver offers one.
+    pub(super) pipeline_cache: Option<wgpu::PipelineCache>,
     faults: Arc<Faults>,
 }
 
@@ -41,6 +45,18 @@ enum Fault {
     Other(String),
 }
 
+fn checksum(data: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    data.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// What `keep_pipelines` wrote, without its checksum; `None` if it is damaged.
+fn checked(mut kept: Vec<u8>) -> Option<Vec<u8>> {
+    let sum = kept.split_off(kept.len().checked_sub(8)?);
+    (sum == checksum(&kept).to_le_bytes()).then_some(kept)
+}
+
 /// A fault's text is whole even if a thread that held the lock panicked.
 fn lock<T>(fault: &Mutex<Option<T>>) -> std::sync::MutexGuard<'_, Option<T>> {
     fault.lock().unwrap_or_else(PoisonError::into_inner)
@@ -52,7 +68,8 @@ impl Connection {
         adapter.check(precision)?;
         let limits = adapter.raw.limits();
         // What the f32 shaders need is in every adapter; times of single steps are a bonus.
-        let bonus = adapter.raw.features() & wgpu::Features::TIMESTAMP_QUERY;
+        let bonus = wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::PIPELINE_CACHE;
+        let bonus = adapter.raw.features() & bonus;
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("askem"),
             required_features: bonus | adapter::features_for(precision),
@@ -86,9 +103,25 @@ impl Connection {
             lock(&sink.lost).get_or_insert(text);
         });
         let side = adapter.matrix_side().filter(|_| precision == Precision::Tensor);
-        let (name, driver) = (adapter.name().into(), adapter.driver());
-        let cores = adapter.cores();
-        Ok(Self { device, queue, limits, name, driver, side, cores, faults })
+        let (name, driver) = (adapter.name(), adapter.driver());
+        let matrices = side.map(|side| format!(", matrices of {side}")).unwrap_or_default();
+        let cache = Cache::of_device(format!("{name} in {precision}, {driver}{matrices}"));
+        let has_cache = device.features().contains(wgpu::Features::PIPELINE_CACHE);
+        let pipeline_cache = has_cache.then(|| {
+            let kept = cache.read(Kind::Pipelines).and_then(checked);
+            trusted::pipeline_cache(&device, kept.as_deref())
+        });
+        let (name, cores) = (name.into(), adapter.cores());
+        Ok(Self { device, queue, limits, name, side, cores, cache, pipeline_cache, faults })
+    }
+
+    /// Keeps the pipelines that were compiled for later starts.
+    pub(super) fn keep_pipelines(&self) {
+        let data = self.pipeline_cache.as_ref().and_then(wgpu::PipelineCache::get_data);
+        if let Some(mut data) = data {
+            data.extend(checksum(&data).to_le_bytes());
+            self.cache.write(Kind::Pipelines, &data);
+        }
     }
 
     /// Reports what went wrong since the last look.

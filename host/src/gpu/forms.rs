@@ -38,22 +38,15 @@ fn suits_winograd(call: &Call) -> bool {
         && sizes(call).is_some_and(|[summed, ..]| summed >= LEAST_SUMMED)
 }
 
-/// The form that is likely the fastest on so many cores, before anything was measured.
-pub(super) fn likely(call: &Call, side: Option<u32>, cores: u32) -> usize {
+/// The form among these, of which there is at least one, that is likely the fastest on so many cores, before anything was measured.
+/// `side` is that of the matrices, where there are matrix units.
+pub(super) fn likely(call: &Call, forms: &[usize], side: Option<u32>, cores: u32) -> usize {
     let (_, entry) = entry_of(call);
-    let forms = usable(call, side);
-    if forms.len() == 1 {
-        return 0;
-    }
-    let Some([summed, made, rows]) = sizes(call) else { return 0 };
+    let first = *forms.first().expect("a device without a form for a pass is refused");
+    let Some([summed, made, rows]) = sizes(call).filter(|_| forms.len() > 1) else { return first };
     // Matrices that are mostly padding cost more than they save.
     let fills = |side: u32| 2 * summed >= side && 2 * made >= side;
     let side = side.filter(|&side| fills(side));
-    let is_winograd = side.is_none() && suits_winograd(call);
-    let of_kind = |&i: &usize| {
-        let form = &entry.forms[i];
-        form.side == side && form.is_winograd == is_winograd
-    };
     let tile = |i: &usize| {
         let form = &entry.forms[*i];
         let find = |name: &str| form.find_constant(name);
@@ -69,7 +62,17 @@ pub(super) fn likely(call: &Call, side: Option<u32>, cores: u32) -> usize {
         // Then fewest idle lanes, then the most channels, which reads the inputs least often.
         (busiest, lanes, u32::MAX - out)
     };
-    forms.into_iter().filter(of_kind).min_by_key(tile).unwrap_or(0)
+    // Matrix units before Winograd's algorithm before plain sums, as far as they are not left out.
+    let of_kind = |(side, is_winograd): (Option<u32>, bool)| {
+        let is_of_kind = |&i: &usize| {
+            let form = &entry.forms[i];
+            form.side == side && form.is_winograd == is_winograd
+        };
+        forms.iter().copied().filter(is_of_kind).min_by_key(tile)
+    };
+    let kinds = [(side, false), (None, true), (None, false)];
+    let kinds = kinds.into_iter().skip(usize::from(side.is_none()));
+    kinds.into_iter().find_map(of_kind).unwrap_or(first)
 }
 
 /// The side of the filters, and rows and columns of the maps, of a convolution that does not make filters' gradients.
@@ -115,11 +118,31 @@ mod tests {
 
     use super::*;
 
+    fn likely_of_all(call: &Call, side: Option<u32>, cores: u32) -> usize {
+        likely(call, &usable(call, side), side, cores)
+    }
+
     fn tile(c_in: u32, c_out: u32, side: Option<u32>) -> (Option<u32>, u32) {
         let p = conv2d::Params { n: 1, c_in, c_out, h: 64, w: 64, kernel: 1, has_bias: 0 };
         let call = Call::Conv2dForward(p);
-        let form = &entry_of(&call).1.forms[likely(&call, side, 1)];
+        let form = &entry_of(&call).1.forms[likely_of_all(&call, side, 1)];
         (form.side, form.constant("TILE_OUT"))
+    }
+
+    #[test]
+    fn what_is_left_out_gives_way_to_the_next_kind() {
+        let p = conv2d::Params { n: 1, c_in: 64, c_out: 64, h: 64, w: 64, kernel: 3, has_bias: 0 };
+        let call = Call::Conv2dForward(p);
+        let all = entry_of(&call).1.forms;
+        let mut forms = usable(&call, Some(16));
+        let name = |forms: &[usize]| all[likely(&call, forms, Some(16), 1)].name();
+        assert_eq!(name(&forms), "matrix16-tile32");
+        forms.retain(|&i| all[i].side.is_none());
+        assert_eq!(name(&forms), "winograd-tile32");
+        forms.retain(|&i| !all[i].is_winograd);
+        assert_eq!(name(&forms), "tile32");
+        forms.retain(|&i| all[i].name() != "tile32");
+        assert_eq!(name(&forms), "tile16");
     }
 
     #[test]
@@ -132,7 +155,7 @@ mod tests {
         assert_eq!(tile(16, 1, None), (None, 8));
         // Of 8 rows a tile of 16 channels and 16 rows would use as many lanes, and read more often.
         let p = conv2d::Params { n: 1, c_in: 64, c_out: 16, h: 8, w: 8, kernel: 1, has_bias: 0 };
-        assert_eq!(likely(&Call::Conv2dForward(p), None, 1), 0);
+        assert_eq!(likely_of_all(&Call::Conv2dForward(p), None, 1), 0);
     }
 
     #[test]
@@ -141,7 +164,7 @@ mod tests {
         let tile = |n, side, cores| {
             let p = conv_transpose2d::Params { n, c_in: 64, c_out: 32, h: side, w: side };
             let call = Call::ConvTranspose2dBackwardInput(p);
-            let number = likely(&call, Some(16), cores);
+            let number = likely_of_all(&call, Some(16), cores);
             let workgroups: u32 = launch_form(&call, number).workgroups.iter().product();
             (entry_of(&call).1.forms[number].constant("TILE_IN"), workgroups)
         };
@@ -154,7 +177,7 @@ mod tests {
         for c in [5, 16, 48, 64] {
             for h in [8, 16, 32, 128] {
                 let p = conv2d::Params { n: 4, c_in: c, c_out: c, h, w: h, kernel: 1, has_bias: 0 };
-                let of = |cores| likely(&Call::Conv2dForward(p), None, cores);
+                let of = |cores| likely_of_all(&Call::Conv2dForward(p), None, cores);
                 assert!([2, 40, 132, 304].into_iter().all(|cores| of(cores) == of(1)), "{p:?}");
             }
         }
@@ -166,7 +189,7 @@ mod tests {
         let winograd = |call: Call, side| {
             let forms = entry_of(&call).1.forms;
             let count = usable(&call, side).iter().filter(|&&i| forms[i].is_winograd).count();
-            let form = &forms[likely(&call, side, 1)];
+            let form = &forms[likely_of_all(&call, side, 1)];
             assert!(form.is_winograd <= (count > 0));
             (count, form.is_winograd, form.constant("TILE_OUT"))
         };
@@ -198,7 +221,7 @@ mod tests {
     #[test]
     fn transposed_convolutions_choose_too() {
         let choice = |call: Call, tile: &str| {
-            let form = &entry_of(&call).1.forms[likely(&call, Some(16), 1)];
+            let form = &entry_of(&call).1.forms[likely_of_all(&call, Some(16), 1)];
             (form.side, form.constant(tile))
         };
         let p = conv_transpose2d::Params { n: 1, c_in: 64, c_out: 32, h: 32, w: 32 };

@@ -16,6 +16,8 @@ pub(super) struct Overrides {
     pub(super) specialised: Option<bool>,
     /// In how many slices sums are cut as far as they can be.
     pub(super) slices: Option<u32>,
+    /// A form whose results are spoiled: its pass, and its number.
+    pub(super) spoiled: Option<(&'static str, usize)>,
 }
 
 impl GpuExecutor {
@@ -49,11 +51,25 @@ impl GpuExecutor {
         self.overrides.slices = slices;
     }
 
+    /// From now on one number of what this form of a pass computes is doubled after each run that is judged, another one each time,
+    /// as a race between the lanes of a workgroup would do. Plans that are used do not change.
+    ///
+    /// For tests of the judges.
+    ///
+    /// # Panics
+    /// If there is no such pass.
+    pub fn spoil(&mut self, pass: &str, form: usize) {
+        let signature = SIGNATURES.iter().find(|signature| signature.name == pass);
+        self.overrides.spoiled = Some((signature.expect("a pass has that name").name, form));
+    }
+
     /// The names of the passes with more than `number` forms that this device can run, if not for every call.
     pub fn passes_with_form(&self, number: usize) -> Vec<&'static str> {
         let has = |signature: &&Signature| {
             let (_, entry) = find(signature.op, signature.pass).expect("every pass has a shader");
-            forms::of_device(entry, self.connection.side).len() > number
+            let mut forms = forms::of_device(entry, self.connection.side);
+            forms.retain(|&form| !self.left_out.contains(signature.name, form));
+            forms.len() > number
         };
         SIGNATURES.iter().filter(has).map(|signature| signature.name).collect()
     }

@@ -8,8 +8,8 @@ use rayon::prelude::*;
 use wgpu::{BindGroupLayoutEntry, BindingType, BufferBindingType, ShaderStages};
 
 use super::connection::Connection;
-use super::trusted;
-use crate::error::Result;
+use super::{left_out, trusted};
+use crate::error::{Error, Result};
 
 /// A pass that is ready to be bound and dispatched.
 #[derive(Clone, Debug)]
@@ -44,25 +44,61 @@ impl Wanted {
 /// The pipelines of a device.
 #[derive(Debug, Default)]
 pub(super) struct Pipelines {
-    passes: HashMap<Key, Pass>,
+    /// Ready, or what the driver said of it.
+    passes: HashMap<Key, std::result::Result<Pass, String>>,
 }
 
 impl Pipelines {
-    /// The pipelines that are wanted, in their order. Those that are new are compiled by all threads of the processor.
-    pub(super) fn get(&mut self, on: &Connection, wanted: &[Wanted]) -> Result<Vec<Pass>> {
+    /// Compiles those of the wanted pipelines that are new, by all threads of the processor.
+    ///
+    /// One that the driver refuses is no error before it is [taken](Self::get).
+    pub(super) fn compile(&mut self, on: &Connection, wanted: &[Wanted]) -> Result<()> {
         let is_new = |(key, _): &(Key, &Wanted)| !self.passes.contains_key(key);
         let new = wanted.iter().map(|wanted| (wanted.key(), wanted)).filter(is_new);
         let new: HashMap<Key, &Wanted> = new.collect();
-        let made: Vec<(Key, Pass)> =
-            new.into_par_iter().map(|(key, wanted)| (key, Pass::new(&on.device, wanted))).collect();
+        let made: Vec<_> =
+            new.into_par_iter().map(|(key, wanted)| (key, Pass::new(on, wanted))).collect();
         on.check()?;
         self.passes.extend(made);
-        Ok(wanted.iter().map(|wanted| self.passes[&wanted.key()].clone()).collect())
+        Ok(())
+    }
+
+    /// The pipelines that are wanted, in their order.
+    pub(super) fn get(&mut self, on: &Connection, wanted: &[Wanted]) -> Result<Vec<Pass>> {
+        self.compile(on, wanted)?;
+        let pass = |wanted: &Wanted| {
+            let made = self.passes[&wanted.key()].clone();
+            let (_, entry) = entry_of(&wanted.call);
+            made.map_err(|what| {
+                let name = left_out::name(wanted.call.signature().name, entry, wanted.form);
+                Error::Device(format!("{}: {name} does not compile: {what}", on.name))
+            })
+        };
+        wanted.iter().map(pass).collect()
+    }
+
+    /// How many were compiled, or refused.
+    pub(super) fn count(&self) -> usize {
+        self.passes.len()
     }
 }
 
 impl Pass {
-    fn new(device: &wgpu::Device, wanted: &Wanted) -> Self {
+    /// Compiles a pipeline; the driver's words where it refuses.
+    fn new(on: &Connection, wanted: &Wanted) -> std::result::Result<Self, String> {
+        use wgpu::ErrorFilter::{Internal, OutOfMemory, Validation};
+
+        // Errors of this thread alone, so that each has its pipeline.
+        let scopes = [Internal, OutOfMemory, Validation].map(|of| on.device.push_error_scope(of));
+        let made = Self::new_unchecked(on, wanted);
+        let errors = scopes.into_iter().rev().map(|scope| pollster::block_on(scope.pop()));
+        // All have to be popped.
+        let errors: Vec<wgpu::Error> = errors.collect::<Vec<_>>().into_iter().flatten().collect();
+        errors.first().map_or(Ok(made), |error| Err(error.to_string()))
+    }
+
+    fn new_unchecked(on: &Connection, wanted: &Wanted) -> Self {
+        let device = &on.device;
         let (_, entry) = entry_of(&wanted.call);
         let label = Some(wanted.call.signature().name);
         let module = trusted::shader_module(device, wanted);
@@ -91,7 +127,7 @@ impl Pass {
                 // The shaders fill workgroup memory themselves.
                 zero_initialize_workgroup_memory: false,
             },
-            cache: None,
+            cache: on.pipeline_cache.as_ref(),
         });
         Self { pipeline, layout }
     }

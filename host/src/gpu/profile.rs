@@ -98,7 +98,7 @@ impl GpuExecutor {
         }
         encoder.resolve_query_set(&queries, 0..2 * count, &resolved, 0);
         self.submit(encoder.finish())?;
-        let words = self.fetch(&resolved, count as usize * 4)?;
+        let words = self.fetch(&resolved, 0, count as usize * 4)?;
         let period = f64::from(self.connection.queue.get_timestamp_period()) * 1e-9;
         let ticks = |word: &[u32]| u64::from(word[0]) | u64::from(word[1]) << 32;
         let seconds =

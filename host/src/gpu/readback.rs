@@ -19,6 +19,15 @@ pub(super) struct Copy {
 impl GpuExecutor {
     /// Copies the start of a buffer, after all that was submitted before.
     pub(super) fn start_copy(&mut self, memory: &wgpu::Buffer, words: usize) -> Result<Copy> {
+        self.start_copy_from(memory, 0, words)
+    }
+
+    fn start_copy_from(
+        &mut self,
+        memory: &wgpu::Buffer,
+        first: usize,
+        words: usize,
+    ) -> Result<Copy> {
         let bytes = words as u64 * 4;
         let staging = match self.staging.iter().position(|buffer| buffer.size() >= bytes) {
             Some(free) => self.staging.swap_remove(free),
@@ -27,7 +36,7 @@ impl GpuExecutor {
             }
         };
         let mut encoder = self.connection.device.create_command_encoder(&Default::default());
-        encoder.copy_buffer_to_buffer(memory, 0, &staging, 0, bytes);
+        encoder.copy_buffer_to_buffer(memory, first as u64 * 4, &staging, 0, bytes);
         let submission = self.connection.queue.submit([encoder.finish()]);
         // Refused commands leave the buffer as it was: say so before its bytes are taken for data.
         self.connection.check()?;
@@ -56,9 +65,14 @@ impl GpuExecutor {
         Ok(words)
     }
 
-    /// Reads the start of a buffer, after all that was submitted before.
-    pub(super) fn fetch(&mut self, memory: &wgpu::Buffer, words: usize) -> Result<Vec<u32>> {
-        let copy = self.start_copy(memory, words)?;
+    /// Reads words of a buffer from `first` on, after all that was submitted before.
+    pub(super) fn fetch(
+        &mut self,
+        memory: &wgpu::Buffer,
+        first: usize,
+        words: usize,
+    ) -> Result<Vec<u32>> {
+        let copy = self.start_copy_from(memory, first, words)?;
         self.finish_copy(copy)
     }
 }

@@ -42,6 +42,19 @@ pub(super) fn shader_module(device: &wgpu::Device, wanted: &Wanted) -> wgpu::Sha
     }
 }
 
+/// The device's cache of pipelines, which begins with what an earlier one kept, if that is given.
+pub(super) fn pipeline_cache(device: &wgpu::Device, kept: Option<&[u8]>) -> wgpu::PipelineCache {
+    let descriptor = wgpu::PipelineCacheDescriptor {
+        label: Some("askem"),
+        data: kept,
+        // What another driver left is not used.
+        fallback: true,
+    };
+    // SAFETY: wgpu asks that the data come from `PipelineCache::get_data`. They come from a file in the user's own cache folder
+    // that `keep_pipelines` wrote with a checksum, which was compared; wgpu compares the adapter and the driver's version besides.
+    unsafe { device.create_pipeline_cache(&descriptor) }
+}
+
 /// The leave to use cooperative matrices, which wgpu calls experimental.
 pub(super) fn experimental_features() -> wgpu::ExperimentalFeatures {
     // SAFETY: wgpu asks that whoever uses experimental features knows that they may have bugs, up to undefined behaviour. The

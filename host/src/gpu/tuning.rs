@@ -1,9 +1,10 @@
 //! Which form of a pass is fastest on this device for these sizes, whether it is faster where they are constants of its module, and how
 //! many slices of what is summed in slices, as it was measured here.
 //!
-//! Forms are measured when a plan first needs them, each after its results were compared with those of the first form, which the
-//! self-test has compared with the reference. What was found is kept in the user's cache folder, in a file for each device, driver
-//! and version of the shaders, so that later runs find it there.
+//! Forms are measured when a plan first needs them. The results of every run are compared, number by number, with those of the first
+//! form, which the self-test has compared with the reference, and with those of the form's own run before: one that differs is left
+//! out. What was found is kept in the user's cache folder, in a file for each device, driver and version of the shaders, so that later
+//! runs find it there.
 
 mod measure;
 mod slices;
@@ -12,6 +13,8 @@ use std::collections::BTreeMap;
 
 use askem_kernels::Call;
 
+use super::cache::Cache;
+use super::pipelines::Wanted;
 use super::{GpuExecutor, forms, names_of_halves};
 use crate::error::{Error, Result};
 use crate::plan::Plan;
@@ -25,7 +28,7 @@ pub struct Choice {
     pub pass: String,
     /// The call with its sizes, and the buffers of f16.
     pub call: String,
-    /// Seconds of each form that the device can run, by its number in `entry.forms`; infinite where results differed.
+    /// Seconds of each form that the device can run, by its number in `entry.forms`.
     pub seconds: Vec<(usize, f64)>,
     /// Seconds of the fastest form in a module that has the sizes as constants; infinite where results differed, `None` where it was not
     /// tried.
@@ -33,13 +36,21 @@ pub struct Choice {
 }
 
 impl Choice {
-    /// The fastest form.
+    /// The fastest form of all.
     pub fn form(&self) -> usize {
         let fastest = self.seconds.iter().min_by(|a, b| a.1.total_cmp(&b.1));
         fastest.map_or(0, |&(form, _)| form)
     }
 
-    /// Whether that form is faster in a module that has the sizes as constants.
+    /// The fastest of these forms that was measured and was right.
+    pub fn fastest_of(&self, forms: &[usize]) -> Option<usize> {
+        let right =
+            |&&(form, seconds): &&(usize, f64)| forms.contains(&form) && seconds.is_finite();
+        let measured = self.seconds.iter().filter(right);
+        measured.min_by(|a, b| a.1.total_cmp(&b.1)).map(|&(form, _)| form)
+    }
+
+    /// Whether the fastest form is faster in a module that has the sizes as constants.
     pub fn is_specialised(&self) -> bool {
         let is_faster =
             |specialised| self.seconds.iter().all(|&(_, seconds)| specialised < seconds);
@@ -56,8 +67,8 @@ impl Choice {
 #[derive(Debug, Default)]
 pub struct Tuning {
     choices: BTreeMap<String, Choice>,
-    #[cfg(feature = "files")]
-    file: Option<std::path::PathBuf>,
+    /// Where they are kept, if anywhere.
+    cache: Option<Cache>,
 }
 
 /// What tells calls apart.
@@ -81,12 +92,12 @@ impl Tuning {
 
     /// Without files nothing is kept.
     #[cfg(not(feature = "files"))]
-    pub(super) fn of_device(_: &str) -> Self {
+    pub(super) fn of_device(_: &Cache) -> Self {
         Self::default()
     }
 
     #[cfg(not(feature = "files"))]
-    pub(super) fn save(&self, _: &str) {}
+    pub(super) fn save(&self) {}
 
     /// All of them, by the call.
     pub fn choices(&self) -> impl Iterator<Item = &Choice> {
@@ -95,16 +106,19 @@ impl Tuning {
 
     /// Where they are kept, if they are.
     #[cfg(feature = "files")]
-    pub fn file(&self) -> Option<&std::path::Path> {
-        self.file.as_deref()
+    pub fn file(&self) -> Option<std::path::PathBuf> {
+        self.cache.as_ref()?.file(super::cache::Kind::Tuning)
     }
 }
+
+/// A call with the names of its buffers of f16.
+type Sized = (Call, Vec<&'static str>);
 
 impl GpuExecutor {
     /// From now on plans run in the forms that are the fastest here, which is measured for each call that is new to this device,
     /// precision and driver; see [`Tuning`].
     pub fn tune(&mut self) {
-        self.tune_with(Tuning::of_device(&self.identity()));
+        self.tune_with(Tuning::of_device(&self.connection.cache));
     }
 
     /// The same with choices of one's own to begin with, which stay in memory if they are [`Tuning::default`].
@@ -115,11 +129,6 @@ impl GpuExecutor {
     /// What was measured of forms, if plans are [tuned](Self::tune).
     pub fn tuning(&self) -> Option<&Tuning> {
         self.tuning.as_ref()
-    }
-
-    /// What tells the device and its driver from others.
-    fn identity(&self) -> String {
-        format!("{} in {}, {}", self.connection.name, self.precision, self.connection.driver)
     }
 
     /// Measures the forms of those calls of a fused plan that are new, in modules with sizes as constants too.
@@ -133,106 +142,118 @@ impl GpuExecutor {
         self.measure_missing(calls.collect(), true)
     }
 
-    /// Measures those of the calls, each with its buffers of f16, that were not measured before; `specialise` says whether in modules with
-    /// sizes as constants too, which have to be compiled for each.
-    fn measure_missing(
-        &mut self,
-        calls: Vec<(Call, Vec<&'static str>)>,
-        specialise: bool,
-    ) -> Result<()> {
+    /// Measures those of the calls that were not measured before; `specialise` says whether in modules with sizes as constants too,
+    /// which have to be compiled for each.
+    fn measure_missing(&mut self, calls: Vec<Sized>, specialise: bool) -> Result<()> {
         let Some(mut tuning) = self.tuning.take() else { return Ok(()) };
-        let mut is_new = false;
-        let mut outcome = Ok(());
-        for (call, halves) in calls {
-            let specialise = specialise && forms::may_be_specialised(&call);
-            let known = tuning.get(&call, &halves).cloned();
-            let suffices = |choice: &Choice| choice.specialised_seconds.is_some() || !specialise;
-            if known.as_ref().is_some_and(suffices) {
-                continue;
-            }
-            match self.measure(&call, &halves, specialise, known) {
-                Ok(choice) => tuning.insert(choice),
-                // There is no room for it beside the other plans.
-                Err(Error::TooLarge(_)) => {}
-                Err(error) => {
-                    outcome = Err(error);
-                    break;
-                }
-            }
-            is_new = true;
-        }
+        let calls: BTreeMap<String, Sized> =
+            calls.into_iter().map(|(call, halves)| (key(&call, &halves), (call, halves))).collect();
+        let calls: Vec<Sized> = calls.into_values().collect();
+        let (is_new, outcome) = match self.measure_forms(&mut tuning, &calls) {
+            Ok(is_new) if specialise => match self.measure_constants(&mut tuning, &calls) {
+                Ok(is_newer) => (is_new || is_newer, Ok(())),
+                Err(error) => (true, Err(error)),
+            },
+            Ok(is_new) => (is_new, Ok(())),
+            Err(error) => (true, Err(error)),
+        };
         if is_new {
-            tuning.save(&self.identity());
+            tuning.save();
         }
         self.tuning = Some(tuning);
         outcome
+    }
+
+    /// Measures those forms of the calls that were not measured before; whether there are any.
+    fn measure_forms(&mut self, tuning: &mut Tuning, calls: &[Sized]) -> Result<bool> {
+        let is_missing = |(call, halves): &&Sized| {
+            let known = tuning.get(call, halves);
+            let is_known = |form: &usize| {
+                known.is_some_and(|choice| choice.seconds.iter().any(|(of, _)| of == form))
+            };
+            !self.forms_of(call).iter().all(is_known)
+        };
+        let missing: Vec<&Sized> = calls.iter().filter(is_missing).collect();
+        let forms = |(call, halves): &&Sized| {
+            let wanted =
+                |form| Wanted { call: *call, form, is_specialised: false, halves: halves.clone() };
+            self.forms_of(call).into_iter().map(wanted).collect::<Vec<_>>()
+        };
+        let wanted: Vec<Wanted> = missing.iter().flat_map(forms).collect();
+        self.pipelines.compile(&self.connection, &wanted)?;
+        for (call, halves) in &missing {
+            let known = tuning.get(call, halves).cloned();
+            match self.measure(call, halves, known) {
+                Ok(choice) => tuning.insert(choice),
+                // There is no room for it beside the other plans.
+                Err(Error::TooLarge(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(!missing.is_empty())
+    }
+
+    /// Measures the fastest form of each call in a module with its sizes as constants, where that was not done before; whether there
+    /// are any.
+    fn measure_constants(&mut self, tuning: &mut Tuning, calls: &[Sized]) -> Result<bool> {
+        let missing: Vec<(&Sized, Choice)> = calls
+            .iter()
+            .filter(|(call, _)| forms::may_be_specialised(call))
+            .filter_map(|sized| Some((sized, tuning.get(&sized.0, &sized.1)?.clone())))
+            .filter(|(_, choice)| choice.specialised_seconds.is_none())
+            .collect();
+        let wanted = |((call, halves), choice): &(&Sized, Choice)| {
+            let form = choice.fastest_of(&self.forms_of(call))?;
+            Some(Wanted { call: *call, form, is_specialised: true, halves: halves.clone() })
+        };
+        let wanted: Vec<Wanted> = missing.iter().filter_map(wanted).collect();
+        self.pipelines.compile(&self.connection, &wanted)?;
+        for ((call, halves), mut choice) in missing.iter().cloned() {
+            match self.measure_specialised(call, halves, &choice) {
+                Ok(seconds) => {
+                    choice.specialised_seconds = Some(seconds);
+                    tuning.insert(choice);
+                }
+                Err(Error::TooLarge(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(!missing.is_empty())
     }
 }
 
 #[cfg(feature = "files")]
 mod file {
-    use std::collections::hash_map::DefaultHasher;
-    use std::fs;
-    use std::hash::{Hash, Hasher};
-    use std::path::Path;
-
     use serde_json::{Value, json};
 
+    use super::super::cache::{Cache, Kind};
     use super::{Choice, Tuning};
 
-    /// Changes with every shader.
-    fn version() -> u64 {
-        let mut hasher = DefaultHasher::new();
-        for entry in askem_wgsl::SHADERS.iter().flat_map(|shader| shader.entries) {
-            for form in entry.forms {
-                form.source(&[]).hash(&mut hasher);
-            }
-        }
-        hasher.finish()
-    }
-
     impl Tuning {
-        /// The choices that are kept for a device, of which `device` says all that tells it from others, and its driver from others;
-        /// none where there is no file, or one that cannot be read.
-        pub(in crate::gpu) fn of_device(device: &str) -> Self {
-            let Some(cache) = folder() else { return Self::default() };
-            let mut hasher = DefaultHasher::new();
-            (device, version()).hash(&mut hasher);
-            let file = cache.join("tuning").join(format!("{:016x}.json", hasher.finish()));
-            let read = fs::read(&file).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        /// The choices that are kept for a device; none where there is no file, or one that cannot be read.
+        pub(in crate::gpu) fn of_device(cache: &Cache) -> Self {
+            let read =
+                cache.read(Kind::Tuning).and_then(|bytes| serde_json::from_slice(&bytes).ok());
             let choices = read.as_ref().and_then(parse).unwrap_or_default();
             let choices = choices.into_iter().map(|choice| (choice.call.clone(), choice)).collect();
-            Self { choices, file: Some(file) }
+            Self { choices, cache: Some(cache.clone()) }
         }
 
-        /// Keeps the choices for later runs. That a cache cannot be written costs time, and nothing else.
-        pub(in crate::gpu) fn save(&self, device: &str) {
-            if let Some(file) = &self.file {
-                let _ = self.write(file, device);
+        /// Keeps the choices for later runs, if they are of a device. That a cache cannot be written costs time, and nothing else.
+        pub(in crate::gpu) fn save(&self) {
+            let Some(cache) = &self.cache else { return };
+            if let Ok(text) = serde_json::to_vec_pretty(&self.to_json(cache.device())) {
+                cache.write(Kind::Tuning, &text);
             }
         }
 
-        fn write(&self, file: &Path, device: &str) -> std::io::Result<()> {
-            let folder = file.parent().unwrap_or(Path::new("."));
-            fs::create_dir_all(folder)?;
+        fn to_json(&self, device: &str) -> Value {
             let choices: Vec<Value> = self.choices().map(to_json).collect();
-            let text = json!({ "device": device, "choices": choices });
-            // Another process may write the same file: the last whole one stays.
-            let part = file.with_extension(format!("{}.part", std::process::id()));
-            fs::write(&part, serde_json::to_vec_pretty(&text)?)?;
-            fs::rename(&part, file)
+            json!({ "device": device, "choices": choices })
         }
     }
 
-    /// `ASKEM_CACHE`, or askem's folder among the user's caches.
-    fn folder() -> Option<std::path::PathBuf> {
-        match std::env::var_os("ASKEM_CACHE") {
-            Some(folder) => Some(folder.into()),
-            None => Some(dirs::cache_dir()?.join("askem")),
-        }
-    }
-
-    /// Forms that gave other results have no time.
+    /// What is infinite has no time.
     fn to_json(choice: &Choice) -> Value {
         let seconds = choice.seconds.iter().map(|&(form, seconds)| json!([form, seconds]));
         let mut text = json!({ "pass": choice.pass, "call": choice.call, "seconds": seconds.collect::<Vec<_>>() });
@@ -271,9 +292,7 @@ mod file {
 
         #[test]
         fn choices_come_back_from_their_file() {
-            let folder = tempfile::tempdir().expect("a folder can be made");
-            let mut tuning =
-                Tuning { file: Some(folder.path().join("a/b.json")), ..Tuning::default() };
+            let mut tuning = Tuning::default();
             let seconds = vec![(0, 0.25), (3, 1.0 / 3e6), (4, f64::INFINITY)];
             let choice = Choice {
                 pass: "op::pass".into(),
@@ -282,6 +301,8 @@ mod file {
                 specialised_seconds: None,
             };
             assert_eq!((choice.form(), choice.is_specialised()), (3, false));
+            assert_eq!(choice.fastest_of(&[0, 4]), Some(0));
+            assert_eq!((choice.fastest_of(&[4]), choice.fastest_of(&[7])), (None, None));
             assert_eq!(choice.seconds_for_all_sizes(), 1.0 / 3e6);
             let with = |call: &str, seconds| Choice {
                 call: call.into(),
@@ -292,9 +313,8 @@ mod file {
             assert!(faster.is_specialised() && !wrong.is_specialised());
             let choices = vec![choice.clone(), faster, wrong];
             choices.iter().cloned().for_each(|choice| tuning.insert(choice));
-            tuning.save("a device");
-            let bytes = fs::read(folder.path().join("a/b.json")).expect("the file is there");
-            let text = serde_json::from_slice(&bytes).expect("it is JSON");
+            let text = serde_json::to_vec_pretty(&tuning.to_json("a device")).expect("it is text");
+            let text = serde_json::from_slice(&text).expect("it is JSON");
             assert_eq!(parse(&text), Some(choices));
             assert_eq!(parse(&json!({ "choices": [{ "call": 3 }] })), None);
         }

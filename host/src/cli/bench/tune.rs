@@ -33,8 +33,10 @@ struct TuneResult<'a> {
     call: &'a str,
     /// The fastest form.
     form: usize,
-    /// Milliseconds of each form; null where its results were wrong.
-    ms: Vec<(usize, Option<f64>)>,
+    /// The name of the fastest form.
+    name: String,
+    /// Milliseconds of each form that is right.
+    ms: Vec<(usize, f64)>,
     /// Milliseconds of the fastest form in a module that has the sizes as constants; null where its results were wrong, or it was not
     /// tried, since no plan does this call.
     specialised_ms: Option<f64>,
@@ -64,18 +66,11 @@ fn plans(args: &Args, net: &UNet, executor: &dyn Executor) -> Vec<Plan> {
     plans
 }
 
-/// Such as `tile 16` or `matrix 16 x 16, tile 32`.
+/// The name of a form by its number.
 fn named(pass: &str, number: usize) -> String {
-    let form =
-        |(op, pass): (&str, &str)| -> Option<&'static Form> { find(op, pass)?.1.forms.get(number) };
-    let Some(form) = pass.split_once("::").and_then(form) else { return number.to_string() };
-    // Gradients of a transposed convolution's input have tiles of its channels.
-    let tile = form.find_constant("TILE_OUT").unwrap_or_else(|| form.constant("TILE_IN"));
-    match form.side {
-        None if form.is_winograd => format!("Winograd, tile {tile}"),
-        Some(side) => format!("matrix {side} x {side}, tile {tile}"),
-        None => format!("tile {tile}"),
-    }
+    let (op, pass) = pass.split_once("::").expect("a pass is named after its operation");
+    let form = find(op, pass).and_then(|(_, entry)| entry.forms.get(number));
+    form.map_or_else(|| number.to_string(), Form::name)
 }
 
 /// The sizes of a call without the names of types.
@@ -146,7 +141,8 @@ pub(super) fn execute(args: &Args, common: &Common) -> Result<()> {
                 kernel: &choice.pass,
                 call: &choice.call,
                 form: choice.form(),
-                ms: choice.seconds.iter().map(|&(form, s)| (form, ms(s))).collect(),
+                name: named(&choice.pass, choice.form()),
+                ms: choice.seconds.iter().map(|&(form, s)| (form, 1e3 * s)).collect(),
                 specialised_ms: choice.specialised_seconds.and_then(ms),
             })?;
         }
@@ -184,6 +180,9 @@ pub(super) fn execute(args: &Args, common: &Common) -> Result<()> {
         rows.add(&mut table, cells, seconds);
     }
     say(format_args!("\nSums, whole (1) or in slices that are joined\n{table}\n{}", rows.total()))?;
+    for form in executor.left_out() {
+        say(format_args!("Without {}: {}", form.form, form.why))?;
+    }
     let kept = tuning.file().map_or("Not kept: there is no folder for caches".into(), |file| {
         format!("Kept in {}", file.display())
     });

@@ -1,7 +1,7 @@
 //! Draws what a buffer may hold, by its name.
 
 use askem_kernels::rng::{self, Purpose, Rng, Xoshiro256PlusPlus};
-use askem_kernels::{Call, k_center_greedy};
+use askem_kernels::{Call, allclose, k_center_greedy};
 
 use super::Style;
 
@@ -12,6 +12,9 @@ pub(super) fn words(call: &Call, buffer: &str, style: Style, seed: u64) -> Vec<u
     let len = call.len(buffer);
     if let Some(words) = integers(call, buffer, len, rng) {
         return words;
+    }
+    if let (Call::AllcloseCount(p), "got") = (call, buffer) {
+        return near(p, &words(call, "want", style, seed), rng);
     }
     let numbers = floats(call, buffer, style, len, rng);
     assert_eq!(numbers.len(), len, "{}: {buffer}", call.signature().name);
@@ -93,6 +96,22 @@ fn integers(
         (_, "keys") => each(&mut |rng, _| rng.next_u32()),
         _ => return None,
     })
+}
+
+/// Some of the wanted numbers, some that are close to them, some that are not, and few that are
+/// no numbers.
+fn near(p: &allclose::Params, want: &[u32], rng: &mut Xoshiro256PlusPlus) -> Vec<u32> {
+    let near = |&word: &u32| {
+        let want = f32::from_bits(word);
+        match below(rng, 8) {
+            0 => want + 2.0 * (p.atol + p.rtol * want.abs()),
+            1 => want - 0.5 * (p.atol + p.rtol * want.abs()),
+            2 => 2.0 * want,
+            3 if below(rng, 8) == 0 => f32::NAN,
+            _ => want,
+        }
+    };
+    want.iter().map(near).map(f32::to_bits).collect()
 }
 
 /// A number of picks, and the picks, all different.

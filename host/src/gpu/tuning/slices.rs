@@ -88,7 +88,7 @@ impl GpuExecutor {
     }
 
     /// The buffers of f16 where a plan's maps are: all that can be.
-    fn likely_halves(&self, call: &Call) -> Vec<&'static str> {
+    pub(in crate::gpu) fn likely_halves(&self, call: &Call) -> Vec<&'static str> {
         match self.precision {
             Precision::F32 => Vec::new(),
             Precision::F16 | Precision::Tensor => entry_of(call).1.stored().collect(),

@@ -1,0 +1,123 @@
+//! What a later start need not find out again, in the user's cache folder.
+//!
+//! There is a folder for each kind of finding and in it a file for each device with its driver. A
+//! file that is damaged or absent costs time, and nothing else.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+/// The findings about one device.
+#[derive(Clone, Debug)]
+pub(super) struct Cache {
+    /// All that tells the device and its driver from others.
+    device: String,
+}
+
+/// A kind of finding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Which forms of shaders are the fastest. Of no use to other shaders.
+    Tuning,
+    /// Whether the self-test passed. Of no use to another build of the program either, or where
+    /// other forms are asked for.
+    SelfTest,
+    /// Pipelines as the driver compiled them.
+    Pipelines,
+}
+
+impl Kind {
+    fn folder(self) -> &'static str {
+        match self {
+            Self::Tuning => "tuning",
+            Self::SelfTest => "self-test",
+            Self::Pipelines => "pipelines",
+        }
+    }
+}
+
+impl Cache {
+    pub(super) fn of_device(device: String) -> Self {
+        Self { device }
+    }
+
+    /// The device's description, which files may hold for people who read them.
+    pub(super) fn device(&self) -> &str {
+        &self.device
+    }
+}
+
+/// Changes with every shader.
+fn shaders() -> u64 {
+    let mut hasher = DefaultHasher::new();
+    for entry in askem_wgsl::SHADERS.iter().flat_map(|shader| shader.entries) {
+        for form in entry.forms {
+            form.source(&[]).hash(&mut hasher);
+        }
+    }
+    hasher.finish()
+}
+
+/// Changes with every build: the size and time of the program's own file.
+fn binary() -> Option<(u64, std::time::SystemTime)> {
+    let file = std::fs::metadata(std::env::current_exe().ok()?).ok()?;
+    Some((file.len(), file.modified().ok()?))
+}
+
+#[cfg(feature = "files")]
+mod files {
+    use std::path::{Path, PathBuf};
+    use std::{env, fs};
+
+    use super::{Cache, DefaultHasher, Hash, Hasher, Kind, binary, shaders};
+
+    /// `ASKEM_CACHE`, or askem's folder among the user's caches.
+    fn folder() -> Option<PathBuf> {
+        match env::var_os("ASKEM_CACHE") {
+            Some(folder) => Some(folder.into()),
+            None => Some(dirs::cache_dir()?.join("askem")),
+        }
+    }
+
+    impl Cache {
+        /// Where a finding is kept, if anywhere.
+        pub(in crate::gpu) fn file(&self, kind: Kind) -> Option<PathBuf> {
+            let mut hasher = DefaultHasher::new();
+            (&self.device, shaders()).hash(&mut hasher);
+            if kind == Kind::SelfTest {
+                let settings = ["ASKEM_FORMS", "ASKEM_MEMORY_MODEL"].map(env::var_os);
+                (binary(), settings).hash(&mut hasher);
+            }
+            let extension = if kind == Kind::Pipelines { "bin" } else { "json" };
+            let name = format!("{:016x}.{extension}", hasher.finish());
+            Some(folder()?.join(kind.folder()).join(name))
+        }
+
+        pub(in crate::gpu) fn read(&self, kind: Kind) -> Option<Vec<u8>> {
+            fs::read(self.file(kind)?).ok()
+        }
+
+        /// Keeps a finding for later starts, if it can be written.
+        pub(in crate::gpu) fn write(&self, kind: Kind, bytes: &[u8]) {
+            if let Some(file) = self.file(kind) {
+                let _ = write(&file, bytes);
+            }
+        }
+    }
+
+    fn write(file: &Path, bytes: &[u8]) -> std::io::Result<()> {
+        fs::create_dir_all(file.parent().unwrap_or(Path::new(".")))?;
+        // Another process may write the same file: the last whole one stays.
+        let part = file.with_extension(format!("{}.part", std::process::id()));
+        fs::write(&part, bytes)?;
+        fs::rename(&part, file)
+    }
+}
+
+/// Without files nothing is kept.
+#[cfg(not(feature = "files"))]
+impl Cache {
+    pub(super) fn read(&self, _: Kind) -> Option<Vec<u8>> {
+        None
+    }
+
+    pub(super) fn write(&self, _: Kind, _: &[u8]) {}
+}

@@ -73,12 +73,12 @@ struct Common {
 
 impl Common {
     fn open_device(&self) -> Result<Box<dyn Executor>> {
-        device::open_with(&self.one_device()?, self.threads, self.precision, &mut warn)
+        device::open_with(&self.one_device()?, self.threads, self.precision, warn)
     }
 
     /// The chosen GPU; `None` where the processor is chosen.
     fn open_gpu(&self) -> Result<Option<GpuExecutor>> {
-        device::open_gpu_with(&self.one_device()?, self.precision, &mut warn)
+        device::open_gpu_with(&self.one_device()?, self.precision, warn)
     }
 
     fn one_device(&self) -> Result<DeviceChoice> {

@@ -129,6 +129,9 @@ pub struct DeviceReport {
     pub auto: bool,
 }
 
+/// Who is told what does not stop the work and should be known, such as a form of a shader that is wrong.
+pub type Warn = fn(String);
+
 /// Opens the chosen device. `threads` counts for the CPU executor; `None` takes all.
 ///
 /// # Errors
@@ -138,10 +141,11 @@ pub fn open(
     threads: Option<usize>,
     precision: PrecisionChoice,
 ) -> Result<Box<dyn Executor>> {
-    open_with(choice, threads, precision, &mut |_| {})
+    open_with(choice, threads, precision, |_| {})
 }
 
-/// The same, and gives `warn` a sentence for each GPU, precision or form of a shader that is passed over although the device offers it.
+/// The same, and gives `warn` a sentence for each GPU, precision or form of a shader that is passed over although the device offers
+/// it, now or while the device is in use.
 ///
 /// # Errors
 /// As [`open`].
@@ -149,7 +153,7 @@ pub fn open_with(
     choice: &DeviceChoice,
     threads: Option<usize>,
     precision: PrecisionChoice,
-    warn: &mut dyn FnMut(String),
+    warn: Warn,
 ) -> Result<Box<dyn Executor>> {
     match open_gpu_with(choice, precision, warn)? {
         Some(executor) => Ok(Box::new(executor)),
@@ -162,7 +166,7 @@ pub fn open_with(
 /// # Errors
 /// [`Error::Device`] where the choice names no device, or one that fails its self-test or has not the precision.
 pub fn open_gpu(choice: &DeviceChoice, precision: PrecisionChoice) -> Result<Option<GpuExecutor>> {
-    open_gpu_with(choice, precision, &mut |_| {})
+    open_gpu_with(choice, precision, |_| {})
 }
 
 /// The same, and gives `warn` what [`open_with`] does.
@@ -172,7 +176,7 @@ pub fn open_gpu(choice: &DeviceChoice, precision: PrecisionChoice) -> Result<Opt
 pub fn open_gpu_with(
     choice: &DeviceChoice,
     precision: PrecisionChoice,
-    warn: &mut dyn FnMut(String),
+    warn: Warn,
 ) -> Result<Option<GpuExecutor>> {
     // Drivers are not touched where none is wanted.
     let all = if *choice == DeviceChoice::Cpu { Vec::new() } else { adapters() };
@@ -314,11 +318,7 @@ fn tested(adapter: &Adapter, precision: Precision, again: bool) -> Result<GpuExe
 }
 
 /// Opens an adapter that passes the self-test, in the fastest precision where none is asked for.
-fn open_tested(
-    adapter: &Adapter,
-    precision: PrecisionChoice,
-    warn: &mut dyn FnMut(String),
-) -> Result<GpuExecutor> {
+fn open_tested(adapter: &Adapter, precision: PrecisionChoice, warn: Warn) -> Result<GpuExecutor> {
     let precisions = match precision {
         PrecisionChoice::Only(precision) => vec![precision],
         // What saves a GPU time costs a processor more.
@@ -326,12 +326,6 @@ fn open_tested(
         PrecisionChoice::Auto => vec![Precision::Tensor, Precision::F16, Precision::F32],
     };
     let (last, faster) = precisions.split_last().expect("there is one");
-    let refused = |precision: Precision, error: &Error, warn: &mut dyn FnMut(String)| {
-        // What it never had is no news.
-        if adapter.check(precision).is_ok() {
-            warn(format!("{} is not used in {precision}: {error}", adapter.name()));
-        }
-    };
     let mut found = None;
     for &precision in faster {
         match tested(adapter, precision, false) {
@@ -339,16 +333,16 @@ fn open_tested(
                 found = Some(executor);
                 break;
             }
-            Err(error) => refused(precision, &error, warn),
+            // What it never had is no news.
+            Err(_) if adapter.check(precision).is_err() => {}
+            Err(error) => warn(format!("{} is not used in {precision}: {error}", adapter.name())),
         }
     }
     let mut executor = match found {
         Some(executor) => executor,
         None => tested(adapter, *last, false)?,
     };
-    for form in executor.left_out() {
-        warn(format!("{} does without {}: {}", adapter.name(), form.form, form.why));
-    }
+    executor.warn_with(warn);
     if !adapter.is_software() {
         executor.tune();
     }

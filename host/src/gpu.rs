@@ -22,7 +22,6 @@ mod tuning;
 use std::collections::{HashMap, VecDeque};
 use std::num::NonZeroU64;
 
-use askem_kernels::Call;
 use askem_wgsl::launch_form;
 use wgpu::{BindGroupEntry, BindingResource, BufferBinding, BufferUsages};
 
@@ -40,7 +39,7 @@ pub use profile::{Peaks, StepTime};
 use readback::Copy;
 pub use tuning::{Choice, SlicesChoice, Tuning};
 
-use crate::device::checks;
+use crate::device::{Warn, checks};
 use crate::error::{Error, Result};
 use crate::executor::{Executor, PlanId, Reading, SCORE_BATCH};
 use crate::plan::{BufferId, Memory, Plan, Step, Storage, View};
@@ -77,6 +76,8 @@ pub struct GpuExecutor {
     overrides: Overrides,
     /// Forms that are not in use.
     left_out: LeftOut,
+    /// Who is told of those that turn out wrong.
+    warn: Warn,
     /// What was measured of forms, where plans are tuned.
     tuning: Option<Tuning>,
 }
@@ -138,49 +139,14 @@ impl GpuExecutor {
             in_flight: VecDeque::new(),
             overrides: Overrides::default(),
             left_out,
+            warn: |_| {},
             tuning: None,
         })
-    }
-
-    /// The forms in which a call can run here.
-    fn forms_of(&self, call: &Call) -> Vec<usize> {
-        let mut forms = forms::usable(call, self.connection.side);
-        let pass = call.signature().name;
-        forms.retain(|&form| !self.left_out.contains(pass, form));
-        forms
-    }
-
-    /// The forms of shaders that are not in use here, and why: they were wrong, or they are left out by `ASKEM_FORMS`.
-    pub fn left_out(&self) -> Vec<LeftOutForm> {
-        self.left_out.forms()
     }
 
     /// Pipelines that were compiled since the device was opened.
     pub fn pipelines(&self) -> usize {
         self.pipelines.count()
-    }
-
-    /// The form of a call, and whether it is specialised to the sizes.
-    fn form_of(&self, call: &Call, halves: &[&str]) -> Result<(usize, bool)> {
-        let usable = self.forms_of(call);
-        if usable.is_empty() {
-            self.check_left()?;
-        }
-        let measured = self.tuning.as_ref().and_then(|tuning| tuning.get(call, halves));
-        let fastest = measured.and_then(|choice| choice.fastest_of(&usable));
-        let form = match (self.overrides.form, fastest) {
-            (Some(number), _) => usable[number % usable.len()],
-            (None, Some(form)) => form,
-            (None, None) => {
-                let Connection { side, cores, .. } = &self.connection;
-                forms::likely(call, &usable, *side, cores.count)
-            }
-        };
-        // That was measured of the fastest of all.
-        let measured = measured.filter(|choice| choice.form() == form);
-        let specialised =
-            self.overrides.specialised.or_else(|| measured.map(Choice::is_specialised));
-        Ok((form, specialised.unwrap_or(false)))
     }
 
     /// Whether the driver computes on the processor.

@@ -167,7 +167,7 @@ fn a_second_start_compiles_only_what_it_runs() {
     let (name, _) = adapter();
     let cache = tempdir().expect("a folder can be made");
     let start = || {
-        let small = ["--batch", "2", "--patch", "16", "--width", "4", "--json", "--tune"];
+        let small = ["--batch", "2", "--patch", "16", "--width", "4", "--json"];
         let call = askem(["bench", "start", "--device", &name, "--precision", "f32"]).args(small);
         let lines = call.env("ASKEM_CACHE", cache.path().to_str().expect("UTF-8")).succeed();
         let pipelines = |line: &Value| line["pipelines"].as_u64().expect("a number");

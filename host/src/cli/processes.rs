@@ -60,7 +60,7 @@ impl Share {
     /// Opens this process's device.
     pub(super) fn open_device(&self, common: &Common) -> Result<Box<dyn Executor>> {
         common.validate()?;
-        device::open_with(&self.device, common.threads, common.precision, &mut super::warn)
+        device::open_with(&self.device, common.threads, common.precision, super::warn)
     }
 
     /// Starts the processes of the other devices.

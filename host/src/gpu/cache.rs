@@ -3,81 +3,57 @@
 //! There is a folder for each kind of finding and in it a file for each device with its driver. A
 //! file that is damaged or absent costs time, and nothing else.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
-
-/// The findings about one device.
-#[derive(Clone, Debug)]
-pub(super) struct Cache {
-    /// All that tells the device and its driver from others.
-    device: String,
-}
-
-/// A kind of finding.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
-    /// Which forms of shaders are the fastest. Of no use to other shaders.
-    Tuning,
-    /// Whether the self-test passed. Of no use to another build of the program either, or where
-    /// other forms are asked for.
-    SelfTest,
-    /// Pipelines as the driver compiled them.
-    Pipelines,
-}
-
-impl Kind {
-    fn folder(self) -> &'static str {
-        match self {
-            Self::Tuning => "tuning",
-            Self::SelfTest => "self-test",
-            Self::Pipelines => "pipelines",
-        }
-    }
-}
-
-impl Cache {
-    pub(super) fn of_device(device: String) -> Self {
-        Self { device }
-    }
-
-    /// The device's description, which files may hold for people who read them.
-    pub(super) fn device(&self) -> &str {
-        &self.device
-    }
-}
-
-/// Changes with every shader.
-fn shaders() -> u64 {
-    let mut hasher = DefaultHasher::new();
-    for entry in askem_wgsl::SHADERS.iter().flat_map(|shader| shader.entries) {
-        for form in entry.forms {
-            form.source(&[]).hash(&mut hasher);
-        }
-    }
-    hasher.finish()
-}
-
-/// Changes with every build: the size and time of the program's own file.
-fn binary() -> Option<(u64, std::time::SystemTime)> {
-    let file = std::fs::metadata(std::env::current_exe().ok()?).ok()?;
-    Some((file.len(), file.modified().ok()?))
-}
+#[cfg(feature = "files")]
+pub(super) use files::{Cache, Kind};
+#[cfg(not(feature = "files"))]
+pub(super) use nothing::{Cache, Kind};
 
 #[cfg(feature = "files")]
 mod files {
+    use std::hash::{DefaultHasher, Hash, Hasher};
     use std::path::{Path, PathBuf};
-    use std::{env, fs};
+    use std::time::SystemTime;
+    use std::{env, fs, io, process};
 
-    use super::{Cache, DefaultHasher, Hash, Hasher, Kind, binary, shaders};
+    /// The findings about one device.
+    #[derive(Clone, Debug)]
+    pub(in crate::gpu) struct Cache {
+        /// All that tells the device and its driver from others.
+        device: String,
+    }
 
-    /// `ASKEM_CACHE`, or askem's folder among the user's caches.
-    fn folder() -> Option<PathBuf> {
-        match env::var_os("ASKEM_CACHE") {
-            Some(folder) => Some(folder.into()),
-            None => Some(dirs::cache_dir()?.join("askem")),
+    /// A kind of finding.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub(in crate::gpu) enum Kind {
+        /// Which forms of shaders are the fastest. Of no use to other shaders.
+        Tuning,
+        /// Whether the self-test passed. Of no use to another build of the program either, or where
+        /// other forms are asked for.
+        SelfTest,
+        /// Pipelines as the driver compiled them.
+        Pipelines,
+    }
+
+    impl Kind {
+        fn folder(self) -> &'static str {
+            match self {
+                Self::Tuning => "tuning",
+                Self::SelfTest => "self-test",
+                Self::Pipelines => "pipelines",
+            }
         }
     }
 
     impl Cache {
+        pub(in crate::gpu) fn of_device(device: String) -> Self {
+            Self { device }
+        }
+
+        /// The device's description, which files hold for people who read them.
+        pub(in crate::gpu) fn device(&self) -> &str {
+            &self.device
+        }
+
         /// Where a finding is kept, if anywhere.
         pub(in crate::gpu) fn file(&self, kind: Kind) -> Option<PathBuf> {
             let mut hasher = DefaultHasher::new();
@@ -103,10 +79,35 @@ mod files {
         }
     }
 
-    fn write(file: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    /// `ASKEM_CACHE`, or askem's folder among the user's caches.
+    fn folder() -> Option<PathBuf> {
+        match env::var_os("ASKEM_CACHE") {
+            Some(folder) => Some(folder.into()),
+            None => Some(dirs::cache_dir()?.join("askem")),
+        }
+    }
+
+    /// Changes with every shader.
+    fn shaders() -> u64 {
+        let mut hasher = DefaultHasher::new();
+        for entry in askem_wgsl::SHADERS.iter().flat_map(|shader| shader.entries) {
+            for form in entry.forms {
+                form.source(&[]).hash(&mut hasher);
+            }
+        }
+        hasher.finish()
+    }
+
+    /// Changes with every build: the size and time of the program's own file.
+    fn binary() -> Option<(u64, SystemTime)> {
+        let file = fs::metadata(env::current_exe().ok()?).ok()?;
+        Some((file.len(), file.modified().ok()?))
+    }
+
+    fn write(file: &Path, bytes: &[u8]) -> io::Result<()> {
         fs::create_dir_all(file.parent().unwrap_or(Path::new(".")))?;
         // Another process may write the same file: the last whole one stays.
-        let part = file.with_extension(format!("{}.part", std::process::id()));
+        let part = file.with_extension(format!("{}.part", process::id()));
         fs::write(&part, bytes)?;
         fs::rename(&part, file)
     }
@@ -114,10 +115,24 @@ mod files {
 
 /// Without files nothing is kept.
 #[cfg(not(feature = "files"))]
-impl Cache {
-    pub(super) fn read(&self, _: Kind) -> Option<Vec<u8>> {
-        None
+mod nothing {
+    #[derive(Clone, Debug)]
+    pub(in crate::gpu) struct Cache;
+
+    #[derive(Clone, Copy, Debug)]
+    pub(in crate::gpu) enum Kind {
+        Pipelines,
     }
 
-    pub(super) fn write(&self, _: Kind, _: &[u8]) {}
+    impl Cache {
+        pub(in crate::gpu) fn of_device(_: String) -> Self {
+            Self
+        }
+
+        pub(in crate::gpu) fn read(&self, _: Kind) -> Option<Vec<u8>> {
+            None
+        }
+
+        pub(in crate::gpu) fn write(&self, _: Kind, _: &[u8]) {}
+    }
 }

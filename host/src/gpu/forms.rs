@@ -3,6 +3,10 @@
 use askem_kernels::Call;
 use askem_wgsl::{Entry, entry_of, launch_form};
 
+use super::connection::Connection;
+use super::{Choice, GpuExecutor};
+use crate::error::Result;
+
 /// The fewest channels that Winograd's algorithm sums over: the factor by which it magnifies rounding errors does not grow with the
 /// sum, while the bound of a plain sum does.
 const LEAST_SUMMED: u32 = 16;
@@ -73,6 +77,39 @@ pub(super) fn likely(call: &Call, forms: &[usize], side: Option<u32>, cores: u32
     let kinds = [(side, false), (None, true), (None, false)];
     let kinds = kinds.into_iter().skip(usize::from(side.is_none()));
     kinds.into_iter().find_map(of_kind).unwrap_or(first)
+}
+
+impl GpuExecutor {
+    /// The forms in which a call can run here.
+    pub(super) fn forms_of(&self, call: &Call) -> Vec<usize> {
+        let mut forms = usable(call, self.connection.side);
+        let pass = call.signature().name;
+        forms.retain(|&form| !self.left_out.contains(pass, form));
+        forms
+    }
+
+    /// The form of a call, and whether it is specialised to the sizes.
+    pub(super) fn form_of(&self, call: &Call, halves: &[&str]) -> Result<(usize, bool)> {
+        let usable = self.forms_of(call);
+        if usable.is_empty() {
+            self.check_left()?;
+        }
+        let measured = self.tuning.as_ref().and_then(|tuning| tuning.get(call, halves));
+        let fastest = measured.and_then(|choice| choice.fastest_of(&usable));
+        let form = match (self.overrides.form, fastest) {
+            (Some(number), _) => usable[number % usable.len()],
+            (None, Some(form)) => form,
+            (None, None) => {
+                let Connection { side, cores, .. } = &self.connection;
+                likely(call, &usable, *side, cores.count)
+            }
+        };
+        // That was measured of the fastest of all.
+        let measured = measured.filter(|choice| choice.form() == form);
+        let specialised =
+            self.overrides.specialised.or_else(|| measured.map(Choice::is_specialised));
+        Ok((form, specialised.unwrap_or(false)))
+    }
 }
 
 /// The side of the filters, and rows and columns of the maps, of a convolution that does not make filters' gradients.

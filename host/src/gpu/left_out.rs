@@ -8,9 +8,11 @@
 
 use std::collections::BTreeMap;
 
-use askem_kernels::SIGNATURES;
+use askem_kernels::{Call, SIGNATURES};
 use askem_wgsl::{Entry, find};
 
+use super::GpuExecutor;
+use crate::device::Warn;
 use crate::error::{Error, Result};
 use crate::precision::Precision;
 
@@ -144,6 +146,41 @@ impl LeftOut {
             )));
         }
         Ok(())
+    }
+}
+
+impl GpuExecutor {
+    /// The forms of shaders that are not in use here, and why: they were wrong, or they are left out by `ASKEM_FORMS`.
+    pub fn left_out(&self) -> Vec<LeftOutForm> {
+        self.left_out.forms()
+    }
+
+    /// Gives `warn` a sentence for each form that is left out, and for those that will be.
+    pub fn warn_with(&mut self, warn: Warn) {
+        self.warn = warn;
+        self.left_out().iter().for_each(|form| self.warn_of(form));
+    }
+
+    fn warn_of(&self, LeftOutForm { form, why }: &LeftOutForm) {
+        (self.warn)(format!("{} does without {form}: {why}", self.connection.name));
+    }
+
+    /// Whether each pass has a form left.
+    pub(super) fn check_left(&self) -> Result<()> {
+        self.left_out.check(&self.connection.name, self.precision, self.connection.side)
+    }
+
+    /// From now on does without a form, for the reason given.
+    ///
+    /// # Errors
+    /// [`Error::Device`] if there is no other that computes the same.
+    pub(super) fn leave_out(&mut self, call: &Call, form: usize, what: String) -> Result<()> {
+        let (pass, (_, entry)) = (call.signature().name, askem_wgsl::entry_of(call));
+        self.warn_of(&LeftOutForm { form: name(pass, entry, form), why: what.clone() });
+        self.left_out.insert(pass, form, what);
+        let outcome = self.check_left();
+        self.keep_verdict(outcome.as_ref().err());
+        outcome
     }
 }
 

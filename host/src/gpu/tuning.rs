@@ -68,6 +68,7 @@ impl Choice {
 pub struct Tuning {
     choices: BTreeMap<String, Choice>,
     /// Where they are kept, if anywhere.
+    #[cfg(feature = "files")]
     cache: Option<Cache>,
 }
 

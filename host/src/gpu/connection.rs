@@ -1,12 +1,13 @@
 //! A device with its queue, and what went wrong on it.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use wgpu::PollType;
 
 use super::adapter::{self, Adapter};
-use super::{Cores, trusted};
+use super::{Cores, spirv, trusted};
 use crate::error::{Error, Result};
 use crate::precision::Precision;
 
@@ -22,6 +23,10 @@ pub(super) struct Connection {
     /// The side of the matrices that matrix units take, if they are in use.
     pub(super) side: Option<u32>,
     pub(super) cores: Cores,
+    /// The version in which modules for matrix units are translated here, if they are.
+    pub(super) spirv: Option<spirv::Version>,
+    /// How many of them were.
+    pub(super) conforming_modules: AtomicUsize,
     faults: Arc<Faults>,
 }
 
@@ -52,7 +57,9 @@ impl Connection {
         adapter.check(precision)?;
         let limits = adapter.raw.limits();
         // What the f32 shaders need is in every adapter; times of single steps are a bonus.
-        let bonus = adapter.raw.features() & wgpu::Features::TIMESTAMP_QUERY;
+        let mut bonus = adapter.raw.features() & wgpu::Features::TIMESTAMP_QUERY;
+        let spirv = spirv::version(adapter, precision)?;
+        bonus.set(wgpu::Features::PASSTHROUGH_SHADERS, spirv.is_some());
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("askem"),
             required_features: bonus | adapter::features_for(precision),
@@ -88,7 +95,19 @@ impl Connection {
         let side = adapter.matrix_side().filter(|_| precision == Precision::Tensor);
         let (name, driver) = (adapter.name().into(), adapter.driver());
         let cores = adapter.cores();
-        Ok(Self { device, queue, limits, name, driver, side, cores, faults })
+        let conforming_modules = AtomicUsize::new(0);
+        Ok(Self {
+            device,
+            queue,
+            limits,
+            name,
+            driver,
+            side,
+            cores,
+            spirv,
+            conforming_modules,
+            faults,
+        })
     }
 
     /// Reports what went wrong since the last look.

@@ -53,19 +53,20 @@ impl Pipelines {
         let is_new = |(key, _): &(Key, &Wanted)| !self.passes.contains_key(key);
         let new = wanted.iter().map(|wanted| (wanted.key(), wanted)).filter(is_new);
         let new: HashMap<Key, &Wanted> = new.collect();
-        let made: Vec<(Key, Pass)> =
-            new.into_par_iter().map(|(key, wanted)| (key, Pass::new(&on.device, wanted))).collect();
+        let made: Result<Vec<(Key, Pass)>> =
+            new.into_par_iter().map(|(key, wanted)| Ok((key, Pass::new(on, wanted)?))).collect();
         on.check()?;
-        self.passes.extend(made);
+        self.passes.extend(made?);
         Ok(wanted.iter().map(|wanted| self.passes[&wanted.key()].clone()).collect())
     }
 }
 
 impl Pass {
-    fn new(device: &wgpu::Device, wanted: &Wanted) -> Self {
+    fn new(on: &Connection, wanted: &Wanted) -> Result<Self> {
+        let device = &on.device;
         let (_, entry) = entry_of(&wanted.call);
         let label = Some(wanted.call.signature().name);
-        let module = trusted::shader_module(device, wanted);
+        let module = trusted::shader_module(on, wanted)?;
         let storage = entry.bindings.iter().map(|binding| {
             let ty = BufferBindingType::Storage { read_only: !binding.writable };
             layout_entry(binding.binding, ty)
@@ -93,7 +94,7 @@ impl Pass {
             },
             cache: None,
         });
-        Self { pipeline, layout }
+        Ok(Self { pipeline, layout })
     }
 }
 

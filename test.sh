@@ -75,7 +75,7 @@ fi
 
 if has matrices; then
     # By name: without the driver they are not run.
-    on_matrices=(parity::tiers::matrix_units parity::tiers::f16_storage network::precisions::training_and_scoring_on_matrix_units)
+    on_matrices=(parity::tiers::matrix_units parity::tiers::modules_conform parity::tiers::f16_storage network::precisions::training_and_scoring_on_matrix_units)
     if [ -x "$kit/matrices/run" ]; then
         say 'tests of the shaders on a driver with matrix units'
         on_matrix_units() {
@@ -85,6 +85,8 @@ if has matrices; then
         on_matrix_units cargo test --release --workspace --test parity --test network -- tiers:: precisions::
         # Hardware has matrices of 16 rows. The driver computes them too, though it lists 8.
         ASKEM_TEST_MATRIX_SIDE=16 on_matrix_units cargo test --release --workspace --test parity --test network -- matrix_units
+        # As wgpu translates them, without what Vulkan's memory model wants.
+        ASKEM_MEMORY_MODEL=plain on_matrix_units cargo test --release --workspace --test parity -- tiers::modules_conform tiers::tiny
     else
         not_run+=("${on_matrices[*]}, on matrix units (no driver with cooperative matrices could be had)")
     fi

@@ -14,6 +14,7 @@ mod pipelines;
 mod profile;
 mod readback;
 pub mod self_test;
+mod spirv;
 #[cfg(test)]
 mod tests;
 mod trusted;
@@ -21,6 +22,7 @@ mod tuning;
 
 use std::collections::{HashMap, VecDeque};
 use std::num::NonZeroU64;
+use std::sync::atomic::Ordering;
 
 use askem_wgsl::launch_form;
 use wgpu::{BindGroupEntry, BindingResource, BufferBinding, BufferUsages};
@@ -157,6 +159,13 @@ impl GpuExecutor {
     /// The cores that the device is taken to have.
     pub fn cores(&self) -> Cores {
         self.connection.cores
+    }
+
+    /// How many modules for matrix units went to the driver with what Vulkan's memory model wants in
+    /// them, which wgpu's translation leaves out; none on other backends and where
+    /// `ASKEM_MEMORY_MODEL` is `plain`.
+    pub fn conforming_modules(&self) -> usize {
+        self.connection.conforming_modules.load(Ordering::Relaxed)
     }
 
     /// Whether buffers of a plan hold f16.

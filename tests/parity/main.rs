@@ -6,6 +6,7 @@
 //! - `ASKEM_SEED`: another sequence of cases (default 0);
 //! - `ASKEM_TEST_PRECISIONS`: what of f16 and tensor the adapter must have, by commas (default: what it has is tested);
 //! - `ASKEM_TEST_MATRIX_SIDE`: 8 or 16, the matrices of matrix units whatever the driver lists;
+//! - `ASKEM_MEMORY_MODEL`: `plain` tries the modules for matrix units that wgpu translates;
 //! - `ASKEM_TEST_ADAPTER`: part of an adapter's name (default: the best GPU, else a software driver).
 //!
 //! A failure prints the call, the style and the seed; `Trial::draw` with them gives the same data.

@@ -175,6 +175,31 @@ fn matrix_units() {
     }
 }
 
+/// Matrix units get modules that conform to Vulkan's memory model, unless told otherwise.
+#[test]
+fn modules_conform_to_their_memory_model() {
+    let Some(gpu) = open(Precision::Tensor) else { return };
+    let (name, (_, entry)) =
+        ("conv2d::forward", askem_wgsl::find("conv2d", "forward").expect("it is there"));
+    let forms = (0..).take_while(|&form| gpu.borrow().passes_with_form(form).contains(&name));
+    let forms = forms.count();
+    let for_matrices = forms - entry.forms.iter().filter(|form| form.side.is_none()).count();
+    let mut gpu = gpu.into_inner();
+    let p = conv2d::Params { n: 1, c_in: 20, c_out: 9, h: 9, w: 17, kernel: 3, has_bias: 1 };
+    for form in 0..forms {
+        gpu.set_form(Some(form));
+        assert_eq!(check(&mut gpu, Call::Conv2dForward(p), Style::Normal, 0), Ok(true), "{form}");
+    }
+    let is_plain = std::env::var("ASKEM_MEMORY_MODEL").is_ok_and(|model| model == "plain");
+    let conforming = gpu.conforming_modules();
+    if is_plain || cfg!(target_vendor = "apple") {
+        assert_eq!(conforming, 0);
+    } else {
+        assert!(for_matrices > 0);
+        assert_eq!(conforming, for_matrices);
+    }
+}
+
 /// Convolutions in modules that have the sizes as constants: each case is a module of its own, so that there are few.
 #[test]
 fn sizes_as_constants() {

@@ -2,6 +2,7 @@
 //!
 //! - [`translate`]: every module in SPIR-V (Vulkan), MSL (Metal) and HLSL (Direct3D 12), by naga under wgpu's options;
 //! - [`spirv_val`]: the SPIR-V is valid, says Khronos' validator;
+//! - [`memory_model`]: the SPIR-V keeps to the memory model that it declares, after `askem_wgsl::memory_model`;
 //! - [`dxc`]: the HLSL compiles, says Microsoft's compiler;
 //! - [`radv`]: the SPIR-V fits the registers of an AMD card, says Mesa's compiler.
 //!
@@ -10,6 +11,7 @@
 //! is recognised and goes through the same checks. `./test.sh` installs the tools; without one its tests fail.
 
 mod dxc;
+mod memory_model;
 mod modules;
 mod radv;
 mod spirv_val;

@@ -6,6 +6,7 @@
 //! [`Call`](askem_kernels::Call) needs. The crate creates no device: it holds text and numbers.
 
 mod launch;
+pub mod memory_model;
 mod specialised;
 mod stored;
 

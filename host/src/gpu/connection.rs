@@ -2,13 +2,14 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use wgpu::PollType;
 
 use super::adapter::{self, Adapter};
 use super::cache::{Cache, Kind};
-use super::{Cores, trusted};
+use super::{Cores, spirv, trusted};
 use crate::error::{Error, Result};
 use crate::precision::Precision;
 
@@ -26,6 +27,10 @@ pub(super) struct Connection {
     pub(super) cache: Cache,
     /// Where the driver offers one.
     pub(super) pipeline_cache: Option<wgpu::PipelineCache>,
+    /// The version in which modules for matrix units are translated here, if they are.
+    pub(super) spirv: Option<spirv::Version>,
+    /// How many of them were.
+    pub(super) conforming_modules: AtomicUsize,
     faults: Arc<Faults>,
 }
 
@@ -68,8 +73,10 @@ impl Connection {
         adapter.check(precision)?;
         let limits = adapter.raw.limits();
         // What the f32 shaders need is in every adapter; times of single steps are a bonus.
-        let bonus = wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::PIPELINE_CACHE;
-        let bonus = adapter.raw.features() & bonus;
+        let mut bonus = wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::PIPELINE_CACHE;
+        bonus &= adapter.raw.features();
+        let spirv = spirv::version(adapter, precision)?;
+        bonus.set(wgpu::Features::PASSTHROUGH_SHADERS, spirv.is_some());
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("askem"),
             required_features: bonus | adapter::features_for(precision),
@@ -112,7 +119,20 @@ impl Connection {
             trusted::pipeline_cache(&device, kept.as_deref())
         });
         let (name, cores) = (name.into(), adapter.cores());
-        Ok(Self { device, queue, limits, name, side, cores, cache, pipeline_cache, faults })
+        let conforming_modules = AtomicUsize::new(0);
+        Ok(Self {
+            device,
+            queue,
+            limits,
+            name,
+            side,
+            cores,
+            cache,
+            pipeline_cache,
+            spirv,
+            conforming_modules,
+            faults,
+        })
     }
 
     /// Keeps the pipelines that were compiled for later starts.

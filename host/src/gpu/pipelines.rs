@@ -94,14 +94,17 @@ impl Pass {
         let errors = scopes.into_iter().rev().map(|scope| pollster::block_on(scope.pop()));
         // All have to be popped.
         let errors: Vec<wgpu::Error> = errors.collect::<Vec<_>>().into_iter().flatten().collect();
-        errors.first().map_or(Ok(made), |error| Err(error.to_string()))
+        match errors.first() {
+            Some(error) => Err(error.to_string()),
+            None => made.map_err(|error| error.to_string()),
+        }
     }
 
-    fn new_unchecked(on: &Connection, wanted: &Wanted) -> Self {
+    fn new_unchecked(on: &Connection, wanted: &Wanted) -> Result<Self> {
         let device = &on.device;
         let (_, entry) = entry_of(&wanted.call);
         let label = Some(wanted.call.signature().name);
-        let module = trusted::shader_module(device, wanted);
+        let module = trusted::shader_module(on, wanted)?;
         let storage = entry.bindings.iter().map(|binding| {
             let ty = BufferBindingType::Storage { read_only: !binding.writable };
             layout_entry(binding.binding, ty)
@@ -129,7 +132,7 @@ impl Pass {
             },
             cache: on.pipeline_cache.as_ref(),
         });
-        Self { pipeline, layout }
+        Ok(Self { pipeline, layout })
     }
 }
 

@@ -104,11 +104,12 @@ impl LeftOut {
         found.is_some()
     }
 
-    /// All of them, by their names.
-    pub(super) fn forms(&self) -> Vec<LeftOutForm> {
+    /// Those of them, by their names, that a device could run otherwise; `side` is that of its matrices.
+    pub(super) fn forms(&self, side: Option<u32>) -> Vec<LeftOutForm> {
         let named = |(&(pass, form), why): (&(&'static str, usize), &String)| {
             let (_, entry) = passes().find(|(name, _)| *name == pass)?;
-            Some(LeftOutForm { form: name(pass, entry, form), why: why.clone() })
+            let is_run = super::forms::of_device(entry, side).contains(&form);
+            is_run.then(|| LeftOutForm { form: name(pass, entry, form), why: why.clone() })
         };
         self.why.iter().filter_map(named).collect()
     }
@@ -152,7 +153,7 @@ impl LeftOut {
 impl GpuExecutor {
     /// The forms of shaders that are not in use here, and why: they were wrong, or they are left out by `ASKEM_FORMS`.
     pub fn left_out(&self) -> Vec<LeftOutForm> {
-        self.left_out.forms()
+        self.left_out.forms(self.connection.side)
     }
 
     /// Gives `warn` a sentence for each form that is left out, and for those that will be.
@@ -190,14 +191,14 @@ mod tests {
 
     fn names(text: &str) -> Vec<String> {
         let out = LeftOut::parse(text).expect("there are such forms");
-        out.forms().into_iter().map(|left_out| left_out.form).collect()
+        out.forms(Some(16)).into_iter().map(|left_out| left_out.form).collect()
     }
 
     #[test]
     fn parts_of_names_leave_forms_out() {
         assert!(names("").is_empty());
         let all = names("-matrix");
-        assert!(all.len() > 40 && all.iter().all(|name| name.contains("/matrix")), "{all:?}");
+        assert!(all.len() > 20 && all.iter().all(|name| name.contains("/matrix")), "{all:?}");
         assert_eq!(names("-conv2d::forward/tile16"), ["conv2d::forward/tile16"]);
         // Only what is named, of the passes that have it.
         let others = names("conv2d::forward/winograd, -max_pool2d::forward");
@@ -213,8 +214,10 @@ mod tests {
     fn forms_come_back_by_their_names() {
         let out = LeftOut::parse("-matrix16-tile32").expect("there are such forms");
         let mut again = LeftOut::default();
-        assert!(out.forms().iter().all(|form| again.insert_by_name(form)));
-        assert_eq!(again.forms(), out.forms());
+        assert!(!out.forms(Some(16)).is_empty() && out.forms(Some(8)).is_empty());
+        assert!(out.forms(None).is_empty());
+        assert!(out.forms(Some(16)).iter().all(|form| again.insert_by_name(form)));
+        assert_eq!(again.forms(Some(16)), out.forms(Some(16)));
         let none = LeftOutForm { form: "conv2d::forward/tile77".into(), why: String::new() };
         assert!(!again.insert_by_name(&none));
     }

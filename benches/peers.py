@@ -69,7 +69,9 @@ def main() -> None:
     args = parser.parse_args()
     only = args.only.split(",")
     threads = ["--threads", str(args.threads)]
-    torch_unet = [sys.executable, str(args.peers / "torch_unet.py")]
+    # With askem's dropout: of feature maps, in every unit.
+    equal, peer = Path(__file__).parent / "torch_equal.py", args.peers / "torch_unet.py"
+    torch_unet = [sys.executable, str(equal), str(peer)]
     engines = [sys.executable, str(args.peers / "inference_engines.py")]
     cpu = ["--device", "cpu", *threads]
     rates = Rates()
@@ -82,6 +84,7 @@ def main() -> None:
                 rates.add(f"train, batch {row['batch']}, samples/s", "askem", row["samples_per_second"])
             for layout in ([], ["--channels-last"]):
                 command = [*torch_unet, "bench-train", "--batch", *batches, "--repeats", "3", *cpu, *layout]
+                command += ["--dropout", "0.25"]
                 for row in rows(command):
                     if "samples_per_s" in row:
                         who = " ".join(["PyTorch", *layout])
@@ -100,10 +103,13 @@ def main() -> None:
                            "--dropout", dropout, "--json", *cpu]
                 for row in rows(command):
                     rates.add("BALD, 10 passes, Mvoxel/s", who, row["mvoxel_per_second"])
-            everywhere = ["--dropout", "0.25", "--dropout-in", "encoder", "bottleneck", "decoder"]
-            for who, dropout in [("PyTorch", everywhere), ("(PyTorch without masks)", ["--dropout", "0"])]:
+            for who, dropout, layout in [
+                ("PyTorch", "0.25", []),
+                ("PyTorch --channels-last", "0.25", ["--channels-last"]),
+                ("(PyTorch --channels-last without masks)", "0", ["--channels-last"]),
+            ]:
                 command = [*torch_unet, "bench-score", "--methods", "bald-entropy", "--n", "64", "--batch", "16",
-                           "--channels-last", "--fold-bn", "--repeats", "1", *dropout, *cpu]
+                           "--fold-bn", "--repeats", "1", "--dropout", dropout, *layout, *cpu]
                 for row in rows(command):
                     if "mvoxel_per_s" in row:
                         rates.add("BALD, 10 passes, Mvoxel/s", who, row["mvoxel_per_s"])

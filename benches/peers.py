@@ -17,13 +17,9 @@ ENVIRONMENT = {k: v for k, v in os.environ.items() if k not in ("OPENBLAS_CORETY
 ENVIRONMENT["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), ENVIRONMENT.get("PATH", os.defpath)])
 
 
-def rows(command: list[str], seconds: float | None = None) -> list[dict]:
-    """The JSON lines that a command prints; none if it takes longer than so many seconds."""
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, check=False, timeout=seconds)
-    except subprocess.TimeoutExpired:
-        print(f"left out after {seconds:.0f} s: {' '.join(command)}", file=sys.stderr)
-        return []
+def rows(command: list[str]) -> list[dict]:
+    """The JSON lines that a command prints."""
+    done = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, check=False)
     found = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
     if done.returncode != 0 or not found:
         print(f"left out: {' '.join(command)}\n{done.stderr[-500:]}", file=sys.stderr)

@@ -10,6 +10,7 @@ mod datasets;
 mod determinism;
 mod directories;
 mod formats;
+mod gpu_day;
 mod images;
 mod interruption;
 mod precisions;

@@ -131,6 +131,20 @@ class Steps:
         command = self.bench("train", precision, "--batch", str(batch))
         return self.step(name, command, estimate, factor, read, precision == self.main)
 
+    def plain(self) -> Step:
+        """Training on matrix units with modules as wgpu writes them.
+
+        It shows what their memory model costs, and is the way out where a driver refuses ours. Its
+        name keeps it out of the goals, which are those of what users get.
+        """
+
+        def read(row: Row) -> Iterator[Result]:
+            value = row["samples_per_second"]
+            yield training(row["batch"]), "plain askem tensor", value, "samples/s", row
+
+        command = ["env", "ASKEM_MEMORY_MODEL=plain", *self.bench("train", "tensor", "--batch", "20")]
+        return self.step("plain-train-20", command, 30, 3.5, read)
+
     def score(self, precision: str, criterion: str, name: str, estimate: float) -> Step:
         def read(row: Row) -> Iterator[Result]:
             contest = ENTROPY if row["criterion"] == "entropy" else BALD
@@ -232,6 +246,10 @@ class Steps:
         if main != "f32":
             steps += [self.train("f32", batch, f"f32-train-{batch}", 20) for batch in BATCHES]
             steps += [self.score("f32", what, f"f32-{what}", 15) for what in ("entropy", "bald")]
+        if main == "f32":
+            steps.insert(2, self.plain())
+        else:
+            steps.append(self.plain())
         steps.append(self.start("start-first", FIRST, 35))
         # Where matrix units fail after all, f32 is what there is.
         for name in [step.name for step in steps if step.name in broken]:

@@ -314,10 +314,14 @@ fn matrix_units_agree_where_forms_are_measured() {
     gpu.tune_with(Tuning::default());
     let net = UNet { width: 8, ..UNet::paper() };
     let training = training_plan(&net, 8, 64, 64, AdamOptions::default()).plan;
-    gpu.prepare(training.clone()).expect("it fits");
+    // A driver that lists another size takes minutes to compile those of 16 rows for the sizes of a training.
+    let is_whole = std::env::var_os("ASKEM_TEST_MATRIX_SIDE").is_none();
+    if is_whole {
+        gpu.prepare(training.clone()).expect("it fits");
+    }
     gpu.prepare(forward_plan(&net, 8, 64, 64, &[Output::Entropy]).plan).expect("it fits");
     let choices: Vec<_> = gpu.tuning().expect("it is on").choices().collect();
-    assert!(choices.len() > 45, "{choices:?}");
+    assert!(choices.len() > if is_whole { 45 } else { 15 }, "{choices:?}");
     assert!(choices.iter().any(|choice| choice.pass == "conv2d_norm_relu::forward_eval"));
     for choice in choices {
         assert!(choice.seconds.iter().all(|(_, s)| s.is_finite()), "{choice:?}");
@@ -327,7 +331,11 @@ fn matrix_units_agree_where_forms_are_measured() {
     // The convolutions of the plan itself, for their sizes alone.
     let tuning = gpu.tuning().expect("it is on");
     let specialised = tuning.choices().filter(|choice| choice.specialised_seconds.is_some());
-    assert!(specialised.count() > 45, "{tuning:?}");
+    assert!(specialised.count() > if is_whole { 45 } else { 15 }, "{tuning:?}");
+    assert!(gpu.left_out().is_empty(), "{:?}", gpu.left_out());
+    if !is_whole {
+        return;
+    }
     // What is summed whole or in slices was measured in every number of them.
     let cut = gpu.slices_choices(&training);
     assert!(cut.len() > 20, "{cut:?}");

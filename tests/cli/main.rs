@@ -9,9 +9,13 @@ mod bad_options;
 mod datasets;
 mod determinism;
 mod directories;
+mod disk;
 mod formats;
+mod grey_values;
 mod images;
 mod interruption;
+mod label_files;
+mod pipes;
 mod precisions;
 #[path = "../shared/program.rs"]
 #[allow(dead_code)]
@@ -21,3 +25,4 @@ mod results;
 mod stopping;
 mod strategies;
 mod tools;
+mod trust;

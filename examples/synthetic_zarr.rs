@@ -38,7 +38,7 @@ fn write(out: &Path, shape: [usize; 3]) -> askem::Result<()> {
         .map(|z| Ok(tile.read_section(z)?.pixels))
         .collect::<askem::Result<_>>()?;
     let about = json!({"example": "a repeated phantom"});
-    let writer = OmeZarrWriter::create(out, shape, OmeKind::Grey, about)?;
+    let writer = OmeZarrWriter::create(out, shape, OmeKind::Grey, about, false)?;
     let [_, rows, columns] = tile_shape;
     for chunk in (0..writer.chunks()).filter(|&chunk| !writer.is_done(chunk)) {
         let region = writer.region(chunk);

@@ -3,12 +3,22 @@
 //! Results go to standard output, progress to standard error. Exit codes: 0 done, 1 failed,
 //! 2 wrong usage, 130 interrupted.
 
+/// Writes a line to standard error. That nobody reads it any more is no reason to stop, as `eprintln` would.
+macro_rules! note {
+    ($($line:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stderr().lock(), $($line)*);
+    }};
+}
+
 mod bench;
 mod compare;
 mod datasets;
 mod devices;
 mod eval;
+mod inputs;
 mod inspect;
+mod normalise;
 mod options;
 mod predict;
 mod processes;
@@ -19,6 +29,7 @@ mod score;
 mod select;
 mod table;
 mod train;
+mod warnings;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -95,9 +106,15 @@ impl Common {
         if self.threads == Some(0) {
             return Err(Error::Usage("--threads 0: give at least 1".into()));
         }
+        if let Some(threads) = self.threads.filter(|&threads| threads > MOST_THREADS) {
+            return Err(Error::Usage(format!("--threads {threads}: give at most {MOST_THREADS}")));
+        }
         Ok(())
     }
 }
+
+/// More than any machine runs at once; each takes memory of its own.
+const MOST_THREADS: usize = 1024;
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -144,7 +161,7 @@ pub fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("askem: {error}");
+            note!("askem: {error}");
             ExitCode::from(match error {
                 Error::Usage(_) => 2,
                 Error::Interrupted(_) => 130,
@@ -156,15 +173,16 @@ pub fn main() -> ExitCode {
 
 /// Says on standard error what does not stop the work and should be known.
 fn warn(text: String) {
-    eprintln!("askem: note: {text}");
+    note!("askem: note: {text}");
 }
 
-/// Writes a line to standard output. A reader that has gone away ends the program quietly.
+/// Writes a line to standard output. A reader that has gone away misses what comes, and the work goes on.
 fn say(line: impl std::fmt::Display) -> Result<()> {
     match writeln!(std::io::stdout().lock(), "{line}") {
-        Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => std::process::exit(0),
-        Err(e) => Err(Error::io(&PathBuf::from("standard output"), "can't write", e)),
-        Ok(()) => Ok(()),
+        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Error::io(&PathBuf::from("standard output"), "can't write", e))
+        }
+        _ => Ok(()),
     }
 }
 

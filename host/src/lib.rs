@@ -28,6 +28,8 @@ pub mod volume;
 pub mod cli;
 #[cfg(feature = "files")]
 pub mod comparison;
+#[cfg(feature = "files")]
+pub mod files;
 #[cfg(feature = "plots")]
 pub mod report;
 #[cfg(feature = "files")]

@@ -101,9 +101,69 @@ impl Scaling {
         Ok(Self { mean, deviation })
     }
 
+    /// [`measure`](Self::measure) of squares all over a region, for volumes of any size; of the whole region where it is small.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn estimate(raw: &Arc<dyn Volume>, region: &Region) -> Result<Self> {
+        let pixels = region.z.len() as u64 * region.height() as u64 * region.width() as u64;
+        if pixels <= WHOLE_PIXELS {
+            return Self::measure(&**raw, region);
+        }
+        let raw = CachedVolume::new(Arc::clone(raw), 1);
+        let (mut count, mut mean, mut squares) = (0.0_f64, 0.0_f64, 0.0_f64);
+        for (at, side) in region.samples(ESTIMATE_SAMPLES, ESTIMATE_SIDE) {
+            raw.for_each_row(at.z, at.y..at.y + side, at.x..at.x + side, |row| {
+                for value in row {
+                    count += 1.0;
+                    let delta = f64::from(*value) - mean;
+                    mean += delta / count;
+                    squares += delta * (f64::from(*value) - mean);
+                }
+            })?;
+        }
+        Ok(Self { mean, deviation: (squares / count).sqrt() })
+    }
+
+    /// Whether values scaled like `other` are far from what a network knows that was trained on values scaled like this: beyond three
+    /// deviations, or three times more or less spread.
+    pub fn is_far_from(&self, other: &Self) -> bool {
+        let spread = other.deviation / self.deviation;
+        let is_near = (other.mean - self.mean).abs() <= 3.0 * self.deviation
+            && (1.0 / 3.0..=3.0).contains(&spread);
+        !is_near
+    }
+
     /// One scaled value.
     pub fn apply(&self, value: f32) -> f32 {
         ((f64::from(value) - self.mean) / self.deviation) as f32
+    }
+}
+
+/// Pixels up to which a region is measured as a whole, and squares of a larger one.
+const WHOLE_PIXELS: u64 = 1 << 26;
+const ESTIMATE_SAMPLES: usize = 256;
+const ESTIMATE_SIDE: usize = 128;
+
+impl Region {
+    /// Upper left corners of squares at two corners and evenly all over a region, in order of their sections, and the squares' side.
+    pub fn samples(&self, count: usize, side: usize) -> impl Iterator<Item = (Position, usize)> {
+        let side = side.min(self.height()).min(self.width());
+        let ends = [self.z.len() - 1, self.height() - side, self.width() - side];
+        // Multiples of these fill a cube evenly: powers of the inverse of the root of x^4 = x + 1.
+        const STEPS: [f64; 3] =
+            [0.819_172_513_396_164_4, 0.671_043_606_703_789_2, 0.549_700_477_901_97];
+        let place = |i: usize| match i {
+            0 => [0; 3],
+            1 => ends,
+            i => [0, 1, 2]
+                .map(|axis| ((i as f64 * STEPS[axis]).fract() * (ends[axis] + 1) as f64) as usize),
+        };
+        let mut places: Vec<[usize; 3]> = (0..count).map(place).collect();
+        places.sort_unstable();
+        let [z0, y0, x0] = [self.z.start, self.y.start, self.x.start];
+        let position = move |[z, y, x]: [usize; 3]| Position { z: z0 + z, y: y0 + y, x: x0 + x };
+        places.into_iter().map(move |place| (position(place), side))
     }
 }
 
@@ -199,5 +259,36 @@ mod tests {
         let mean = scaled.iter().sum::<f64>() / 600.0;
         let square = scaled.iter().map(|v| v * v).sum::<f64>() / 600.0;
         assert!(mean.abs() < 1e-5 && (square - 1.0).abs() < 1e-5, "{mean} {square}");
+    }
+
+    #[test]
+    fn samples_lie_all_over_a_region_and_within() {
+        let region = Region { z: 3..23, y: 10..110, x: 7..307 };
+        let all: Vec<(Position, usize)> = region.samples(64, 16).collect();
+        assert_eq!(all.len(), 64);
+        assert!(all.is_sorted_by_key(|(at, _)| *at));
+        for (at, side) in &all {
+            assert_eq!(*side, 16);
+            assert!(region.z.contains(&at.z) && at.y >= 10 && at.x >= 7);
+            assert!(at.y + 16 <= 110 && at.x + 16 <= 307);
+        }
+        let eighth = |i: usize| {
+            let half = |bit: usize, middle: usize, at: usize| (at >= middle) == (i >> bit & 1 == 1);
+            let within =
+                |at: &Position| half(0, 13, at.z) && half(1, 52, at.y) && half(2, 149, at.x);
+            all.iter().filter(|(at, _)| within(at)).count()
+        };
+        assert!((0..8).all(|i| eighth(i) >= 4), "{:?}", (0..8).map(eighth).collect::<Vec<_>>());
+        // No larger than the region.
+        assert!(Region::whole([1, 5, 9]).samples(3, 16).all(|(at, side)| side == 5 && at.y == 0));
+    }
+
+    #[test]
+    fn grey_values_far_from_those_known_are_told() {
+        let known = Scaling { mean: 120.0, deviation: 30.0 };
+        let far = |mean, deviation| known.is_far_from(&Scaling { mean, deviation });
+        assert!(!far(120.0, 30.0) && !far(180.0, 20.0) && !far(60.0, 60.0));
+        assert!(far(120.0 * 257.0, 30.0 * 257.0) && far(120.0 / 255.0, 30.0 / 255.0));
+        assert!(far(220.0, 30.0) && far(120.0, 5.0) && far(f64::NAN, 1.0));
     }
 }

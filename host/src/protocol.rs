@@ -25,7 +25,7 @@ use crate::strategy::{self, Strategy, TypiClust};
 use crate::train::{TrainOptions, TrainState, train};
 use crate::volume::CachedLabels;
 
-pub use config::{Bald, Config, InitialStrategy};
+pub use config::{Bald, Config, InitialStrategy, MOST_PASSES, MOST_PATCHES};
 pub use evaluation::compare;
 pub use observer::{FirstChoice, Observer, Phase, Unobserved};
 pub use record::{BestEpoch, Picked, Record, Seconds};
@@ -55,7 +55,8 @@ pub struct Progress {
 ///
 /// # Errors
 /// [`Error::Usage`] before any work if the configuration makes no sense, [`Error::Interrupted`] if
-/// the observer stops it (after a checkpoint), else what failed.
+/// the observer stops it (after a checkpoint), [`Error::Input`] if all iterations are done and the last one's weights are not among the
+/// progress, else what failed.
 pub fn run(
     config: &Config,
     data: &Data<'_>,
@@ -88,34 +89,12 @@ impl Experiment<'_> {
         progress: &Progress,
         observer: &mut dyn Observer,
     ) -> Result<Vec<usize>> {
-        let count = self.config.initial;
-        let mut all: Vec<usize> = (0..self.pool.len()).collect();
-        if self.strategy.labels_everything() {
-            return Ok(all);
+        if let Some(first) = first_patches(self.config, self.pool.len(), &progress.records)? {
+            return Ok(first);
         }
-        match (self.config.initial_strategy, progress.records.first()) {
-            (InitialStrategy::Random, _) => {
-                let mut rng = stream(self.config.seed, Purpose::Initial, 0, 0);
-                Ok(sample_without_replacement(&mut rng, &mut all, count).to_vec())
-            }
-            // Not computed again: another device could choose otherwise.
-            (InitialStrategy::Typiclust, Some(record)) => {
-                let initial = record.initial.clone().unwrap_or_default();
-                let different: HashSet<usize> = initial.iter().copied().collect();
-                let known = different.iter().all(|&index| index < self.pool.len());
-                if initial.is_empty() || different.len() != initial.len() || !known {
-                    return Err(Error::Input(
-                        "iteration 0 of the journal does not name different patches of the pool as the initial ones; the journal has been changed".into(),
-                    ));
-                }
-                Ok(initial)
-            }
-            (InitialStrategy::Typiclust, None) => {
-                model.set_weights(&model.net().init(self.config.seed))?;
-                let picks = self.choose(&TypiClust, model, 0, count, observer)?.1;
-                Ok(picks.into_iter().map(|pick| pick.index).collect())
-            }
-        }
+        model.set_weights(&model.net().init(self.config.seed))?;
+        let picks = self.choose(&TypiClust, model, 0, self.config.initial, observer)?.1;
+        Ok(picks.into_iter().map(|pick| pick.index).collect())
     }
 
     fn iterations(&self) -> usize {
@@ -155,7 +134,7 @@ impl Experiment<'_> {
         // In the steps in which they were labelled, on which it hangs what is held out.
         for record in &records {
             let labelled = self.labelled.len();
-            self.take_up(record)?;
+            self.labelled.extend(picks_of(record, &self.pool)?);
             self.annotate(&mut dataset, labelled)?;
         }
         let mut weights_ready = false;
@@ -170,10 +149,7 @@ impl Experiment<'_> {
             match (iteration, &from) {
                 (0, None) => model.set_weights(&model.net().init(self.config.seed))?,
                 (_, None) if !weights_ready => {
-                    return Err(Error::Input(format!(
-                        "the weights of iteration {} are missing, so the run cannot go on; start it anew with --force",
-                        iteration - 1
-                    )));
+                    return Err(missing_weights(iteration - 1));
                 }
                 _ => {}
             }
@@ -219,22 +195,10 @@ impl Experiment<'_> {
             records.push(record);
             weights_ready = true;
         }
-        Ok(records)
-    }
-
-    /// Adds the picks of a record that was read from a journal, after checking them.
-    fn take_up(&mut self, record: &Record) -> Result<()> {
-        for pick in &record.picked {
-            let here = self.pool.get(pick.index);
-            if here != Some(&Position { z: pick.z, y: pick.y, x: pick.x }) {
-                return Err(Error::Input(format!(
-                    "iteration {} of the journal picked patch {} at ({}, {}, {}), which this pool does not have there; the data or the settings have changed since",
-                    record.iteration, pick.index, pick.z, pick.y, pick.x
-                )));
-            }
-            self.labelled.push(pick.index);
+        if !weights_ready {
+            return Err(missing_weights(records.len().saturating_sub(1)));
         }
-        Ok(())
+        Ok(records)
     }
 
     /// Adds the labelled patches from the `first` on to the training set.
@@ -262,6 +226,32 @@ impl Experiment<'_> {
         Ok(())
     }
 
+    /// An error where the loss is none that a network comes to which has learnt anything: a guess of one in as many classes costs less than 1,
+    /// however many pixels count how much.
+    fn require_sense(
+        &self,
+        iteration: usize,
+        loss: f32,
+        last_good: Option<(usize, usize)>,
+    ) -> Result<()> {
+        let heaviest = self.config.class_weights.iter().copied().fold(1.0, f32::max);
+        if loss <= DIVERGED * heaviest {
+            return Ok(());
+        }
+        let kept = match last_good {
+            None => "no checkpoint of it is kept".into(),
+            Some((at, 0)) => {
+                format!("the last good checkpoint is that of the end of iteration {at}")
+            }
+            Some((at, epoch)) => {
+                format!("the last good checkpoint is that of iteration {at} after epoch {epoch}")
+            }
+        };
+        Err(Error::Input(format!(
+            "the loss became {loss} in iteration {iteration}: the network has diverged; {kept}. Start anew with a lower learning rate (--lr, --finetune-lr) and --force"
+        )))
+    }
+
     fn train(
         &self,
         model: &mut Model,
@@ -273,7 +263,12 @@ impl Experiment<'_> {
         let options = self.train_options(iteration);
         let stopping = dataset.early_stopping(self.config);
         let already = from.as_ref().map_or(0, |s| s.epochs_done);
-        let units = |epochs: usize| (epochs * dataset.train.len()) as u64;
+        // The iteration and the epoch of the checkpoint that is there.
+        let mut last_good = match already {
+            0 => iteration.checked_sub(1).map(|before| (before, 0)),
+            epochs => Some((iteration, epochs)),
+        };
+        let units = |epochs: usize| epochs.saturating_mul(dataset.train.len()) as u64;
         observer.phase(iteration, Phase::Train, units(already), units(options.epochs));
         let (epochs, loss, best) =
             train(model, &dataset.train, &options, stopping, from.as_ref(), &mut |model, step| {
@@ -282,23 +277,20 @@ impl Experiment<'_> {
                     observer.epoch_done(iteration, step.epochs_done, losses)?;
                 }
                 let unfinished = step.epochs_done < options.epochs;
-                if let Some(losses) = step.losses
-                    && unfinished
-                    && observer.wants_checkpoint()
-                    && !observer.stop_requested()
-                {
-                    let best = step.best.cloned();
-                    let state = TrainState::of(model, step.epochs_done, losses.train, best)?;
-                    observer.checkpoint(iteration, &state)?;
+                if let Some(losses) = step.losses {
+                    // Before a checkpoint, which then stays the last good one.
+                    self.require_sense(iteration, losses.train, last_good)?;
+                    if unfinished && observer.wants_checkpoint() && !observer.stop_requested() {
+                        let best = step.best.cloned();
+                        let state = TrainState::of(model, step.epochs_done, losses.train, best)?;
+                        observer.checkpoint(iteration, &state)?;
+                        last_good = Some((iteration, step.epochs_done));
+                    }
                 }
                 let stop = observer.stop_requested();
                 Ok(if stop { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
             })?;
-        if !loss.is_finite() {
-            return Err(Error::Input(format!(
-                "the loss became {loss} in iteration {iteration}: the network has diverged; lower the learning rate"
-            )));
-        }
+        self.require_sense(iteration, loss, last_good)?;
         let best_epoch = best
             .as_ref()
             .map(|best| BestEpoch { epoch: best.epoch, held_out_loss: f64::from(best.loss) });
@@ -309,6 +301,73 @@ impl Experiment<'_> {
         Ok(Trained { epochs, loss, best: best_epoch })
     }
 }
+
+/// The patches that are labelled after some iterations, by their numbers in the pool and in the order in which they were; none where the first
+/// ones are not chosen yet.
+///
+/// # Errors
+/// [`Error::Input`] if the records are of another pool.
+pub fn labelled(
+    config: &Config,
+    pool: &[Position],
+    records: &[Record],
+) -> Result<Option<Vec<usize>>> {
+    let Some(mut labelled) = first_patches(config, pool.len(), records)? else { return Ok(None) };
+    for record in records {
+        labelled.extend(picks_of(record, pool)?);
+    }
+    Ok(Some(labelled))
+}
+
+/// The patches that are labelled first, where they are known without a network: all, those drawn by chance, or those that the first record
+/// names. They are not computed again, since another device could choose otherwise.
+fn first_patches(config: &Config, pool: usize, records: &[Record]) -> Result<Option<Vec<usize>>> {
+    let mut all: Vec<usize> = (0..pool).collect();
+    if strategy::by_name(&config.strategy, config.bald.criterion())?.labels_everything() {
+        return Ok(Some(all));
+    }
+    match (config.initial_strategy, records.first()) {
+        (InitialStrategy::Random, _) => {
+            let mut rng = stream(config.seed, Purpose::Initial, 0, 0);
+            Ok(Some(sample_without_replacement(&mut rng, &mut all, config.initial).to_vec()))
+        }
+        (InitialStrategy::Typiclust, None) => Ok(None),
+        (InitialStrategy::Typiclust, Some(record)) => {
+            let initial = record.initial.clone().unwrap_or_default();
+            let different: HashSet<usize> = initial.iter().copied().collect();
+            let known = different.iter().all(|&index| index < pool);
+            if initial.is_empty() || different.len() != initial.len() || !known {
+                return Err(Error::Input(
+                    "iteration 0 of the journal does not name different patches of the pool as the initial ones; the journal has been changed".into(),
+                ));
+            }
+            Ok(Some(initial))
+        }
+    }
+}
+
+/// The picks of a record that was read from a journal, after a check.
+fn picks_of(record: &Record, pool: &[Position]) -> Result<Vec<usize>> {
+    let picks = record.picked.iter().map(|pick| {
+        if pool.get(pick.index) == Some(&Position { z: pick.z, y: pick.y, x: pick.x }) {
+            return Ok(pick.index);
+        }
+        Err(Error::Input(format!(
+            "iteration {} of the journal picked patch {} at ({}, {}, {}), which this pool does not have there; the data or the settings have changed since",
+            record.iteration, pick.index, pick.z, pick.y, pick.x
+        )))
+    });
+    picks.collect()
+}
+
+fn missing_weights(iteration: usize) -> Error {
+    Error::Input(format!(
+        "the weights of iteration {iteration} are missing, so the run cannot go on; start it anew with --force"
+    ))
+}
+
+/// Mean loss beyond which a network has diverged: the true classes then have probabilities of e^-100.
+const DIVERGED: f32 = 100.0;
 
 /// What a training leaves beside the network.
 struct Trained {

@@ -13,7 +13,7 @@ mod picks;
 mod times;
 
 use crate::comparison::{self, Series, Summary};
-use crate::run_dir::write_atomically;
+use crate::files::write_atomically;
 use std::path::Path;
 
 pub use curve::{Curve, learning_curve, learning_curve_svg};

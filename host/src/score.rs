@@ -8,8 +8,9 @@ use half::f16;
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
+use crate::files::hexadecimal;
 use crate::model::{Model, Started};
-use crate::pool::{Batch, PatchReader, Position, Sites, read_ahead};
+use crate::pool::{Batch, PatchReader, Sites, read_ahead};
 use crate::predict::{self, McOptions};
 use crate::score_store::{Rows, ScoreStore};
 use crate::unet::Output;
@@ -24,6 +25,8 @@ pub struct Outcome {
     pub computed: u64,
     /// Chunks that were there already.
     pub skipped: u64,
+    /// Of the computed chunks those that were there, but not whole.
+    pub damaged: u64,
     /// Patches in the computed chunks.
     pub patches: u64,
 }
@@ -50,10 +53,11 @@ pub fn score_chunks(
     let mut outcome = Outcome::default();
     let mut todo = Vec::new();
     for chunk in chunks {
-        if store.is_done(chunk) {
+        if store.is_whole(chunk) {
             outcome.skipped += 1;
             advance(about.patches_of(chunk).count())?;
         } else {
+            outcome.damaged += u64::from(store.has_scores(chunk));
             todo.push(chunk);
         }
     }
@@ -177,47 +181,20 @@ pub fn embedding_dim(model: &mut Model, embedding: Option<predict::Embedding>) -
     Ok(model.forward(&zeros, &[embedding.output()])?[0].len())
 }
 
-/// SHA-256 of bytes, in hexadecimal.
-pub fn hash(bytes: &[u8]) -> String {
-    hexadecimal(Sha256::new_with_prefix(bytes))
-}
-
-/// SHA-256 of the first, the middle and the last patch of a pool, by which another volume of the same shape is told.
+/// SHA-256 of some of a volume's scaled pixels, all over what is read of it, by which another volume of the same shape is told.
 ///
 /// # Errors
-/// If one can't be read.
-pub fn hash_of_pixels(reader: &PatchReader, sites: &Sites, patch: usize) -> Result<String> {
-    let last = sites.len() - 1;
-    hash_of_patches(reader, [0, last / 2, last].map(|index| sites.position(index)), patch)
-}
-
-/// [`hash_of_pixels`] of the first and the last patch that fit a region.
-///
-/// # Errors
-/// If one can't be read.
-pub fn hash_of_corners(reader: &PatchReader, patch: usize) -> Result<String> {
-    let region = &reader.region;
-    let first = Position { z: region.z.start, y: region.y.start, x: region.x.start };
-    let last = Position { z: region.z.end - 1, y: region.y.end - patch, x: region.x.end - patch };
-    hash_of_patches(reader, [first, last], patch)
-}
-
-fn hash_of_patches<const N: usize>(
-    reader: &PatchReader,
-    positions: [Position; N],
-    patch: usize,
-) -> Result<String> {
+/// If they can't be read.
+pub fn hash_of_pixels(reader: &PatchReader) -> Result<String> {
+    const SAMPLES: usize = 32;
+    const SIDE: usize = 32;
     let mut hasher = Sha256::new();
-    for position in positions {
+    for (position, side) in reader.region.samples(SAMPLES, SIDE) {
         let mut x = Vec::new();
-        reader.read(position, patch, &mut x)?;
+        reader.read(position, side, &mut x)?;
         x.iter().for_each(|v| hasher.update(v.to_le_bytes()));
     }
     Ok(hexadecimal(hasher))
-}
-
-fn hexadecimal(hasher: Sha256) -> String {
-    hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The output of a forward pass without dropout that is a score.

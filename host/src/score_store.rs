@@ -7,7 +7,8 @@
 //! | `embeddings` | `[patches, dim]`, if wanted | f16 |
 //!
 //! All are cut into chunks of the same rows. A chunk belongs to one process; its files get their names when they are complete, that of the scores
-//! last, so that a chunk whose scores are there is done. The group's attribute `askem` says what the numbers mean ([`About`]).
+//! last, so that a chunk whose scores are there is done. The group's attribute `askem` says what the numbers mean ([`About`]). Chunks carry
+//! checksums. Writers hold a lock on `scores/lock` together; only a process that is alone may start over.
 
 mod files;
 
@@ -20,7 +21,7 @@ use crate::error::{Error, Result};
 use crate::pool::{Position, Sampling, Scaling};
 use crate::predict::Embedding;
 use crate::strategy::Criterion;
-use crate::zarr_files::Element;
+use crate::zarr_files::{Element, Owners, is_filled};
 use files::ArrayFiles;
 
 /// What the numbers of a store are: two stores with the same have the same bytes.
@@ -88,36 +89,55 @@ pub struct ScoreStore {
     scores: ArrayFiles,
     positions: ArrayFiles,
     embeddings: Option<ArrayFiles>,
+    /// Held by those who write.
+    owners: Option<Owners>,
 }
 
 impl ScoreStore {
-    /// Makes a store, or opens the one that is there if it is the same.
+    /// Makes a store, or opens the one that is there if it is the same. With `anew` a store of scores that is there goes first; nothing else
+    /// does.
     ///
     /// # Errors
-    /// [`Error::Input`] if there is a store of something else, saying what differs, or a folder that is no store.
-    pub fn create(path: &Path, about: About) -> Result<Self> {
-        let store = Self::at(path, about)?;
-        if path.exists() {
-            let mut there = files::read_about(path)?;
-            if there.is_none() && !files::is_empty(path)? {
-                // Another process may have described it in the meantime.
-                there = files::read_about(path)?;
-                if there.is_none() {
-                    return Err(Error::Input(format!(
-                        "{}: a folder that is no store of scores; choose another --out",
-                        path.display()
-                    )));
-                }
-            }
-            if let Some(there) = there {
-                store.require_same(&there)?;
-            }
+    /// [`Error::Input`] if there is a store of something else, saying what differs, a folder that is no store, or, for `anew`, another
+    /// process at work in the store.
+    pub fn create(path: &Path, about: About, anew: bool) -> Result<Self> {
+        let mut store = Self::at(path, about)?;
+        store.require_store()?;
+        let owners = Owners::of(&path.join("scores"))?;
+        if anew {
+            owners.be_alone(path)?;
+        }
+        // What else lies in the folder of a store that was removed is no reason to refuse it.
+        let removed = anew && files::remove(path)?;
+        owners.join();
+        if !removed && let Some(there) = store.require_store()? {
+            store.require_same(&there)?;
         }
         for array in [&store.scores, &store.positions].into_iter().chain(&store.embeddings) {
             array.write_metadata()?;
         }
         files::write_about(path, &store.about)?;
+        store.owners = Some(owners);
         Ok(store)
+    }
+
+    /// What the store there is of, if there is one; an error if there is something else.
+    fn require_store(&self) -> Result<Option<serde_json::Value>> {
+        let path = &self.path;
+        if !path.exists() {
+            return Ok(None);
+        }
+        // Twice, since another process may describe it in the meantime.
+        for _ in 0..2 {
+            let there = files::read_about(path)?.filter(files::is_store);
+            if there.is_some() || files::is_empty(path)? {
+                return Ok(there);
+            }
+        }
+        Err(Error::Input(format!(
+            "{}: a folder that is no store of scores; choose another --out",
+            path.display()
+        )))
     }
 
     /// Opens a store.
@@ -154,6 +174,7 @@ impl ScoreStore {
                 .transpose()?,
             path: path.to_path_buf(),
             about,
+            owners: None,
         })
     }
 
@@ -191,9 +212,23 @@ impl ScoreStore {
         &self.path
     }
 
-    /// Whether a chunk is there.
+    fn arrays(&self) -> impl Iterator<Item = &ArrayFiles> {
+        [&self.scores, &self.positions].into_iter().chain(&self.embeddings)
+    }
+
+    /// Whether a chunk's files are there, and none of them empty.
     pub fn is_done(&self, chunk: u64) -> bool {
-        self.scores.file(chunk).is_file()
+        self.arrays().all(|array| is_filled(&array.file(chunk)))
+    }
+
+    /// Whether a chunk was written once, whatever became of it.
+    pub fn has_scores(&self, chunk: u64) -> bool {
+        self.scores.file(chunk).exists()
+    }
+
+    /// Whether a chunk can be read to its end: its checksums fit.
+    pub fn is_whole(&self, chunk: u64) -> bool {
+        self.is_done(chunk) && self.read(chunk, true).is_ok()
     }
 
     /// The chunks that are not there.
@@ -204,7 +239,7 @@ impl ScoreStore {
     /// Writes a chunk.
     ///
     /// # Errors
-    /// If the disk is full or refuses; then the chunk is not there.
+    /// If the disk is full or refuses, or another process has made another store there; then the chunk is not there.
     ///
     /// # Panics
     /// If the rows are not the chunk's.
@@ -212,13 +247,33 @@ impl ScoreStore {
         let patches = self.about.patches_of(chunk);
         assert_eq!(rows.scores.len() as u64, patches.end - patches.start);
         assert_eq!(rows.positions.len(), rows.scores.len());
+        self.require_ours()?;
         let positions: Vec<i32> =
             rows.positions.iter().flat_map(|p| [p.z, p.y, p.x]).map(|v| v as i32).collect();
         self.positions.write(chunk, bytemuck::cast_slice(&positions))?;
         if let Some(array) = &self.embeddings {
             array.write(chunk, bytemuck::cast_slice(&rows.embeddings))?;
         }
-        self.scores.write(chunk, bytemuck::cast_slice(&rows.scores))
+        self.scores.write(chunk, bytemuck::cast_slice(&rows.scores))?;
+        // A store that takes this one's place loses its description first: what was written before that is gone with it, and what was
+        // written after is taken back here.
+        self.require_ours().inspect_err(|_| {
+            for array in self.arrays() {
+                // It may be gone already.
+                let _ = std::fs::remove_file(array.file(chunk));
+            }
+        })
+    }
+
+    /// An error if the store is no longer the one that was opened: locks do not reach every file system, and a store can be deleted by hand.
+    fn require_ours(&self) -> Result<()> {
+        if files::is_described(&self.path, &self.about)? {
+            return Ok(());
+        }
+        Err(Error::Input(format!(
+            "{}: the store has been deleted or started over by someone else while this process wrote to it; its work is not kept there",
+            self.path.display()
+        )))
     }
 
     /// Reads a chunk's scores and positions, and its embeddings if wanted and there.
@@ -248,17 +303,5 @@ impl ScoreStore {
             _ => Vec::new(),
         };
         Ok(Rows { scores: bytemuck::pod_collect_to_vec(&scores), positions, embeddings })
-    }
-
-    /// Removes a store, so that another can be made there. What is not a store is left alone.
-    ///
-    /// # Errors
-    /// If it can't be removed.
-    pub fn remove(path: &Path) -> Result<()> {
-        if path.exists() && files::read_about(path)?.is_some() {
-            std::fs::remove_dir_all(path)
-                .map_err(|e| Error::io(path, "removing the old store", e))?;
-        }
-        Ok(())
     }
 }

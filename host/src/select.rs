@@ -73,8 +73,8 @@ pub fn select(stores: &[ScoreStore], request: &Request<'_>) -> Result<Vec<Choice
     };
     check(stores, criterion, request)?;
     let mut seen = HashSet::new();
-    let doubled = stores.iter().find(|store| !seen.insert(store.path().to_path_buf()));
-    if let Some(store) = doubled {
+    let place = |store: &ScoreStore| store.path().canonicalize().unwrap_or(store.path().into());
+    if let Some(store) = stores.iter().find(|store| !seen.insert(place(store))) {
         return Err(Error::Usage(format!("{} is named twice", store.path().display())));
     }
     match (request.strategy, criterion) {

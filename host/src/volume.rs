@@ -20,6 +20,7 @@ use std::sync::Arc;
 
 mod cache;
 mod inspect;
+mod label_value;
 mod labels;
 mod pair;
 mod region;
@@ -52,7 +53,8 @@ mod write;
 mod zarr;
 
 pub use cache::{CachedLabels, CachedVolume, SectionCache};
-pub use inspect::{Inspection, inspect};
+pub use inspect::{Inspection, inspect, inspect_labels, inspect_some};
+pub use label_value::LabelValue;
 pub use labels::{BACKGROUND, FOREGROUND, IGNORED, LabelOptions, LabelVolume};
 pub use pair::{Pair, pair};
 pub use region::Region;
@@ -62,7 +64,7 @@ pub use ome_zarr::{OmeKind, OmeZarrWriter};
 #[cfg(feature = "files")]
 pub use open::{open_labels, open_raw};
 #[cfg(feature = "files")]
-pub use write::{TiffStackWriter, write_tiff_labels, write_tiff_probabilities};
+pub use write::{TiffStackWriter, is_our_tiff, write_tiff_labels, write_tiff_probabilities};
 
 /// How a file stores a pixel. Pixels are handed out as `f32` whatever this says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -79,6 +81,10 @@ pub enum Dtype {
     U32,
     /// Signed, 32 bits. Beyond 2^24 an `f32` no longer tells neighbouring values apart.
     I32,
+    /// Unsigned, 64 bits: numbers of segments, for labels only.
+    U64,
+    /// Signed, 64 bits, for labels only.
+    I64,
     /// Half precision float.
     F16,
     /// Single precision float.
@@ -97,6 +103,8 @@ impl Dtype {
             Self::I16 => "i16",
             Self::U32 => "u32",
             Self::I32 => "i32",
+            Self::U64 => "u64",
+            Self::I64 => "i64",
             Self::F16 => "f16",
             Self::F32 => "f32",
             Self::F64 => "f64",
@@ -109,7 +117,7 @@ impl Dtype {
             Self::U8 | Self::I8 => 1,
             Self::U16 | Self::I16 | Self::F16 => 2,
             Self::U32 | Self::I32 | Self::F32 => 4,
-            Self::F64 => 8,
+            Self::U64 | Self::I64 | Self::F64 => 8,
         }
     }
 }
@@ -144,6 +152,16 @@ pub trait Volume: Send + Sync {
 
     /// Reads one section. Errors name the file; `z` beyond the shape is an error too.
     fn read_section(&self, z: usize) -> Result<Section>;
+
+    /// Reads one section as labels: gives `label` the value of each pixel, row by row and as the file stores it, and collects what it says.
+    ///
+    /// Values of integers never pass through floats. Where a TIFF says that its smallest value is white, the stored values count all the same.
+    ///
+    /// Errors: as [`Volume::read_section`].
+    fn read_labels(&self, z: usize, label: &mut dyn FnMut(LabelValue) -> u8) -> Result<Vec<u8>> {
+        // Exact for what this format keeps as floats.
+        Ok(self.read_section(z)?.pixels.into_iter().map(|value| label(value.into())).collect())
+    }
 
     /// The block in which pixels are stored: `[sections, rows, columns]`, never 0. To read any of it costs as much as to
     /// read it all, so readers of large volumes go along these blocks.
@@ -195,6 +213,9 @@ impl<V: Volume + ?Sized> Volume for Box<V> {
     fn read_section(&self, z: usize) -> Result<Section> {
         (**self).read_section(z)
     }
+    fn read_labels(&self, z: usize, label: &mut dyn FnMut(LabelValue) -> u8) -> Result<Vec<u8>> {
+        (**self).read_labels(z, label)
+    }
     fn chunk(&self) -> [usize; 3] {
         (**self).chunk()
     }
@@ -227,6 +248,9 @@ impl<V: Volume + ?Sized> Volume for Arc<V> {
     }
     fn read_section(&self, z: usize) -> Result<Section> {
         (**self).read_section(z)
+    }
+    fn read_labels(&self, z: usize, label: &mut dyn FnMut(LabelValue) -> u8) -> Result<Vec<u8>> {
+        (**self).read_labels(z, label)
     }
     fn chunk(&self) -> [usize; 3] {
         (**self).chunk()

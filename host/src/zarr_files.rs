@@ -1,8 +1,8 @@
-//! Zarr 3 arrays whose chunks are files that appear when they are complete, written by any number of processes.
+//! Zarr 3 arrays whose chunks are files that appear when they are complete and on the disk, written by any number of processes.
 
+use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde_json::{Map, Value};
 use zarrs::array::codec::ZstdCodec;
@@ -12,6 +12,7 @@ use zarrs::array::{
 use zarrs::filesystem::FilesystemStore;
 
 use crate::error::{Error, Result};
+use crate::files::{make_folder, remove_leftovers, write_atomically};
 
 /// The type of an array's numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,6 +91,11 @@ impl ZarrFiles {
 
     /// Makes the array. Several processes may do so at once.
     pub(crate) fn write_metadata(&self) -> Result<()> {
+        remove_leftovers(&self.folder, |name| name == "zarr.json");
+        // The chunks of a list lie side by side, too many to look among them for each.
+        if self.chunk.len() == 1 {
+            remove_leftovers(&self.folder.join("c"), |name| name.parse::<u64>().is_ok());
+        }
         place(&self.folder.join("zarr.json"), &self.metadata()?)
     }
 
@@ -127,7 +133,13 @@ impl ZarrFiles {
         let bytes = ArrayBytes::new_flen(all);
         let encoded =
             self.array.codecs().encode(bytes, &shape, data_type, fill, &Default::default());
-        place(&self.file(indices), &encoded.map_err(|e| wrong(e.to_string()))?)
+        let file = self.file(indices);
+        if let (true, Some(folder), Some(own)) =
+            (self.chunk.len() > 1, file.parent(), file.file_name())
+        {
+            remove_leftovers(folder, |name| own == name);
+        }
+        place(&file, &encoded.map_err(|e| wrong(e.to_string()))?)
     }
 
     /// The bytes of a chunk, which must be there.
@@ -145,19 +157,60 @@ impl ZarrFiles {
     }
 }
 
-/// Writes a file that has its name only when it is complete, whoever else writes the same.
+/// Whether a file is there with something in it.
+pub(crate) fn is_filled(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|found| found.is_file() && found.len() > 0)
+}
+
+/// Removes the chunks and the description of an array; what else lies there stays.
+pub(crate) fn remove_array(folder: &Path) -> Result<()> {
+    let gone = |removed: std::io::Result<()>| match removed {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+            Err(Error::io(folder, "removing the old array", e))
+        }
+        _ => Ok(()),
+    };
+    gone(std::fs::remove_file(folder.join("zarr.json")))?;
+    gone(std::fs::remove_dir_all(folder.join("c")))?;
+    // Only where nothing else is in it.
+    let _ = std::fs::remove_dir(folder);
+    Ok(())
+}
+
+/// Who writes to some arrays: any number of processes together, or one alone. Ends with the process, however that ends.
+pub(crate) struct Owners {
+    lock: File,
+}
+
+impl Owners {
+    /// Opens the lock that lies in the folder of an array, where no reader of Zarr looks.
+    pub(crate) fn of(folder: &Path) -> Result<Self> {
+        make_folder(folder)?;
+        let path = folder.join("lock");
+        let lock = OpenOptions::new().create(true).append(true).open(&path);
+        Ok(Self { lock: lock.map_err(|e| Error::io(&path, "opening the lock", e))? })
+    }
+
+    /// Waits for nobody: an error if others write there. Where the file system knows no locks, nobody can tell.
+    pub(crate) fn be_alone(&self, what: &Path) -> Result<()> {
+        match self.lock.try_lock() {
+            Err(TryLockError::WouldBlock) => Err(Error::Input(format!(
+                "{}: another askem process is writing there; wait until it has ended before --force, or choose another --out",
+                what.display()
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    /// Writes there together with others, after one that is alone.
+    pub(crate) fn join(&self) {
+        let _ = self.lock.unlock();
+        let _ = self.lock.lock_shared();
+    }
+}
+
+/// Writes a file of an array, and the folders that it lies in.
 pub(crate) fn place(path: &Path, bytes: &[u8]) -> Result<()> {
-    static NUMBER: AtomicU64 = AtomicU64::new(0);
-    let folder = path.parent().unwrap_or(Path::new("."));
-    std::fs::create_dir_all(folder).map_err(|e| Error::io(folder, "making the folder", e))?;
-    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    // Other machines may write to the same store: the process's number alone does not tell them apart.
-    let host = std::env::var("HOSTNAME").unwrap_or_default();
-    let partial = folder.join(format!(".{name}.{host}.{}.{number}.partial", std::process::id()));
-    let written = std::fs::write(&partial, bytes).and_then(|()| std::fs::rename(&partial, path));
-    written.map_err(|e| {
-        let _ = std::fs::remove_file(&partial);
-        Error::io(path, "writing it", e)
-    })
+    make_folder(path.parent().unwrap_or(Path::new(".")))?;
+    write_atomically(path, bytes)
 }

@@ -63,6 +63,45 @@ fn zeros_where_one_is_the_least() {
 }
 
 #[test]
+fn numbers_beyond_every_machine() {
+    for (option, value) in [
+        ("--batch-size", "1000000000000"),
+        ("--mc-passes", "1000000000"),
+        ("--threads", "5000"),
+        ("--pool", "1000000000000"),
+        ("--width", "100000"),
+    ] {
+        refused(option, value).refuses(2, &[&format!("{option} {value}")]);
+    }
+    let folder = tempdir().unwrap();
+    let out = folder.path().join("compared");
+    let compare = askem(["compare", "--seeds", "1000000000000"]).path("--out", &out);
+    compare.run().refuses(2, &["--seeds 1000000000000", "at most"]);
+    assert!(!out.exists());
+}
+
+#[test]
+fn a_rate_at_which_a_network_diverges() {
+    let folder = tempdir().unwrap();
+    let out = folder.path().join("run");
+    let call = tiny_phantom(&out).args(["--lr", "1e6"]);
+    let outcome = call.run();
+    assert_eq!(outcome.code, Some(1), "{outcome:#?}");
+    for part in ["the loss became", "diverged", "checkpoint", "--lr", "--force"] {
+        assert!(outcome.stderr.contains(part), "`{part}`: {outcome:#?}");
+    }
+    assert!(!out.join("weights.safetensors").exists() && !out.join("journal.jsonl").exists());
+    // In a later training the network of the one before is kept, and named.
+    let out = folder.path().join("later");
+    let call = tiny_phantom(&out).args(["--finetune-lr", "1e6"]);
+    let outcome = call.run();
+    assert_eq!(outcome.code, Some(1), "{outcome:#?}");
+    let kept = "the last good checkpoint is that of the end of iteration 0";
+    assert!(outcome.stderr.contains(kept), "{outcome:#?}");
+    assert!(out.join("checkpoint.safetensors").exists());
+}
+
+#[test]
 fn rates_and_weights_that_are_none() {
     for value in ["0", "NaN", "inf"] {
         refused("--lr", value).refuses(2, &["--lr"]);

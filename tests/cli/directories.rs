@@ -133,6 +133,10 @@ fn damage_is_named() {
     let text = fs::read_to_string(&path).unwrap();
     let first = text.lines().next().unwrap().replace("\"z\":", "\"z\":7");
     fs::write(&path, format!("{first}\n")).unwrap();
+    resume(&out).refuses(1, &["journal.jsonl", "line 1", "checksum"]);
+    // The same from a version that had no checksums.
+    let (old, _) = first.rsplit_once(",\"checksum\"").unwrap();
+    fs::write(&path, format!("{old}}}\n")).unwrap();
     let outcome = resume(&out);
     assert_eq!(outcome.code, Some(1), "{outcome:#?}");
     assert!(outcome.stderr.contains("journal picked patch"), "{outcome:#?}");
@@ -142,7 +146,9 @@ fn damage_is_named() {
     // The weights that the second iteration starts from are gone.
     fs::write(&path, format!("{}\n", text.lines().next().unwrap())).unwrap();
     let checkpoint = bytes(&out, "checkpoint.safetensors");
-    fs::remove_file(out.join("checkpoint.safetensors")).unwrap();
+    for file in ["checkpoint.safetensors", "checkpoint.previous.safetensors"] {
+        fs::remove_file(out.join(file)).unwrap();
+    }
     let outcome = resume(&out);
     assert_eq!(outcome.code, Some(1), "{outcome:#?}");
     assert!(outcome.stderr.contains("--force"), "{outcome:#?}");

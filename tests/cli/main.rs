@@ -9,10 +9,14 @@ mod bad_options;
 mod datasets;
 mod determinism;
 mod directories;
+mod disk;
 mod formats;
 mod gpu_day;
+mod grey_values;
 mod images;
 mod interruption;
+mod label_files;
+mod pipes;
 mod precisions;
 #[path = "../shared/program.rs"]
 #[allow(dead_code)]
@@ -22,3 +26,4 @@ mod results;
 mod stopping;
 mod strategies;
 mod tools;
+mod trust;

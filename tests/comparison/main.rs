@@ -1,5 +1,6 @@
 //! Does `askem compare` run what it is told, go on where it was ended, and show it in pages that a browser draws?
 
+mod ended;
 #[path = "../shared/program.rs"]
 #[allow(dead_code)]
 mod program;

@@ -2,6 +2,7 @@
 
 mod choices;
 mod damage;
+mod owners;
 mod parts;
 #[path = "../shared/program.rs"]
 #[allow(dead_code)]

@@ -24,7 +24,7 @@ fn world() -> World {
         .map(|(i, label)| if i % 3 == 0 { 9 } else { label })
         .collect();
     World::new(Arc::new(phantom), || {
-        let options = LabelOptions { ignore: Some(9.0), ..LabelOptions::default() };
+        let options = LabelOptions { ignore: Some(9_u8.into()), ..LabelOptions::default() };
         LabelVolume::new(Box::new(ArrayVolume::from_u8(SHAPE, &labels).unwrap()), options)
     })
 }

@@ -201,8 +201,19 @@ impl Running {
     /// Sends what Ctrl-C sends.
     #[cfg(unix)]
     pub(crate) fn interrupt(&self) {
+        self.signal("-INT");
+    }
+
+    /// Sends what `kill` and schedulers send, to this process alone.
+    #[cfg(unix)]
+    pub(crate) fn terminate(&self) {
+        self.signal("-TERM");
+    }
+
+    #[cfg(unix)]
+    fn signal(&self, signal: &str) {
         let id = self.child.id().to_string();
-        let sent = Command::new("kill").args(["-INT", &id]).status().expect("`kill` is there");
+        let sent = Command::new("kill").args([signal, &id]).status().expect("`kill` is there");
         assert!(sent.success(), "{}: no signal could be sent", self.text);
     }
 }

@@ -3,7 +3,9 @@
 use crate::files::{Folder, ramp};
 use askem::volume::{LabelOptions, inspect, open_labels, open_raw, pair};
 use png::{BitDepth, ColorType};
+use std::fs::File;
 use std::path::Path;
+use tiff::encoder::{TiffEncoder, TiffValue, colortype};
 
 const PLAIN: LabelOptions = LabelOptions { value: None, ignore: None };
 
@@ -38,7 +40,7 @@ fn one_bit_palette_rgba_and_grey_edged_masks_agree() {
     let colours = [0, 0, 0, 128, 0, 0, 0, 128, 0];
     let path = indexed("p3.png", BitDepth::Eight, &[0, 1, 2, 0, 0, 1], &colours);
     assert_eq!(read(&path, PLAIN), want);
-    let one = LabelOptions { value: Some(1.0), ignore: Some(2.0) };
+    let one = LabelOptions { value: Some(1_u8.into()), ignore: Some(2_u8.into()) };
     assert_eq!(read(&path, one), [0, 1, 255, 0, 0, 1]);
     assert!(open_raw(&path).err().unwrap().to_string().contains("palette holds colours"));
     let path = indexed("p4.png", BitDepth::Eight, &[0; 6], &[9, 0, 0, 0, 0, 0]);
@@ -115,4 +117,87 @@ fn labels_of_another_shape_are_refused_with_both_shapes() {
     let pair = pair(open_raw(&raw).unwrap(), open_labels(&labels, PLAIN).unwrap());
     let message = pair.unwrap_err().to_string();
     assert!(message.contains("1 x 4 x 6") && message.contains("1 x 4 x 5"), "{message}");
+}
+
+fn tiff_of<C: colortype::ColorType>(path: &Path, values: &[C::Inner])
+where
+    [C::Inner]: TiffValue,
+{
+    let mut encoder = TiffEncoder::new(File::create(path).unwrap()).unwrap();
+    encoder.write_image::<C>(values.len() as u32, 1, values).unwrap();
+}
+
+fn only(value: &str) -> LabelOptions {
+    LabelOptions { value: Some(value.parse().unwrap()), ignore: None }
+}
+
+#[test]
+fn numbers_of_segments_are_exact() {
+    let folder = Folder::new();
+    // Neighbours that a float of 32 bits, or even of 64, takes for one number.
+    let path = folder.at("u32.tif");
+    tiff_of::<colortype::Gray32>(&path, &[16_777_216, 16_777_217, 16_777_218, 0]);
+    assert_eq!(read(&path, only("16777217")), [0, 1, 0, 0]);
+    let path = folder.at("i32.tif");
+    tiff_of::<colortype::GrayI32>(&path, &[-16_777_217, -16_777_216, 0]);
+    assert_eq!(read(&path, only("-16777217")), [1, 0, 0]);
+    let large = [u64::MAX, u64::MAX - 1, 1 << 59, (1 << 59) + 1, 0];
+    let path = folder.at("u64.tif");
+    tiff_of::<colortype::Gray64>(&path, &large);
+    assert_eq!(read(&path, only("18446744073709551614")), [0, 1, 0, 0, 0]);
+    assert_eq!(read(&path, only("576460752303423489")), [0, 0, 0, 1, 0]);
+    assert_eq!(read(&path, PLAIN), [1, 1, 1, 1, 0]);
+    let message = open_raw(&path).err().unwrap().to_string();
+    assert!(message.contains("uint64") && message.contains("only as labels"), "{message}");
+    let path = folder.at("i64.tif");
+    tiff_of::<colortype::GrayI64>(&path, &[i64::MIN, i64::MIN + 1, 0]);
+    assert_eq!(read(&path, only("-9223372036854775808")), [1, 0, 0]);
+    // In chunks.
+    let metadata = r#"{"zarr_format":2,"shape":[1,1,5],"chunks":[1,1,3],"dtype":"<u8","compressor":null,"fill_value":0,"order":"C","filters":null}"#;
+    folder.write("u64.zarr/.zarray", metadata.as_bytes());
+    for (name, values) in [("0.0.0", [large[0], large[1], large[2]]), ("0.0.1", [large[3], 0, 7])] {
+        let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+        folder.write(&format!("u64.zarr/{name}"), &bytes);
+    }
+    let path = folder.at("u64.zarr");
+    assert_eq!(read(&path, only("18446744073709551614")), [0, 1, 0, 0, 0]);
+    assert_eq!(read(&path, only("576460752303423489")), [0, 0, 0, 1, 0]);
+    // Labels that are stored as floats are compared as numbers.
+    let path = folder.at("f32.tif");
+    tiff_of::<colortype::Gray32Float>(&path, &[0.0, 3.0, 0.5]);
+    assert_eq!(read(&path, only("3")), [0, 1, 0]);
+    assert_eq!(read(&path, only("0.5")), [0, 0, 1]);
+}
+
+/// Says in a TIFF of one page that its smallest value is white.
+fn white_is_zero(path: &Path) {
+    let mut bytes = std::fs::read(path).unwrap();
+    // Tag 262, one number of 16 bits, black is zero.
+    let entry = [6, 1, 3, 0, 1, 0, 0, 0, 1, 0];
+    let at = bytes.windows(entry.len()).position(|window| window == entry).unwrap();
+    bytes[at + 8] = 0;
+    std::fs::write(path, bytes).unwrap();
+}
+
+#[test]
+fn the_stored_value_is_the_label_where_white_is_zero() {
+    let folder = Folder::new();
+    let values = [0, 1, 255, 7, 0];
+    let path = folder.at("w8.tif");
+    tiff_of::<colortype::Gray8>(&path, &values);
+    white_is_zero(&path);
+    assert_eq!(read(&path, PLAIN), [0, 1, 1, 1, 0]);
+    assert_eq!(read(&path, only("7")), [0, 0, 0, 1, 0]);
+    // Images are read as they are shown, and both are said.
+    let raw = open_raw(&path).unwrap();
+    assert_eq!(raw.read_section(0).unwrap().pixels, values.map(|v| 255.0 - f32::from(v)));
+    assert!(raw.notes().iter().any(|note| note.contains("MinIsWhite")), "{:?}", raw.notes());
+    let path = folder.at("w16.tif");
+    tiff_of::<colortype::Gray16>(&path, &values.map(u16::from));
+    white_is_zero(&path);
+    assert_eq!(read(&path, PLAIN), [0, 1, 1, 1, 0]);
+    let path = folder.at("w32.tif");
+    tiff_of::<colortype::Gray32>(&path, &[0, 16_777_217, 16_777_216]);
+    white_is_zero(&path);
+    assert_eq!(read(&path, only("16777217")), [0, 1, 0]);
 }

@@ -7,17 +7,23 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
 
+use super::inputs::refuse_inputs_in;
 use super::options::{DataArgs, ExperimentArgs, Given, open_data};
+use super::processes::{available_memory, start_child};
 use super::progress::{catch_interrupt, human_bytes, human_time, interrupted};
 use super::run::Memory;
 use super::table::Table;
 use super::{Common, say, say_json};
 use crate::comparison::{self, Series, Summary};
 use crate::error::{Error, Result};
+use crate::files::{remove_leftovers, write_atomically};
 use crate::protocol::{Config, Record};
 use crate::report;
-use crate::run_dir::{DataSource, Resolved, RunDir, write_atomically};
-use crate::strategy;
+use crate::run_dir::{DataSource, Resolved, RunDir, holds_run};
+use crate::{strategy, weights};
+
+/// Seeds of a strategy; each is a run of its own.
+const MOST_SEEDS: u64 = 10_000;
 
 /// How often the processes are looked at.
 const POLL: Duration = Duration::from_millis(100);
@@ -75,6 +81,9 @@ pub(super) fn execute(args: &Args, common: &Common) -> Result<()> {
             return Err(Error::Usage(format!("{option} 0: give at least 1")));
         }
     }
+    if args.seeds > MOST_SEEDS {
+        return Err(Error::Usage(format!("--seeds {}: give at most {MOST_SEEDS}", args.seeds)));
+    }
     let given = Given {
         config_file: args.config.clone(),
         data: args.data.clone(),
@@ -99,6 +108,12 @@ pub(super) fn execute(args: &Args, common: &Common) -> Result<()> {
         cells.extend(args.strategies.iter().map(|s| Cell { strategy: s.clone(), seed }));
     }
     let settings = prepare(&args.out, source.clone(), config.clone(), common)?;
+    if source.raw.is_some() {
+        // The runs say it in their logs.
+        for warning in open_data(&source, config.seed)?.warnings {
+            note!("askem: note: {warning}");
+        }
+    }
     let jobs =
         if args.jobs > 1 { jobs_that_fit(args, common, &source, &config)? } else { args.jobs };
     catch_interrupt();
@@ -106,17 +121,39 @@ pub(super) fn execute(args: &Args, common: &Common) -> Result<()> {
     finish(args, common, &cells)
 }
 
+/// What a comparison writes beside the runs of its cells, its settings aside.
+const FILES: [&str; 6] =
+    ["report.html", "curves.svg", "curves.png", "iterations.csv", "summary.csv", "comparison.json"];
+
 /// Writes the settings of all cells, or compares them with those that are there. Gives the file.
 fn prepare(out: &Path, data: DataSource, config: Config, common: &Common) -> Result<PathBuf> {
-    fs::create_dir_all(out.join("logs"))
-        .map_err(|e| Error::io(out, "can't make the directory", e))?;
     let path = out.join("compare.toml");
+    let own = FILES.iter().chain(&["compare.toml", "logs", "figures"]).map(|name| out.join(name));
+    refuse_inputs_in(&data, &own.collect::<Vec<_>>())?;
+    if !path.exists() {
+        let found = FILES.iter().find(|name| out.join(name).exists());
+        if holds_run(out) {
+            return Err(Error::Input(format!(
+                "{}: there lies a run, whose report a comparison would replace; choose another --out",
+                out.display()
+            )));
+        }
+        if let Some(found) = found {
+            return Err(Error::Input(format!(
+                "{}: there lies {found}, but no comparison that it belongs to; move it elsewhere, or choose another --out",
+                out.display()
+            )));
+        }
+    }
     let resolved = Resolved {
         askem: env!("CARGO_PKG_VERSION").into(),
         device: common.device.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
         data,
         experiment: config,
     };
+    let made = fs::create_dir_all(out.join("logs"));
+    made.map_err(|e| Error::io(out, "can't make the directory", e))?;
+    remove_leftovers(out, |name| name == "compare.toml" || FILES.contains(&name));
     match fs::read_to_string(&path) {
         Ok(text) => {
             let there: Resolved = toml::from_str(&text).map_err(|e| {
@@ -146,7 +183,10 @@ fn finished(out: &Path, cell: &Cell) -> Result<Option<Vec<Record>>> {
     let Some(resolved) = RunDir::peek(&folder)? else { return Ok(None) };
     let records = RunDir::read_records(&folder)?;
     let last = if cell.strategy == comparison::FULL { 0 } else { resolved.experiment.iterations };
-    let complete = records.len() == last + 1 && folder.join("weights.safetensors").exists();
+    // Also of a run that was killed between its last line and its report.
+    let complete = records.len() == last + 1
+        && folder.join("report.html").exists()
+        && weights::load(&folder.join("weights.safetensors")).is_ok();
     Ok(complete.then_some(records))
 }
 
@@ -171,7 +211,7 @@ fn jobs_that_fit(
     }
     let jobs = fitting(args.jobs, each, available);
     if jobs < args.jobs {
-        eprintln!(
+        note!(
             "askem: note: --jobs {}: a run takes about {}, and {} are free; {jobs} at a time",
             args.jobs,
             human_bytes(each),
@@ -184,13 +224,6 @@ fn jobs_that_fit(
 /// How many of so many jobs fit, each of so many bytes; one at least.
 fn fitting(jobs: usize, each: usize, available: usize) -> usize {
     jobs.min(available / each.max(1)).max(1)
-}
-
-/// Bytes that processes can still take without swapping, where the system says so as Linux does.
-fn available_memory() -> Option<usize> {
-    let text = fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
-    line.trim().strip_suffix("kB")?.trim().parse::<usize>().ok().map(|kib| kib * 1024)
 }
 
 /// Runs what is missing, some at a time.
@@ -209,7 +242,7 @@ fn run_cells(
     }
     let (total, there) = (cells.len(), cells.len() - todo.len());
     if !common.json {
-        eprintln!("{total} runs, {there} are there; {} at a time", jobs.min(todo.len().max(1)));
+        note!("{total} runs, {there} are there; {} at a time", jobs.min(todo.len().max(1)));
     }
     let mut running: Vec<(&Cell, Child)> = Vec::new();
     let mut failed: Vec<String> = Vec::new();
@@ -223,6 +256,10 @@ fn run_cells(
             break;
         }
         sleep(POLL);
+        if interrupted() {
+            // Their input ends, so that they save their state and end, which Ctrl-C in a terminal has told them already.
+            running.iter_mut().for_each(|(_, child)| drop(child.stdin.take()));
+        }
         let mut still = Vec::new();
         for (cell, mut child) in running {
             let status = child
@@ -288,8 +325,8 @@ fn start(args: &Args, jobs: usize, common: &Common, settings: &Path, cell: &Cell
     let log = |file: std::io::Result<File>| {
         file.map(Stdio::from).map_err(|e| Error::io(&log, "can't write the log", e))
     };
-    command.stdin(Stdio::null()).stdout(log(open())?).stderr(log(open())?);
-    command.spawn().map_err(failed)
+    command.stdout(log(open())?).stderr(log(open())?);
+    start_child(&mut command).map_err(failed)
 }
 
 fn report_done(out: &Path, cell: &Cell, done: usize, total: usize) -> Result<()> {
@@ -299,7 +336,7 @@ fn report_done(out: &Path, cell: &Cell, done: usize, total: usize) -> Result<()>
     let seconds: f64 =
         records.iter().map(|r| r.seconds.train + r.seconds.score + r.seconds.evaluate).sum();
     if let Some(last) = records.last() {
-        eprintln!(
+        note!(
             "{done}/{total} {} seed {}: Jaccard {:.3} in {}",
             cell.strategy,
             cell.seed,
@@ -375,11 +412,5 @@ mod tests {
         assert_eq!(fitting(8, 100, 1000), 8);
         assert_eq!(fitting(8, 300, 1000), 3);
         assert_eq!(fitting(8, 5000, 1000), 1);
-    }
-
-    #[test]
-    #[cfg(target_os = "linux")]
-    fn linux_says_what_is_free() {
-        assert!(available_memory().is_some_and(|bytes| bytes > 1 << 20));
     }
 }

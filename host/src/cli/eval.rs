@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use askem_kernels::confusion::Counts;
 use serde::Serialize;
 
+use super::warnings::warn_of_labels;
 use super::{Common, say, say_json};
 use crate::error::{Error, Result};
-use crate::volume::{Dtype, IGNORED, LabelOptions, open_labels, open_raw, pair};
+use crate::volume::{Dtype, IGNORED, LabelOptions, LabelValue, open_labels, open_raw, pair};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -18,11 +19,14 @@ pub(super) struct Args {
     #[arg(long, value_name = "PATH")]
     labels: PathBuf,
     /// The one label value that is foreground [default: all but 0]
-    #[arg(long, value_name = "V")]
-    label_value: Option<f32>,
+    #[arg(long, value_name = "V", allow_negative_numbers = true)]
+    label_value: Option<LabelValue>,
     /// A label value whose pixels do not count [default: none]
-    #[arg(long, value_name = "V")]
-    ignore_value: Option<f32>,
+    #[arg(long, value_name = "V", allow_negative_numbers = true)]
+    ignore_value: Option<LabelValue>,
+    /// Accept labels without any background.
+    #[arg(long)]
+    all_foreground: bool,
 }
 
 #[derive(Serialize)]
@@ -36,6 +40,9 @@ struct Scores {
 pub(super) fn execute(args: &Args, common: &Common) -> Result<()> {
     let options = LabelOptions { value: args.label_value, ignore: args.ignore_value };
     let pair = pair(open_raw(&args.prediction)?, open_labels(&args.labels, options)?)?;
+    if !args.all_foreground {
+        pair.labels.require_background()?;
+    }
     let floats = matches!(pair.raw.dtype(), Dtype::F16 | Dtype::F32 | Dtype::F64);
     let threshold = if floats { 0.5 } else { 0.0 };
     let mut counts = Counts::default();
@@ -63,6 +70,7 @@ pub(super) fn execute(args: &Args, common: &Common) -> Result<()> {
         }
         counts.add(section);
     }
+    warn_of_labels(&pair)?;
     let scores = Scores {
         jaccard: counts.jaccard(),
         dice: counts.dice(),

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::{Common, say, say_json};
 use crate::error::Result;
-use crate::volume::{LabelOptions, inspect, open_labels, open_raw, pair};
+use crate::volume::{LabelOptions, LabelValue, inspect, open_labels, open_raw, pair};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -17,11 +17,11 @@ pub(super) struct Args {
     #[arg(long, value_name = "PATH")]
     labels: Option<PathBuf>,
     /// The one label value that is foreground [default: all but 0]
-    #[arg(long, value_name = "V")]
-    label_value: Option<f32>,
+    #[arg(long, value_name = "V", allow_negative_numbers = true)]
+    label_value: Option<LabelValue>,
     /// A label value whose pixels do not count [default: none]
-    #[arg(long, value_name = "V")]
-    ignore_value: Option<f32>,
+    #[arg(long, value_name = "V", allow_negative_numbers = true)]
+    ignore_value: Option<LabelValue>,
 }
 
 #[derive(Serialize)]

@@ -7,6 +7,7 @@ use clap::ValueEnum;
 use serde::Deserialize;
 
 use super::datasets::Dataset;
+use super::warnings::warnings_of;
 use crate::error::{Error, Result};
 use crate::phantom::Phantom;
 use crate::pool::Region;
@@ -16,7 +17,8 @@ use crate::run_dir::DataSource;
 use crate::train::AugmentKind;
 use crate::unet::{DropoutKind, Norm};
 use crate::volume::{
-    CachedLabels, FOREGROUND, LabelOptions, LabelVolume, Volume, open_labels, open_raw, pair,
+    CachedLabels, FOREGROUND, LabelOptions, LabelValue, LabelVolume, Volume, open_labels, open_raw,
+    pair,
 };
 
 /// Where images and labels are.
@@ -37,11 +39,14 @@ pub(super) struct DataArgs {
     #[arg(long, value_name = "PATH", requires = "raw", help_heading = "Data")]
     pub(super) labels: Option<PathBuf>,
     /// The one label value that is foreground [default: all but 0]
-    #[arg(long, value_name = "V", help_heading = "Data")]
-    pub(super) label_value: Option<f32>,
+    #[arg(long, value_name = "V", allow_negative_numbers = true, help_heading = "Data")]
+    pub(super) label_value: Option<LabelValue>,
     /// A label value whose pixels count neither in training nor in evaluation [default: none]
-    #[arg(long, value_name = "V", help_heading = "Data")]
-    pub(super) ignore_value: Option<f32>,
+    #[arg(long, value_name = "V", allow_negative_numbers = true, help_heading = "Data")]
+    pub(super) ignore_value: Option<LabelValue>,
+    /// Accept labels without any background, which are a mistake more often than not.
+    #[arg(long, help_heading = "Data")]
+    pub(super) all_foreground: bool,
     /// Where to test without a test volume: `y` trains on the first half of the rows and tests on the second.
     #[arg(long, value_name = "AXIS", help_heading = "Data", conflicts_with = "test_raw")]
     pub(super) split: Option<Split>,
@@ -87,6 +92,7 @@ impl DataArgs {
             labels: self.labels.or(file.labels),
             label_value: self.label_value.or(file.label_value),
             ignore_value: self.ignore_value.or(file.ignore_value),
+            all_foreground: self.all_foreground || file.all_foreground,
             dataset: self.dataset.or(file.dataset),
             root: self.root.or(file.root),
             split: self.split.or(file.split),
@@ -100,14 +106,15 @@ impl DataArgs {
     /// Paths made absolute, so that a run goes on from any folder.
     fn source(&self) -> Result<DataSource> {
         if let (Some(dataset), Some(root)) = (self.dataset, &self.root) {
-            let Self { label_value, ignore_value, split_margin, .. } = *self;
+            let Self { label_value, ignore_value, all_foreground, split_margin, .. } = *self;
             let files = dataset.below(root)?;
             if split_margin.is_some() && files.test_raw.is_some() {
                 return Err(Error::Usage(
                     "--split-margin: this dataset has a test volume of its own".into(),
                 ));
             }
-            return Self { label_value, ignore_value, split_margin, ..files }.source();
+            return Self { label_value, ignore_value, all_foreground, split_margin, ..files }
+                .source();
         }
         let absolute = |path: &Option<PathBuf>| -> Result<Option<PathBuf>> {
             let Some(path) = path else { return Ok(None) };
@@ -125,6 +132,7 @@ impl DataArgs {
             labels: absolute(&self.labels)?,
             label_value: self.label_value,
             ignore_value: self.ignore_value,
+            all_foreground: self.all_foreground,
             test_raw: absolute(&self.test_raw)?,
             test_labels: absolute(&self.test_labels)?,
             split_margin: self.split_margin.filter(|&rows| rows > 0),
@@ -154,7 +162,15 @@ pub(super) fn open_data(source: &DataSource, seed: u64) -> Result<OpenData> {
     let mut open = |raw: &Path, labels: &Path| -> Result<(Arc<dyn Volume>, LabelVolume)> {
         let pair = pair(open_raw(raw)?, open_labels(labels, options)?)?;
         pair.labels.require_foreground()?;
-        warnings.extend(pair.warnings);
+        if !source.all_foreground {
+            pair.labels.require_background()?;
+        }
+        let found = warnings_of(&*pair.raw, Some(&pair.labels))?;
+        for warning in pair.warnings.into_iter().chain(found) {
+            if !warnings.contains(&warning) {
+                warnings.push(warning);
+            }
+        }
         Ok((Arc::from(pair.raw), pair.labels))
     };
     let (train_raw, train_labels, second_labels) = match (&source.raw, &source.labels) {

@@ -6,16 +6,20 @@ use std::sync::Arc;
 use clap::ValueEnum;
 use serde_json::json;
 
+use super::inputs::refuse_inputs_as_outputs;
+use super::normalise::Normalise;
 use super::processes::Share;
 use super::progress::{Bar, catch_interrupt, interrupted};
+use super::warnings::warn_of_images;
 use super::{Common, say, say_json};
 use crate::error::{Error, Result};
+use crate::files::sha256;
 use crate::model::Model;
 use crate::pool::{PatchReader, Region};
 use crate::predict::{area_foreground, section_foreground, windows_of_area, windows_per_section};
-use crate::score::{hash, hash_of_corners};
+use crate::score::hash_of_pixels;
 use crate::shard::{Shard, ShardChoice};
-use crate::volume::{OmeKind, OmeZarrWriter, TiffStackWriter, Volume, open_raw};
+use crate::volume::{OmeKind, OmeZarrWriter, TiffStackWriter, Volume, is_our_tiff, open_raw};
 use crate::weights;
 
 #[derive(Debug, clap::Args)]
@@ -33,11 +37,14 @@ pub(super) struct Args {
     /// What is written: 32-bit float probabilities of foreground, or labels 0 and 255.
     #[arg(long = "as", value_name = "KIND", default_value = "labels")]
     kind: Kind,
+    /// How grey values are scaled: as those of the training were, or by this volume's own mean and deviation.
+    #[arg(long, value_name = "BY", default_value = "weights")]
+    normalise: Normalise,
     /// Of a .zarr, compute part I of N, from 0: parts write to one image without locks, and the last one to end makes its pyramid.
     /// `auto` takes both from the environment, as in askem score.
     #[arg(long, value_name = "I/N|auto")]
     shard: Option<ShardChoice>,
-    /// Overwrite --out.
+    /// Overwrite --out, if askem predict wrote it.
     #[arg(long, conflicts_with = "shard")]
     force: bool,
 }
@@ -69,11 +76,17 @@ pub(super) fn execute(args: &Args, common: &Common) -> Result<()> {
     if !to_zarr && share.devices() > 1 {
         return Err(Error::Usage("--device: only a .zarr is written by several devices".into()));
     }
-    if args.out.exists() && !args.force && !to_zarr {
-        return Err(Error::Usage(format!(
-            "--out {} exists; overwrite it with --force or choose another name",
-            args.out.display()
-        )));
+    refuse_inputs_as_outputs(
+        &[("--raw", &args.raw), ("--weights", &args.weights)],
+        std::slice::from_ref(&args.out),
+    )?;
+    if args.out.exists() && !to_zarr && !(args.force && is_our_tiff(&args.out)) {
+        let what = if is_our_tiff(&args.out) {
+            "exists; overwrite it with --force or choose another name"
+        } else {
+            "exists and was not written by askem; choose another name (--force overwrites only what askem wrote)"
+        };
+        return Err(Error::Usage(format!("--out {} {what}", args.out.display())));
     }
     let trained = weights::load(&args.weights)?;
     let file =
@@ -91,10 +104,14 @@ pub(super) fn execute(args: &Args, common: &Common) -> Result<()> {
     })?;
     let mut model = Model::new(share.open_device(common)?, trained.net, trained.patch)?;
     model.set_weights(&trained.weights)?;
-    let reader = PatchReader::new(raw, region, trained.scaling);
+    let scaling = args.normalise.scaling(&raw, &region, trained.scaling, &args.raw)?;
+    if !share.is_helper {
+        warn_of_images(&*raw)?;
+    }
+    let reader = PatchReader::new(raw, region, scaling);
     catch_interrupt();
     if to_zarr {
-        write_zarr(args, common, &hash(&file), &mut model, &reader, &share)
+        write_zarr(args, common, &sha256(&file), &mut model, &reader, &share)
     } else {
         write_tiff(args, &mut model, &reader)
     }
@@ -171,16 +188,22 @@ fn write_zarr(
         "askem": env!("CARGO_PKG_VERSION"),
         "weights": weights,
         "patch": patch,
-        "pixels": hash_of_corners(reader, patch)?,
+        "scaling": reader.scaling,
+        "pixels": hash_of_pixels(reader)?,
         "foreground": if args.kind == Kind::Labels { "probability above 0.5 is 255" } else { "probability" },
     });
-    if args.force && !share.is_helper {
-        OmeZarrWriter::remove(&args.out)?;
-    }
-    let writer = OmeZarrWriter::create(&args.out, shape, kind, about)?;
+    let anew = args.force && !share.is_helper;
+    let writer = OmeZarrWriter::create(&args.out, shape, kind, about, anew)?;
     let others = share.start_others(common)?;
     let chunks = share.shard.of(writer.chunks());
-    let todo: Vec<u64> = chunks.clone().filter(|&chunk| !writer.is_done(chunk)).collect();
+    let todo: Vec<u64> = chunks.clone().filter(|&chunk| !writer.is_whole(chunk)).collect();
+    let damaged = todo.iter().filter(|&&chunk| writer.is_there(chunk)).count();
+    if damaged > 0 {
+        note!(
+            "askem: note: {}: {damaged} chunks are there but damaged, and are computed again",
+            args.out.display()
+        );
+    }
     let strips = strips(&writer, &todo);
     let windows: usize = strips.iter().map(|(area, _)| windows_of_area(reader, patch, area)).sum();
     let bar = Bar::new("predicting".into(), 0, windows as u64);

@@ -10,6 +10,7 @@ use std::process::{Child, Command, Stdio};
 use serde_json::Value;
 
 use super::Common;
+use super::progress::request_stop;
 use crate::device::{self, DeviceChoice};
 use crate::error::{Error, Result};
 use crate::executor::Executor;
@@ -17,6 +18,35 @@ use crate::shard::Shard;
 
 const DEVICE: &str = "ASKEM_PROCESS_DEVICE";
 const SHARD: &str = "ASKEM_PROCESS_SHARD";
+
+/// Set for processes that another one has started; their standard input ends when that one does.
+const CHILD: &str = "ASKEM_PROCESS_CHILD";
+
+/// Starts a process that ends with this one, however this one ends: it saves what it has when its standard input ends.
+pub(super) fn start_child(command: &mut Command) -> std::io::Result<Child> {
+    command.env(CHILD, "1").stdin(Stdio::piped()).spawn()
+}
+
+/// Asks for a stop when the process that has started this one is gone, if one has; says whether one has.
+pub(super) fn stop_with_parent() -> bool {
+    let is_child = env::var_os(CHILD).is_some();
+    if is_child {
+        std::thread::spawn(|| {
+            let mut buffer = [0; 64];
+            // Nothing is ever written.
+            while std::io::stdin().read(&mut buffer).is_ok_and(|count| count > 0) {}
+            request_stop();
+        });
+    }
+    is_child
+}
+
+/// Bytes that processes can still take without swapping, where the system says so as Linux does.
+pub(super) fn available_memory() -> Option<usize> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    line.trim().strip_suffix("kB")?.trim().parse::<usize>().ok().map(|kib| kib * 1024)
+}
 
 /// What this process computes, and what it leaves to others.
 #[derive(Debug)]
@@ -35,6 +65,7 @@ impl Share {
     /// Divides a part among the devices of `--device`.
     pub(super) fn of(whole: Shard, common: &Common) -> Result<Self> {
         if let (Ok(device), Ok(shard)) = (env::var(DEVICE), env::var(SHARD)) {
+            stop_with_parent();
             let Ok(shard) = Shard::parse(&shard) else {
                 return Err(Error::Usage(format!("{SHARD}={shard}: unset this variable")));
             };
@@ -79,7 +110,7 @@ impl Share {
             }
             let text = device.to_string();
             command.env(DEVICE, &text).env(SHARD, format!("{}/{}", shard.index, shard.count));
-            let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
+            let child = start_child(command.stdout(Stdio::piped()));
             others.running.push((text, child.map_err(failed)?));
         }
         Ok(others)
@@ -125,5 +156,14 @@ impl Drop for Others {
             let _ = child.kill();
             let _ = child.wait();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn linux_says_what_is_free() {
+        assert!(super::available_memory().is_some_and(|bytes| bytes > 1 << 20));
     }
 }

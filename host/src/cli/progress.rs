@@ -19,9 +19,14 @@ pub(super) fn catch_interrupt() {
             if STOP.swap(true, Ordering::Relaxed) {
                 std::process::exit(130);
             }
-            eprintln!("\naskem: saving the state; press Ctrl-C again to stop at once");
+            note!("\naskem: saving the state; press Ctrl-C again to stop at once");
         });
     });
+}
+
+/// Asks for a stop as Ctrl-C does.
+pub(super) fn request_stop() {
+    STOP.store(true, Ordering::Relaxed);
 }
 
 /// Whether somebody pressed Ctrl-C.

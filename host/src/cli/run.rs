@@ -5,12 +5,15 @@ mod observer;
 mod tensorboard;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 pub(super) use self::estimate::Memory;
 use self::estimate::estimate;
 use self::observer::RunObserver;
 use self::tensorboard::TensorBoard;
+use super::inputs::refuse_inputs_in;
 use super::options::{DataArgs, ExperimentArgs, Given, OpenData, open_data};
+use super::processes::{available_memory, stop_with_parent};
 use super::progress::{catch_interrupt, human_bytes, human_time};
 use super::{Common, say};
 use crate::annotator::SimulatedAnnotator;
@@ -18,9 +21,9 @@ use crate::error::{Error, Result};
 use crate::executor::Executor;
 use crate::model::Model;
 use crate::pool::{PatchReader, Scaling, draw_pool};
-use crate::protocol::{self, Config, Data, Progress, Record};
+use crate::protocol::{self, Config, Data, Record};
 use crate::report;
-use crate::run_dir::{DataSource, Resolved, RunDir};
+use crate::run_dir::{DataIdentity, DataSource, Resolved, RunDir, Standing};
 use crate::weights::{self, TrainedNetwork};
 
 #[derive(Debug, clap::Args)]
@@ -33,6 +36,9 @@ pub(super) struct Args {
     #[command(flatten)]
     job: Job,
 }
+
+/// How long a run of a comparison waits for the one before in its directory.
+const PATIENCE: Duration = Duration::from_secs(600);
 
 /// What every experiment's command line says.
 #[derive(Clone, Debug, clap::Args)]
@@ -69,6 +75,7 @@ impl Job {
     pub(super) fn execute(&self, common: &Common) -> Result<()> {
         common.validate()?;
         let (source, config) = self.settings()?;
+        refuse_inputs_in(&source, &RunDir::outputs(&self.out))?;
         let open = open_data(&source, config.seed)?;
         open.train_region.require_patch(config.patch, "training")?;
         open.test_region.require_patch(config.patch, "test")?;
@@ -76,19 +83,26 @@ impl Job {
         let scaling = Scaling::measure(&*open.train_raw, &open.train_region)?;
         let executor = common.open_device()?;
 
-        let dir = RunDir::open(&self.out, self.resume, self.force)?;
-        let progress = dir.progress()?;
-        catch_interrupt();
+        // Of a comparison that was killed a run may still be saving its state there.
+        let patience = if stop_with_parent() { PATIENCE } else { Duration::ZERO };
+        let mut dir = RunDir::open(&self.out, self.resume, self.force, patience)?;
+        let regions = [
+            (&open.train_raw, open.train_labels.inner(), &open.train_region),
+            (&open.test_raw, open.test_labels.inner(), &open.test_region),
+        ];
         let device = executor.name();
-        dir.write_config(&Resolved {
+        let resolved = Resolved {
             askem: env!("CARGO_PKG_VERSION").into(),
             device: device.clone(),
             data: source.clone(),
             experiment: config.clone(),
-        })?;
+        };
+        dir.set_origin(resolved.clone(), DataIdentity::of(&regions)?);
+        let standing = if self.force { Standing::default() } else { dir.standing()? };
+        catch_interrupt();
         let model = Model::new(executor, config.net, config.patch)?;
-        let run = Run { job: self, json: common.json, source, config, scaling, dir, device };
-        run.execute(model, open, progress)
+        let run = Run { job: self, json: common.json, resolved, scaling, dir };
+        run.execute(model, open, standing)
     }
 
     /// Whether it says what to train on, or goes on with a run that knows.
@@ -139,39 +153,43 @@ impl Job {
 struct Run<'a> {
     job: &'a Job,
     json: bool,
-    source: DataSource,
-    config: Config,
+    resolved: Resolved,
     scaling: Scaling,
     dir: RunDir,
-    device: String,
 }
 
 impl Run<'_> {
-    fn execute(self, mut model: Model, open: OpenData, progress: Progress) -> Result<()> {
-        let config = &self.config;
+    fn execute(self, mut model: Model, open: OpenData, standing: Standing) -> Result<()> {
+        let config = &self.resolved.experiment;
+        let Standing { progress, is_finished, notes } = standing;
         let (train_region, test_region) = (open.train_region, open.test_region);
         let train = PatchReader::new(open.train_raw, train_region, self.scaling);
         let test = PatchReader::new(open.test_raw, test_region, self.scaling);
         let annotator = SimulatedAnnotator::new(&open.train_labels);
-        for warning in &open.warnings {
-            eprintln!("askem: note: {warning}");
+        for note in notes.iter().chain(&open.warnings) {
+            note!("askem: note: {note}");
         }
         let done = progress.records.len();
         self.announce(model.executor(), &train, &test, done)?;
-        let last = if config.strategy == "full" { 0 } else { config.iterations };
-        if done <= last {
+        if done <= self.resolved.last_iteration() {
             let wanted = config.batch_size;
             let (batch, _) = model.prepare_training(wanted, wanted)?;
             if batch < wanted {
-                eprintln!(
+                note!(
                     "askem: note: {} can't hold a training step of {wanted} patches, and takes {batch} at a time",
-                    self.device
+                    self.resolved.device
                 );
             }
             let seconds = estimate(&mut model, config, &test, &progress.records)?;
             let most = if config.early_stopping.is_some() { "at most " } else { "" };
-            eprintln!("Estimated time: {most}{}", human_time(seconds));
+            note!("Estimated time: {most}{}", human_time(seconds));
         }
+        // From here on the run is known to fit.
+        if self.job.force {
+            self.dir.clear()?;
+        }
+        self.dir.write_config(&self.resolved)?;
+        self.dir.cut_journal()?;
         let data = Data {
             train: &train,
             annotator: &annotator,
@@ -190,8 +208,10 @@ impl Run<'_> {
                 observer.table_row(record)?;
             }
         }
-        let all_done = done > last && self.dir.file("weights.safetensors").exists();
-        let outcome = protocol::run(config, &data, &mut model, progress, &mut observer);
+        let outcome = match is_finished {
+            true => Ok(progress.records),
+            false => protocol::run(config, &data, &mut model, progress, &mut observer),
+        };
         let segmentation = observer.finish();
         let records = match outcome {
             Err(Error::Interrupted(_)) => {
@@ -203,7 +223,7 @@ impl Run<'_> {
             other => other?,
         };
         segmentation?;
-        if !all_done {
+        if !is_finished {
             let trained = TrainedNetwork {
                 net: config.net,
                 weights: model.weights()?,
@@ -231,11 +251,11 @@ impl Run<'_> {
         test: &PatchReader,
         done: usize,
     ) -> Result<()> {
-        let config = &self.config;
-        let name = match &self.source.raw {
+        let Resolved { data: source, experiment: config, device, .. } = &self.resolved;
+        let name = match &source.raw {
             Some(path) => path.display().to_string(),
             None => {
-                let [z, y, x] = self.source.phantom_shape.unwrap_or_default();
+                let [z, y, x] = source.phantom_shape.unwrap_or_default();
                 format!("built-in phantom, {z} x {y} x {x}")
             }
         };
@@ -243,31 +263,40 @@ impl Run<'_> {
             let r = &reader.region;
             format!("{} x {} x {}", r.z.len(), r.height(), r.width())
         };
-        eprintln!("Data:     {name}; trains on {}, tests on {}", size(train), size(test));
-        eprintln!(
+        note!("Data:     {name}; trains on {}, tests on {}", size(train), size(test));
+        note!(
             "Network:  width {}, {} parameters, patches of {} x {}",
             config.net.width,
             config.net.parameter_count(),
             config.patch,
             config.patch
         );
-        eprintln!("Device:   {}", self.device);
+        note!("Device:   {device}");
         let memory = Memory::of(config, executor, &train.region, &test.region)?;
-        eprintln!(
+        note!(
             "Memory:   network {}, labelled patches {}, sections {}",
             human_bytes(memory.network),
             human_bytes(memory.patches),
             human_bytes(memory.sections)
         );
+        if let (Some(_), Some(free)) = (executor.threads(), available_memory())
+            && memory.total() > free
+        {
+            return Err(Error::TooLarge(format!(
+                "the run would take {} and {} are free; lower --batch-size, --width, --patch or --pool",
+                human_bytes(memory.total()),
+                human_bytes(free)
+            )));
+        }
         if done > 0 {
-            eprintln!("Resuming after iteration {}", done - 1);
+            note!("Resuming after iteration {}", done - 1);
         }
         Ok(())
     }
 
     fn draw_curve(&self, records: &[Record]) -> Result<()> {
         let points = records.iter().map(|r| (r.labelled as f64, r.jaccard)).collect();
-        let curve = report::Curve::new(self.config.strategy.clone(), points);
+        let curve = report::Curve::new(self.resolved.experiment.strategy.clone(), points);
         report::learning_curve(
             &[curve],
             "Jaccard index of the test region",

@@ -7,14 +7,19 @@ use std::time::Instant;
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
+use super::inputs::refuse_inputs_as_outputs;
+use super::normalise::Normalise;
 use super::processes::Share;
 use super::progress::{Bar, catch_interrupt, human_bytes, human_time, interrupted};
+use super::warnings::warn_of_images;
 use super::{Common, say, say_json};
 use crate::error::{Error, Result};
+use crate::files::sha256;
 use crate::model::Model;
 use crate::pool::{PatchReader, Region, Sampling, Sites};
 use crate::predict::{self, Embedding, McOptions};
-use crate::score::{embedding_dim, hash, hash_of_pixels, score_chunks};
+use crate::protocol::{MOST_PASSES, MOST_PATCHES};
+use crate::score::{embedding_dim, hash_of_pixels, score_chunks};
 use crate::score_store::{About, ScoreStore};
 use crate::shard::{Shard, ShardChoice};
 use crate::strategy::Criterion;
@@ -52,6 +57,9 @@ pub(super) struct Args {
     /// Dropout passes of bald and mutual_information.
     #[arg(long, value_name = "N", default_value_t = 10)]
     mc_passes: usize,
+    /// How grey values are scaled: as those of the training were, or by this volume's own mean and deviation.
+    #[arg(long, value_name = "BY", default_value = "weights")]
+    normalise: Normalise,
     /// Decides everything random.
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
@@ -64,7 +72,7 @@ pub(super) struct Args {
     /// Say what it would cost and stop: patches, bytes to read, time from a probe of a second, memory.
     #[arg(long)]
     dry_run: bool,
-    /// Start over where --out holds a store of something else.
+    /// Start over where --out holds a store of scores, of something else or not.
     #[arg(long, conflicts_with = "shard")]
     force: bool,
 }
@@ -129,6 +137,18 @@ pub(super) fn execute(args: &Args, common: &Common) -> Result<()> {
             return Err(Error::Usage(format!("{option} 0: give at least 1")));
         }
     }
+    for (option, value, most) in [
+        ("--mc-passes", args.mc_passes, MOST_PASSES),
+        ("--random", args.random.unwrap_or(0), MOST_PATCHES),
+    ] {
+        if value > most {
+            return Err(Error::Usage(format!("{option} {value}: give at most {most}")));
+        }
+    }
+    refuse_inputs_as_outputs(
+        &[("--raw", &args.raw), ("--weights", &args.weights)],
+        std::slice::from_ref(&args.out),
+    )?;
     let share = Share::of(args.shard()?, common)?;
     common.validate()?;
     let trained = weights::load(&args.weights)?;
@@ -140,22 +160,26 @@ pub(super) fn execute(args: &Args, common: &Common) -> Result<()> {
     let patch = trained.patch;
     let sampling = args.sampling(patch);
     let sites = Sites::new(sampling, &region, patch, chunk)?;
-    let reader = PatchReader::new(raw, region, trained.scaling);
+    let scaling = args.normalise.scaling(&raw, &region, trained.scaling, &args.raw)?;
+    if !share.is_helper {
+        warn_of_images(&*raw)?;
+    }
+    let reader = PatchReader::new(raw, region, scaling);
     let mut model = Model::new(share.open_device(common)?, trained.net, patch)?;
     model.set_weights(&trained.weights)?;
     let criterion = args.criterion();
     let about = About {
         askem: env!("CARGO_PKG_VERSION").into(),
-        weights: hash(&file),
+        weights: sha256(&file),
         criterion,
         mc_passes: criterion.is_under_dropout().then_some(args.mc_passes),
         seed: args.seed,
         patch,
         sampling,
-        scaling: trained.scaling,
+        scaling,
         shape,
         chunk,
-        pixels: hash_of_pixels(&reader, &sites, patch)?,
+        pixels: hash_of_pixels(&reader)?,
         embedding: args.embedding(),
         dim: embedding_dim(&mut model, args.embedding())?,
         patches: sites.len(),
@@ -164,10 +188,7 @@ pub(super) fn execute(args: &Args, common: &Common) -> Result<()> {
     if args.dry_run {
         return dry_run(&about, &mut model, &reader, &sites, &share, dtype, common);
     }
-    if args.force && !share.is_helper {
-        ScoreStore::remove(&args.out)?;
-    }
-    let store = ScoreStore::create(&args.out, about)?;
+    let store = ScoreStore::create(&args.out, about, args.force && !share.is_helper)?;
     score(args, common, &mut model, &reader, &sites, &store, &share)
 }
 
@@ -212,6 +233,13 @@ fn score(
         )))
     })?;
     drop(bar);
+    if outcome.damaged > 0 {
+        note!(
+            "askem: note: {}: {} chunks were there but damaged, and were computed again",
+            args.out.display(),
+            outcome.damaged
+        );
+    }
     let mut done = Done {
         device: model.device_name(),
         criterion: about.criterion,

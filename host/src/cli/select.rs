@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use askem_kernels::rng::{Purpose, sample_without_replacement, stream};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -11,6 +10,7 @@ use super::table::Table;
 use super::{Common, say, say_json};
 use crate::error::{Error, Result};
 use crate::pool::{Position, draw_pool};
+use crate::protocol::labelled;
 use crate::run_dir::RunDir;
 use crate::score_store::ScoreStore;
 use crate::select::{Distance, Request, STRATEGIES, select};
@@ -57,8 +57,9 @@ pub(super) fn execute(args: &Args, common: &Common) -> Result<()> {
     if args.query == 0 {
         return Err(Error::Usage("--query 0: give at least 1".into()));
     }
+    let paths = different(&args.stores);
     let stores: Vec<ScoreStore> =
-        args.stores.iter().map(|path| ScoreStore::open(path)).collect::<Result<_>>()?;
+        paths.iter().map(|path| ScoreStore::open(path)).collect::<Result<_>>()?;
     let mut labelled = Vec::new();
     for path in &args.exclude {
         labelled.extend(labelled_in(path)?);
@@ -72,7 +73,7 @@ pub(super) fn execute(args: &Args, common: &Common) -> Result<()> {
     };
     let choices = select(&stores, &request)?;
     if choices.len() < args.query {
-        eprintln!(
+        note!(
             "askem: note: only {} of {} patches could be chosen: the others are labelled or too near",
             choices.len(),
             args.query
@@ -81,7 +82,7 @@ pub(super) fn execute(args: &Args, common: &Common) -> Result<()> {
     let mut table = Table::new(&["rank", "store", "patch", "z", "y", "x", "score"]);
     for (i, choice) in choices.iter().enumerate() {
         let Position { z, y, x } = choice.position;
-        let store = args.stores[choice.store].as_path();
+        let store = paths[choice.store];
         let row = Row { rank: i + 1, store, index: choice.index, z, y, x, score: choice.score };
         if common.json {
             say_json(&row)?;
@@ -95,43 +96,49 @@ pub(super) fn execute(args: &Args, common: &Common) -> Result<()> {
     if common.json { Ok(()) } else { say(table) }
 }
 
+/// The stores without those that another of the names means already; a name that comes twice is left to be refused.
+fn different(stores: &[PathBuf]) -> Vec<&Path> {
+    let place = |path: &Path| path.canonicalize().unwrap_or(path.into());
+    let mut kept: Vec<&Path> = Vec::new();
+    for path in stores {
+        match kept.iter().find(|known| place(known) == place(path)) {
+            Some(known) if known.as_os_str() != path.as_os_str() => note!(
+                "askem: note: {} and {} are the same store, which counts once",
+                known.display(),
+                path.display()
+            ),
+            _ => kept.push(path),
+        }
+    }
+    kept
+}
+
 /// The positions in a journal or a list.
 fn labelled_in(path: &Path) -> Result<Vec<Position>> {
     let text = std::fs::read_to_string(path).map_err(|e| Error::io(path, "reading it", e))?;
     let mut positions = Vec::new();
-    let mut is_journal = false;
     for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
         let wrong =
             |what: String| Error::Input(format!("{}, line {}: {what}", path.display(), number + 1));
         let value: Value = serde_json::from_str(line).map_err(|e| wrong(e.to_string()))?;
-        let mut add = |value: &Value| -> Result<()> {
-            let side = |name: &str| {
-                let side = value[name].as_u64().and_then(|v| usize::try_from(v).ok());
-                side.ok_or_else(|| wrong(format!("no {name} of a patch")))
-            };
-            positions.push(Position { z: side("z")?, y: side("y")?, x: side("x")? });
-            Ok(())
-        };
-        match value["picked"].as_array() {
-            Some(picked) => {
-                is_journal = true;
-                picked.iter().try_for_each(&mut add)?;
-            }
-            None => add(&value)?,
+        if value["picked"].is_array() {
+            return labelled_by_run(path);
         }
-    }
-    if is_journal {
-        positions.extend(first_patches(path)?);
+        let side = |name: &str| {
+            let side = value[name].as_u64().and_then(|v| usize::try_from(v).ok());
+            side.ok_or_else(|| wrong(format!("no {name} of a patch")))
+        };
+        positions.push(Position { z: side("z")?, y: side("y")?, x: side("x")? });
     }
     Ok(positions)
 }
 
-/// The patches that a run begins with, which its journal does not name.
-fn first_patches(journal: &Path) -> Result<Vec<Position>> {
+/// The patches that a run has labelled, of which its journal does not name the first where they were drawn by chance.
+fn labelled_by_run(journal: &Path) -> Result<Vec<Position>> {
     let folder = journal.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let unknown = |why: String| {
         Error::Input(format!(
-            "{}: the patches that the run began with are not known ({why}); keep its config.toml beside it and its images in place, or give a list of z, y and x",
+            "{}: the patches that the run has labelled are not known ({why}); keep its config.toml beside it and its images in place, or give a list of z, y and x",
             journal.display()
         ))
     };
@@ -140,11 +147,7 @@ fn first_patches(journal: &Path) -> Result<Vec<Position>> {
     let config = resolved.experiment;
     let open = open_data(&resolved.data, config.seed).map_err(|e| unknown(e.to_string()))?;
     let pool = draw_pool(&open.train_region, config.patch, config.pool, config.seed)?;
-    if config.strategy == "full" {
-        return Ok(pool);
-    }
-    let mut all: Vec<usize> = (0..pool.len()).collect();
-    let mut rng = stream(config.seed, Purpose::Initial, 0, 0);
-    let first = sample_without_replacement(&mut rng, &mut all, config.initial);
-    Ok(first.iter().map(|&i| pool[i]).collect())
+    let records = RunDir::records_of(journal)?;
+    let labelled = labelled(&config, &pool, &records).map_err(|e| unknown(e.to_string()))?;
+    Ok(labelled.unwrap_or_default().into_iter().map(|index| pool[index]).collect())
 }

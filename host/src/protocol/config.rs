@@ -111,6 +111,13 @@ pub struct Config {
     pub net: UNet,
 }
 
+/// Patches in a training step, dropout passes, and patches in a pool: beyond what any device or memory holds.
+const MOST_IN_A_BATCH: usize = 1 << 16;
+/// See [`MOST_IN_A_BATCH`].
+pub const MOST_PASSES: usize = 100_000;
+/// See [`MOST_IN_A_BATCH`].
+pub const MOST_PATCHES: usize = 100_000_000;
+
 /// The share of labels in files of before there was one.
 #[cfg(feature = "files")]
 fn whole() -> f64 {
@@ -268,6 +275,16 @@ impl Config {
                 return Err(Error::Usage(format!("{option} 0: give at least 1")));
             }
         }
+        let most = [
+            ("--batch-size", self.batch_size, MOST_IN_A_BATCH),
+            ("--mc-passes", self.mc_passes, MOST_PASSES),
+            ("--pool", self.pool, MOST_PATCHES),
+        ];
+        for (option, value, most) in most {
+            if value > most {
+                return Err(Error::Usage(format!("{option} {value}: give at most {most}")));
+            }
+        }
         if self.iterations > 0 && (self.query == 0 || self.finetune_epochs == 0) {
             let option = if self.query == 0 { "--query" } else { "--finetune-epochs" };
             return Err(Error::Usage(format!(
@@ -417,5 +434,8 @@ mod tests {
         refuses("--label-share", &|c| c.label_share = 0.0);
         refuses("--label-share", &|c| c.label_share = f64::NAN);
         refuses("--class-weights", &|c| c.class_weights = vec![1.0]);
+        refuses("--batch-size", &|c| c.batch_size = 1_000_000_000_000);
+        refuses("--mc-passes", &|c| c.mc_passes = 1_000_000_000);
+        refuses("--pool", &|c| c.pool = usize::MAX);
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{FONTS, PALETTE, escape, rasterize};
 use crate::Result;
-use crate::run_dir::write_atomically;
+use crate::files::write_atomically;
 use std::fmt::Write;
 use std::path::Path;
 

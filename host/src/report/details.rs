@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{FONTS, PALETTE};
 use crate::error::{Error, Result};
+use crate::files::write_atomically;
 use crate::protocol::FirstChoice;
-use crate::run_dir::write_atomically;
 
 /// Bars of a histogram of scores.
 const BARS: usize = 24;

@@ -10,7 +10,7 @@
 //! The three differ in lightness as well as in hue, so they are told apart in any colour vision. Areas
 //! are tinted, so that the image stays visible; their borders are solid.
 
-use crate::run_dir::write_atomically;
+use crate::files::write_atomically;
 use crate::volume::{FOREGROUND, IGNORED, Section};
 use crate::{Error, Result};
 use std::path::Path;

@@ -12,8 +12,9 @@ use super::details::{Details, calibration_error, calibration_svg, histograms_svg
 use super::{PALETTE, escape, picks, rasterize, times};
 use crate::comparison::{self, FULL, Series, Summary};
 use crate::error::{Error, Result};
+use crate::files::write_atomically;
 use crate::protocol::Record;
-use crate::run_dir::{Resolved, RunDir, write_atomically};
+use crate::run_dir::{Resolved, RunDir};
 
 const STYLE: &str = "
 :root { color-scheme: light dark; --ink: #1b1b1b; --soft: #595959; --paper: #fff; --card: #f5f5f3; --line: #d8d8d4; }

@@ -6,7 +6,8 @@ use serde_json::{Map, Value, json};
 
 use super::About;
 use crate::error::{Error, Result};
-use crate::zarr_files::{Element, ZarrFiles, place};
+use crate::files::remove_leftovers;
+use crate::zarr_files::{Element, ZarrFiles, place, remove_array};
 
 /// An array `[patches]` or `[patches, columns]` in chunks of rows.
 pub(super) struct ArrayFiles {
@@ -76,24 +77,56 @@ pub(super) fn read_about(path: &Path) -> Result<Option<Value>> {
     Ok(value.pointer_mut("/attributes/askem").map(Value::take))
 }
 
+/// Whether a description is that of a store of scores, and not of another thing that this program writes.
+pub(super) fn is_store(about: &Value) -> bool {
+    ["criterion", "patches", "rows"].iter().all(|key| about.get(key).is_some())
+}
+
 pub(super) fn write_about(path: &Path, about: &About) -> Result<()> {
+    remove_leftovers(path, |name| name == "zarr.json");
+    place(&path.join("zarr.json"), &description(path, about)?)
+}
+
+/// Whether a store is described as this one.
+pub(super) fn is_described(path: &Path, about: &About) -> Result<bool> {
+    let there = std::fs::read(path.join("zarr.json"));
+    Ok(there.is_ok_and(|there| description(path, about).is_ok_and(|own| own == there)))
+}
+
+fn description(path: &Path, about: &About) -> Result<Vec<u8>> {
     let group = json!({
         "zarr_format": 3,
         "node_type": "group",
         "attributes": { "askem": about },
     });
-    let text = serde_json::to_vec_pretty(&group)
-        .map_err(|e| Error::Input(format!("{}: {e}", path.display())))?;
-    place(&path.join("zarr.json"), &text)
+    serde_json::to_vec_pretty(&group).map_err(|e| Error::Input(format!("{}: {e}", path.display())))
 }
 
-/// Whether a folder has no files but those that a process which makes the store may have written already.
+/// Removes what of a folder is a store's, its description first; not the lock. Says whether there was one.
+pub(super) fn remove(path: &Path) -> Result<bool> {
+    if !read_about(path)?.is_some_and(|about| is_store(&about)) {
+        return Ok(false);
+    }
+    let file = path.join("zarr.json");
+    std::fs::remove_file(&file).map_err(|e| Error::io(&file, "removing the old store", e))?;
+    ARRAYS.iter().try_for_each(|name| remove_array(&path.join(name))).map(|()| true)
+}
+
+/// Whether a folder has no files but those that a process which makes the store may have written already: no chunks, which would be of
+/// nobody knows what.
 pub(super) fn is_empty(path: &Path) -> Result<bool> {
+    let has_chunks = |name: &&str| {
+        std::fs::read_dir(path.join(name).join("c")).is_ok_and(|mut chunks| chunks.next().is_some())
+    };
+    if ARRAYS.iter().any(has_chunks) {
+        return Ok(false);
+    }
     let entries = std::fs::read_dir(path).map_err(|e| Error::io(path, "reading the folder", e))?;
-    let ours = ["scores", "positions", "embeddings"];
     Ok(entries.flatten().all(|entry| {
         let name = entry.file_name();
         let name = name.to_string_lossy();
-        ours.contains(&&*name) || name.ends_with(".partial")
+        ARRAYS.contains(&&*name) || name.starts_with(".zarr.json.") && name.ends_with(".partial")
     }))
 }
+
+const ARRAYS: [&str; 3] = ["scores", "positions", "embeddings"];

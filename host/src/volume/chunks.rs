@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::block_cache::BlockCache;
 use super::pixels::check_finite;
-use super::{Dtype, Region, Section, Volume, check_block, check_section, show_shape};
+use super::{Dtype, LabelValue, Region, Section, Volume, check_block, check_section, show_shape};
 use crate::{Error, Result};
 
 /// Bytes of decoded chunks that a volume keeps.
@@ -90,6 +90,22 @@ impl Chunks {
         block: &Region,
         decode: impl Fn(&Region) -> Result<Vec<u8>>,
     ) -> Result<Vec<f32>> {
+        let mut to_floats = |from: &[u8], to: &mut [f32]| to_floats(self.dtype, from, to);
+        let pixels = self.read_as(name, block, decode, &mut to_floats)?;
+        if matches!(self.dtype, Dtype::F16 | Dtype::F32 | Dtype::F64) {
+            check_sections(name, block, &pixels)?;
+        }
+        Ok(pixels)
+    }
+
+    /// Reads a block as [`read`](Self::read) does; `convert` turns a row's bytes, in the machine's order, into numbers.
+    pub(super) fn read_as<T: Copy + Default>(
+        &self,
+        name: &dyn Display,
+        block: &Region,
+        decode: impl Fn(&Region) -> Result<Vec<u8>>,
+        convert: &mut dyn FnMut(&[u8], &mut [T]),
+    ) -> Result<Vec<T>> {
         check_block(block, self.shape)?;
         let sides = [block.z.len(), block.y.len(), block.x.len()];
         let mut pixels = Vec::new();
@@ -100,7 +116,7 @@ impl Chunks {
                 show_shape(sides)
             )));
         };
-        pixels.resize(room, 0.0);
+        pixels.resize(room, T::default());
         let numbers =
             |side: &Range<usize>, chunk: usize| side.start / chunk..side.end.div_ceil(chunk);
         let [cz, cy, cx] = self.chunk;
@@ -117,18 +133,22 @@ impl Chunks {
                     };
                     let number = (k as u64 * grid[1] + i as u64) * grid[2] + j as u64;
                     let bytes = self.cache.get(number, || decode(&chunk))?;
-                    self.copy(&chunk, &bytes, block, &mut pixels);
+                    self.copy(&chunk, &bytes, block, &mut pixels, convert);
                 }
             }
-        }
-        if matches!(self.dtype, Dtype::F16 | Dtype::F32 | Dtype::F64) {
-            check_sections(name, block, &pixels)?;
         }
         Ok(pixels)
     }
 
-    /// Copies what of a chunk lies in `block`, as floats.
-    fn copy(&self, chunk: &Region, bytes: &[u8], block: &Region, pixels: &mut [f32]) {
+    /// Copies what of a chunk lies in `block`, converted.
+    fn copy<T>(
+        &self,
+        chunk: &Region,
+        bytes: &[u8],
+        block: &Region,
+        pixels: &mut [T],
+        convert: &mut dyn FnMut(&[u8], &mut [T]),
+    ) {
         let common = |a: &Range<usize>, b: &Range<usize>| a.start.max(b.start)..a.end.min(b.end);
         let (zs, ys) = (common(&chunk.z, &block.z), common(&chunk.y, &block.y));
         let xs = common(&chunk.x, &block.x);
@@ -141,7 +161,7 @@ impl Chunks {
             for y in ys.clone() {
                 let from = &bytes[place(chunk, z, y) * size..][..xs.len() * size];
                 let to = &mut pixels[place(block, z, y)..][..xs.len()];
-                to_floats(self.dtype, from, to);
+                convert(from, to);
             }
         }
     }
@@ -192,6 +212,20 @@ impl<F: Chunked> Volume for ChunkedVolume<F> {
         Ok(Section { height, width, pixels })
     }
 
+    fn read_labels(&self, z: usize, label: &mut dyn FnMut(LabelValue) -> u8) -> Result<Vec<u8>> {
+        let [depth, height, width] = self.shape();
+        check_section(z, depth, &self.0.name())?;
+        let block = Region { z: z..z + 1, y: 0..height, x: 0..width };
+        let chunks = self.0.chunks();
+        if matches!(chunks.dtype(), Dtype::F16 | Dtype::F32 | Dtype::F64) {
+            // Says what is no number, and where.
+            self.read_block(&block)?;
+        }
+        let mut to_labels =
+            |from: &[u8], to: &mut [u8]| to_labels(chunks.dtype(), from, to, &mut *label);
+        chunks.read_as(&self.0.name(), &block, |chunk| self.0.decode(chunk), &mut to_labels)
+    }
+
     fn chunk(&self) -> [usize; 3] {
         self.0.chunks().chunk()
     }
@@ -234,8 +268,31 @@ fn to_floats(dtype: Dtype, from: &[u8], to: &mut [f32]) {
         Dtype::I16 => each(from, to, |b| f32::from(i16::from_ne_bytes(b))),
         Dtype::U32 => each(from, to, |b| u32::from_ne_bytes(b) as f32),
         Dtype::I32 => each(from, to, |b| i32::from_ne_bytes(b) as f32),
+        Dtype::U64 => each(from, to, |b| u64::from_ne_bytes(b) as f32),
+        Dtype::I64 => each(from, to, |b| i64::from_ne_bytes(b) as f32),
         Dtype::F16 => each(from, to, |b| half::f16::from_ne_bytes(b).to_f32()),
         Dtype::F32 => each(from, to, f32::from_ne_bytes),
         Dtype::F64 => each(from, to, |b| f64::from_ne_bytes(b) as f32),
+    }
+}
+
+/// Numbers in the machine's order of bytes as labels.
+fn to_labels(dtype: Dtype, from: &[u8], to: &mut [u8], label: &mut dyn FnMut(LabelValue) -> u8) {
+    fn each<const N: usize>(from: &[u8], to: &mut [u8], mut label: impl FnMut([u8; N]) -> u8) {
+        let (numbers, _) = from.as_chunks::<N>();
+        to.iter_mut().zip(numbers).for_each(|(to, &bytes)| *to = label(bytes));
+    }
+    match dtype {
+        Dtype::U8 => each(from, to, |[b]| label(b.into())),
+        Dtype::I8 => each(from, to, |[b]| label((b as i8).into())),
+        Dtype::U16 => each(from, to, |b| label(u16::from_ne_bytes(b).into())),
+        Dtype::I16 => each(from, to, |b| label(i16::from_ne_bytes(b).into())),
+        Dtype::U32 => each(from, to, |b| label(u32::from_ne_bytes(b).into())),
+        Dtype::I32 => each(from, to, |b| label(i32::from_ne_bytes(b).into())),
+        Dtype::U64 => each(from, to, |b| label(u64::from_ne_bytes(b).into())),
+        Dtype::I64 => each(from, to, |b| label(i64::from_ne_bytes(b).into())),
+        Dtype::F16 => each(from, to, |b| label(half::f16::from_ne_bytes(b).to_f32().into())),
+        Dtype::F32 => each(from, to, |b| label(f32::from_ne_bytes(b).into())),
+        Dtype::F64 => each(from, to, |b| label(f64::from_ne_bytes(b).into())),
     }
 }

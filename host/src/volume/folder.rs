@@ -1,8 +1,8 @@
 //! A folder of sections, one TIFF or PNG file each.
 
-use super::pixels::{Header, Palette};
+use super::pixels::{AsGrey, AsLabels, Header, Palette, Reading};
 use super::tiff::Contents;
-use super::{Dtype, Section, Volume, check_section, numbering, png, tiff};
+use super::{Dtype, LabelValue, Section, Volume, check_section, numbering, png, tiff};
 use crate::{Error, Result};
 use rayon::prelude::*;
 use std::path::{Path, PathBuf};
@@ -91,6 +91,16 @@ impl FolderVolume {
     }
 }
 
+impl FolderVolume {
+    fn read<R: Reading>(&self, z: usize, reading: &mut R) -> Result<Vec<R::Out>> {
+        let entry = &self.entries[z];
+        match &entry.kind {
+            Kind::Png => png::read(&entry.path, entry.header, self.palette, reading),
+            Kind::Tiff(contents) => tiff::read(&entry.path, contents, 0, reading),
+        }
+    }
+}
+
 impl Volume for FolderVolume {
     fn shape(&self) -> [usize; 3] {
         self.shape
@@ -102,11 +112,13 @@ impl Volume for FolderVolume {
 
     fn read_section(&self, z: usize) -> Result<Section> {
         check_section(z, self.entries.len(), "the folder")?;
-        let entry = &self.entries[z];
-        match &entry.kind {
-            Kind::Png => png::read(&entry.path, entry.header, self.palette),
-            Kind::Tiff(contents) => tiff::read(&entry.path, contents, 0),
-        }
+        let Header { height, width, .. } = self.entries[z].header;
+        Ok(Section { height, width, pixels: self.read(z, &mut AsGrey)? })
+    }
+
+    fn read_labels(&self, z: usize, label: &mut dyn FnMut(LabelValue) -> u8) -> Result<Vec<u8>> {
+        check_section(z, self.entries.len(), "the folder")?;
+        self.read(z, &mut AsLabels(label))
     }
 
     fn section_name(&self, z: usize) -> String {

@@ -117,14 +117,22 @@ impl Chunked for Hdf5Volume {
 
 /// The name of the only dataset that can be a volume.
 fn only_volume(path: &Path, file: &H5File, names: &[String]) -> Result<String> {
-    let is_volume = |name: &&String| {
-        file.dataset(name).is_ok_and(|dataset| {
-            let shape: Vec<u64> = dataset.shape().iter().map(|&side| side as u64).collect();
-            let number = dataset.datatype().is_ok_and(|datatype| dtype(&datatype).is_ok());
-            number && three(&shape).is_some()
-        })
+    let dtype_of = |name: &String| {
+        let dataset = file.dataset(name).ok()?;
+        let shape: Vec<u64> = dataset.shape().iter().map(|&side| side as u64).collect();
+        three(&shape)?;
+        dtype(&dataset.datatype().ok()?).ok()
     };
-    let volumes: Vec<_> = names.iter().filter(is_volume).collect();
+    let known: Vec<(&String, Dtype)> =
+        names.iter().filter_map(|name| Some((name, dtype_of(name)?))).collect();
+    // Numbers of segments beside images are not meant, unless they are all there is.
+    let is_image = |dtype: &Dtype| !matches!(dtype, Dtype::U64 | Dtype::I64);
+    let any_image = known.iter().any(|(_, dtype)| is_image(dtype));
+    let volumes: Vec<&String> = known
+        .iter()
+        .filter(|(_, dtype)| is_image(dtype) || !any_image)
+        .map(|(name, _)| *name)
+        .collect();
     let show = path.display();
     match volumes[..] {
         [name] => Ok(name.trim_matches('/').to_owned()),
@@ -173,6 +181,8 @@ fn dtype(datatype: &DatatypeMessage) -> std::result::Result<Dtype, String> {
                 (2, true) => Some(Dtype::I16),
                 (4, false) => Some(Dtype::U32),
                 (4, true) => Some(Dtype::I32),
+                (8, false) => Some(Dtype::U64),
+                (8, true) => Some(Dtype::I64),
                 _ => None,
             }
         }
@@ -190,7 +200,7 @@ fn dtype(datatype: &DatatypeMessage) -> std::result::Result<Dtype, String> {
     };
     found.ok_or_else(|| {
         format!(
-            "its numbers are {datatype}; integers of 8, 16 and 32 bits and IEEE floats are read"
+            "its numbers are {datatype}; integers of 8, 16 and 32 bits and IEEE floats are read, of 64 bits as labels"
         )
     })
 }

@@ -1,7 +1,7 @@
 //! Says what a volume is, and what looks wrong with it.
 
 use super::labels::{FOREGROUND, IGNORED};
-use super::{Dtype, LabelVolume, Section, Volume, show_shape};
+use super::{Dtype, LabelValue, LabelVolume, Section, Volume, show_shape};
 use crate::{Error, Result};
 use rayon::prelude::*;
 use std::collections::BTreeSet;
@@ -33,6 +33,18 @@ pub struct Inspection {
 ///
 /// Errors: [`Error::Input`] where raw and labels differ in shape, and those of reading.
 pub fn inspect(raw: &dyn Volume, labels: Option<&LabelVolume>) -> Result<Inspection> {
+    inspect_some(raw, labels, u64::MAX)
+}
+
+/// [`inspect`] of evenly spread sections of at most so many pixels together; of none where one has more. Warnings then say of how many
+/// sections they are.
+///
+/// Errors: as [`inspect`].
+pub fn inspect_some(
+    raw: &dyn Volume,
+    labels: Option<&LabelVolume>,
+    pixels: u64,
+) -> Result<Inspection> {
     let shape = raw.shape();
     if let Some(labels) = labels.filter(|l| l.shape() != shape) {
         return Err(Error::Input(format!(
@@ -42,17 +54,20 @@ pub fn inspect(raw: &dyn Volume, labels: Option<&LabelVolume>) -> Result<Inspect
             show_shape(labels.shape())
         )));
     }
-    let stats: Vec<RawStats> = by_section(shape[0], |z| Ok(RawStats::of(&raw.read_section(z)?)))?;
+    let sections = spread(shape, pixels);
+    let stats: Vec<RawStats> = by_section(&sections, |z| Ok(RawStats::of(&raw.read_section(z)?)))?;
     let total = stats.iter().copied().reduce(RawStats::merge).unwrap_or_default();
+    let mut found = Vec::new();
+    if !stats.is_empty() {
+        warn_raw(raw, &sections, &stats, total, &mut found);
+    }
     let mut warnings = raw.notes();
-    warn_raw(raw, &stats, total, &mut warnings);
-
+    warnings.extend(of_some(found, &sections, shape));
     let mut foreground = None;
     if let Some(labels) = labels {
-        let source = labels.source();
-        let stats = by_section(shape[0], |z| Ok(LabelStats::of(labels, &source.read_section(z)?)))?;
-        warnings.extend(source.notes());
-        foreground = warn_labels(labels, &stats, &mut warnings);
+        let (share, more) = inspect_labels(labels, pixels)?;
+        foreground = share;
+        warnings.extend(more);
     }
     Ok(Inspection {
         shape,
@@ -66,13 +81,44 @@ pub fn inspect(raw: &dyn Volume, labels: Option<&LabelVolume>) -> Result<Inspect
     })
 }
 
+/// The share of foreground among labels, none where nothing was looked at, and what looks wrong with them; of as many sections as
+/// [`inspect_some`] looks at.
+///
+/// Errors: those of reading.
+pub fn inspect_labels(labels: &LabelVolume, pixels: u64) -> Result<(Option<f64>, Vec<String>)> {
+    let sections = spread(labels.shape(), pixels);
+    let stats = by_section(&sections, |z| LabelStats::of(labels, z))?;
+    let mut found = Vec::new();
+    let share = match stats.is_empty() {
+        true => None,
+        false => warn_labels(labels, &sections, &stats, &mut found),
+    };
+    let mut warnings = labels.source().notes();
+    warnings.extend(of_some(found, &sections, labels.shape()));
+    Ok((share, warnings))
+}
+
+/// Sections that are looked at.
+fn spread([depth, height, width]: [usize; 3], pixels: u64) -> Vec<usize> {
+    let fit = pixels / (height as u64 * width as u64).max(1);
+    let count = usize::try_from(fit).unwrap_or(usize::MAX).min(depth);
+    (0..count).map(|i| i * depth / count).collect()
+}
+
+/// Warnings, with the number of sections where not all were looked at.
+fn of_some(found: Vec<String>, sections: &[usize], shape: [usize; 3]) -> Vec<String> {
+    let all = sections.len() == shape[0];
+    let some = |warning| format!("{warning} (of {} sections looked at)", sections.len());
+    found.into_iter().map(|warning| if all { warning } else { some(warning) }).collect()
+}
+
 /// Does `work` for every section in parallel and gives the results in their order.
 fn by_section<T: Send>(
-    depth: usize,
+    sections: &[usize],
     work: impl Fn(usize) -> Result<T> + Sync + Send,
 ) -> Result<Vec<T>> {
     // One result per section, so that the first error in their order is the one that is told.
-    let results: Vec<Result<T>> = (0..depth).into_par_iter().map(work).collect();
+    let results: Vec<Result<T>> = sections.par_iter().map(|&z| work(z)).collect();
     results.into_iter().collect()
 }
 
@@ -125,12 +171,22 @@ impl RawStats {
     }
 }
 
-fn warn_raw(raw: &dyn Volume, stats: &[RawStats], total: RawStats, warnings: &mut Vec<String>) {
+fn warn_raw(
+    raw: &dyn Volume,
+    sections: &[usize],
+    stats: &[RawStats],
+    total: RawStats,
+    warnings: &mut Vec<String>,
+) {
     if total.min == total.max {
         warnings.push(format!("every pixel of the raw volume is {}: there is no image", total.min));
         return;
     }
-    let constant: Vec<usize> = (0..stats.len()).filter(|&z| stats[z].min == stats[z].max).collect();
+    let those = |wrong: &dyn Fn(usize) -> bool| -> Vec<usize> {
+        (0..stats.len()).filter(|&i| wrong(i)).map(|i| sections[i]).collect()
+    };
+    let is_constant = |i: usize| stats[i].min == stats[i].max;
+    let constant = those(&is_constant);
     if !constant.is_empty() {
         warnings.push(format!(
             "{} constant raw section(s), empty or lost: {}",
@@ -158,9 +214,7 @@ fn warn_raw(raw: &dyn Volume, stats: &[RawStats], total: RawStats, warnings: &mu
     let middle = median(stats.iter().map(|s| s.mean).collect());
     let spread = median(stats.iter().map(|s| (s.mean - middle).abs()).collect());
     let limit = (8.0 * spread).max(0.5 * total.std());
-    let odd: Vec<usize> = (0..stats.len())
-        .filter(|&z| (stats[z].mean - middle).abs() > limit && !constant.contains(&z))
-        .collect();
+    let odd = those(&|i| (stats[i].mean - middle).abs() > limit && !is_constant(i));
     if !odd.is_empty() && stats.len() >= 4 {
         warnings.push(format!(
             "{} raw section(s) far brighter or darker than the others: {}",
@@ -175,8 +229,8 @@ struct LabelStats {
     foreground: u64,
     ignored: u64,
     background: u64,
-    /// The different values, as bits, up to a few.
-    values: BTreeSet<u32>,
+    /// The different values but 0, as texts, up to a few.
+    values: BTreeSet<String>,
     /// Pixels above 0 and at 255.
     full: u64,
     nonzero: u64,
@@ -186,7 +240,7 @@ struct LabelStats {
 const MANY: usize = 300;
 
 impl LabelStats {
-    fn of(labels: &LabelVolume, section: &Section) -> Self {
+    fn of(labels: &LabelVolume, z: usize) -> Result<Self> {
         let mut stats = Self {
             foreground: 0,
             ignored: 0,
@@ -195,30 +249,34 @@ impl LabelStats {
             full: 0,
             nonzero: 0,
         };
-        let mut last = f32::NAN;
-        for &value in &section.pixels {
-            match labels.label(value) {
+        let full = LabelValue::from(255_u8);
+        let mut last = LabelValue::ZERO;
+        labels.source().read_labels(z, &mut |value| {
+            let label = labels.label(value);
+            match label {
                 FOREGROUND => stats.foreground += 1,
                 IGNORED => stats.ignored += 1,
                 _ => stats.background += 1,
             }
-            stats.nonzero += u64::from(value != 0.0);
-            stats.full += u64::from(value == 255.0);
+            stats.nonzero += u64::from(value != LabelValue::ZERO);
+            stats.full += u64::from(value == full);
             // Labels come in long runs of one value.
             if value != last {
-                if stats.values.len() < MANY {
-                    stats.values.insert(value.to_bits());
+                if stats.values.len() < MANY && value != LabelValue::ZERO {
+                    stats.values.insert(value.to_string());
                 }
                 last = value;
             }
-        }
-        stats
+            label
+        })?;
+        Ok(stats)
     }
 }
 
 /// Adds warnings and gives the foreground's share.
 fn warn_labels(
     labels: &LabelVolume,
+    sections: &[usize],
     stats: &[LabelStats],
     warnings: &mut Vec<String>,
 ) -> Option<f64> {
@@ -228,9 +286,7 @@ fn warn_labels(
     let counted = foreground + sum(|s| s.background);
     let share = if counted == 0 { 0.0 } else { foreground as f64 / counted as f64 };
 
-    // Zero has no bits set.
-    let values: BTreeSet<u32> =
-        stats.iter().flat_map(|s| s.values.iter().copied()).filter(|&bits| bits != 0).collect();
+    let values: BTreeSet<&String> = stats.iter().flat_map(|s| &s.values).collect();
     let (full, nonzero) = (sum(|s| s.full), sum(|s| s.nonzero));
     let plain = labels.options().value.is_none() && labels.options().ignore.is_none();
     if plain && values.len() > 1 {
@@ -260,7 +316,8 @@ fn warn_labels(
         warnings.push("the labels have no foreground: nothing can be learnt from them".to_owned());
         return Some(share);
     }
-    let empty: Vec<usize> = (0..stats.len()).filter(|&z| stats[z].foreground == 0).collect();
+    let is_empty = |&i: &usize| stats[i].foreground == 0;
+    let empty: Vec<usize> = (0..stats.len()).filter(is_empty).map(|i| sections[i]).collect();
     if !empty.is_empty() {
         warnings.push(format!(
             "{} label section(s) without foreground: {}",
@@ -345,7 +402,7 @@ mod tests {
             *v = i as u8;
         }
         warned(&raw, Some(&labels(shape, &mask)), "several different non-zero values");
-        let options = LabelOptions { value: None, ignore: Some(3.0) };
+        let options = LabelOptions { value: None, ignore: Some(3_u8.into()) };
         let source = ArrayVolume::from_u8(shape, &mask).unwrap();
         warned(&raw, Some(&LabelVolume::new(Box::new(source), options)), "are ignored");
         assert!(inspect(&raw, Some(&labels([1, 4, 4], &mask))).is_err());

@@ -1,6 +1,6 @@
 //! Labels: which pixels are foreground, background, or to be left out.
 
-use super::{Dtype, Volume, show_shape};
+use super::{Dtype, LabelValue, Volume, show_shape};
 use crate::{Error, Result};
 
 /// The label of a background pixel.
@@ -14,9 +14,9 @@ pub const IGNORED: u8 = 255;
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct LabelOptions {
     /// The one value that is foreground; without it every value but 0 is.
-    pub value: Option<f32>,
+    pub value: Option<LabelValue>,
     /// A value whose pixels are left out. It wins over `value`.
-    pub ignore: Option<f32>,
+    pub ignore: Option<LabelValue>,
 }
 
 /// A volume read as labels.
@@ -61,21 +61,46 @@ impl LabelVolume {
     }
 
     /// The label of one value: [`BACKGROUND`], [`FOREGROUND`] or [`IGNORED`].
-    pub fn label(&self, value: f32) -> u8 {
+    pub fn label(&self, value: LabelValue) -> u8 {
         if self.options.ignore == Some(value) {
             return IGNORED;
         }
         let foreground = match self.options.value {
             Some(chosen) => value == chosen,
-            None => value != 0.0,
+            None => value != LabelValue::ZERO,
         };
         if foreground { FOREGROUND } else { BACKGROUND }
     }
 
     /// The labels of section `z`, row by row.
     pub fn read_labels(&self, z: usize) -> Result<Vec<u8>> {
-        let section = self.source.read_section(z)?;
-        Ok(section.pixels.into_iter().map(|value| self.label(value)).collect())
+        self.source.read_labels(z, &mut |value| self.label(value))
+    }
+
+    /// An error if every pixel that is not ignored is foreground, which is hardly ever meant. Stops at the first section that has another.
+    pub fn require_background(&self) -> Result<()> {
+        const SHOWN: usize = 5;
+        let mut values: Vec<LabelValue> = Vec::new();
+        for z in 0..self.shape()[0] {
+            let labels = self.source.read_labels(z, &mut |value| {
+                if values.len() <= SHOWN && !values.contains(&value) {
+                    values.push(value);
+                }
+                self.label(value)
+            })?;
+            if labels.contains(&BACKGROUND) {
+                return Ok(());
+            }
+        }
+        let more = if values.len() > SHOWN { " and others" } else { "" };
+        values.truncate(SHOWN);
+        let shown: Vec<String> = values.iter().map(LabelValue::to_string).collect();
+        Err(Error::Input(format!(
+            "every pixel of the labels is foreground: none is 0, they hold {}{more} (from {}); name the foreground with --label-value, or, \
+             if all of it is meant, give --all-foreground",
+            shown.join(", "),
+            self.source.section_name(0),
+        )))
     }
 
     /// An error unless at least one pixel is foreground. Stops at the first section that has one.
@@ -114,12 +139,14 @@ mod tests {
     #[test]
     fn values_become_labels_by_the_rule() {
         let values = [0, 1, 7, 128, 255];
-        let read =
-            |value, ignore| labels(&values, LabelOptions { value, ignore }).read_labels(0).unwrap();
+        let read = |value: Option<u8>, ignore: Option<u8>| {
+            let [value, ignore] = [value, ignore].map(|v| v.map(LabelValue::from));
+            labels(&values, LabelOptions { value, ignore }).read_labels(0).unwrap()
+        };
         assert_eq!(read(None, None), [0, 1, 1, 1, 1]);
-        assert_eq!(read(Some(7.0), None), [0, 0, 1, 0, 0]);
-        assert_eq!(read(None, Some(255.0)), [0, 1, 1, 1, 255]);
-        assert_eq!(read(Some(255.0), Some(255.0)), [0, 0, 0, 0, 255]);
+        assert_eq!(read(Some(7), None), [0, 0, 1, 0, 0]);
+        assert_eq!(read(None, Some(255)), [0, 1, 1, 1, 255]);
+        assert_eq!(read(Some(255), Some(255)), [0, 0, 0, 0, 255]);
     }
 
     #[test]
@@ -129,9 +156,25 @@ mod tests {
             labels(values, options).require_foreground().unwrap_err().to_string()
         };
         assert!(message(&[0, 0], LabelOptions::default()).contains("every pixel is 0"));
-        let options = LabelOptions { value: Some(9.0), ignore: None };
+        let options = LabelOptions { value: Some(9_u8.into()), ignore: None };
         assert!(message(&[0, 3], options).contains("no pixel has the value 9"));
-        let options = LabelOptions { value: None, ignore: Some(255.0) };
+        let options = LabelOptions { value: None, ignore: Some(255_u8.into()) };
         assert!(message(&[0, 255], options).contains("the ignored value 255"));
+    }
+
+    #[test]
+    fn labels_without_background_are_said() {
+        labels(&[3, 0], LabelOptions::default()).require_background().unwrap();
+        let message = |values: &[u8], options| {
+            labels(values, options).require_background().unwrap_err().to_string()
+        };
+        let said = message(&[1, 2, 1], LabelOptions::default());
+        assert!(said.contains("they hold 1, 2 ") && said.contains("--label-value"), "{said}");
+        let said = message(&[9, 1, 2, 3, 4, 5, 6], LabelOptions::default());
+        assert!(said.contains("9, 1, 2, 3, 4 and others"), "{said}");
+        let value = Some(2_u8.into());
+        labels(&[1, 2], LabelOptions { value, ignore: None }).require_background().unwrap();
+        let options = LabelOptions { value: None, ignore: Some(255_u8.into()) };
+        assert!(message(&[255, 1], options).contains("--all-foreground"));
     }
 }

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::zarr::ZarrVolume;
 use super::{Region, Volume, show_shape};
-use crate::zarr_files::{Element, ZarrFiles, place};
+use crate::zarr_files::{Element, Owners, ZarrFiles, is_filled, place, remove_array};
 use crate::{Error, Result};
 
 /// Sides of a chunk: 4 MiB of labels, and 250,000 files for a teravoxel.
@@ -63,18 +63,37 @@ pub struct OmeZarrWriter {
     kind: OmeKind,
     files: ZarrFiles,
     about: Value,
+    /// Held while this writes.
+    _owners: Owners,
 }
 
 impl OmeZarrWriter {
     /// Makes an image of `shape` (sections, rows, columns), or goes on with the one that is there. `about` says what it is of; an
-    /// image of something else is not gone on with.
+    /// image of something else is not gone on with. With `anew` an image that this program wrote there goes first; nothing else does.
     ///
     /// # Errors
-    /// [`Error::Input`] if there is another image or another folder.
-    pub fn create(path: &Path, shape: [usize; 3], kind: OmeKind, about: Value) -> Result<Self> {
+    /// [`Error::Input`] if there is another image or another folder, or, for `anew`, another process at work there.
+    pub fn create(
+        path: &Path,
+        shape: [usize; 3],
+        kind: OmeKind,
+        about: Value,
+        anew: bool,
+    ) -> Result<Self> {
         let chunk = [0, 1, 2].map(|i| CHUNK[i].min(shape[i]));
         let attributes = Map::from_iter([("askem".to_string(), about.clone())]);
         let files = level(path, 0, shape, chunk, kind, attributes)?;
+        require_image(path)?;
+        let owners = Owners::of(&path.join("s0"))?;
+        if anew {
+            owners.be_alone(path)?;
+        }
+        // What else lies in the folder of an image that was removed is no reason to refuse it.
+        let removed = anew && remove(path)?;
+        owners.join();
+        if !removed {
+            require_image(path)?;
+        }
         match files.is_there()? {
             Some(true) => {}
             Some(false) => {
@@ -83,35 +102,9 @@ impl OmeZarrWriter {
                     path.display()
                 )));
             }
-            None => {
-                let others = std::fs::read_dir(path).is_ok_and(|mut entries| {
-                    entries.any(|entry| entry.is_ok_and(|e| e.file_name() != "s0"))
-                });
-                // Unless another process has described it in the meantime.
-                if others && files.is_there()?.is_none() {
-                    return Err(Error::Input(format!(
-                        "{}: a folder that is no image of askem's; choose another --out",
-                        path.display()
-                    )));
-                }
-                files.write_metadata()?;
-            }
+            None => files.write_metadata()?,
         }
-        Ok(Self { path: path.to_path_buf(), shape, chunk, kind, files, about })
-    }
-
-    /// Removes an image that askem wrote, so that another can be made there. What is something else is left alone.
-    ///
-    /// # Errors
-    /// If it can't be removed.
-    pub fn remove(path: &Path) -> Result<()> {
-        let metadata = std::fs::read(path.join("s0").join("zarr.json")).unwrap_or_default();
-        let metadata: Value = serde_json::from_slice(&metadata).unwrap_or_default();
-        if metadata.pointer("/attributes/askem").is_some() {
-            std::fs::remove_dir_all(path)
-                .map_err(|e| Error::io(path, "removing the old image", e))?;
-        }
-        Ok(())
+        Ok(Self { path: path.to_path_buf(), shape, chunk, kind, files, about, _owners: owners })
     }
 
     /// Chunks along each axis.
@@ -134,9 +127,19 @@ impl OmeZarrWriter {
         region(self.shape, self.chunk, self.indices(chunk))
     }
 
-    /// Whether a chunk is there.
+    /// Whether a chunk is there with something in it.
     pub fn is_done(&self, chunk: u64) -> bool {
-        self.files.file(&self.indices(chunk)).is_file()
+        is_filled(&self.files.file(&self.indices(chunk)))
+    }
+
+    /// Whether a chunk can be read to its end: its checksum fits.
+    pub fn is_whole(&self, chunk: u64) -> bool {
+        self.is_done(chunk) && self.files.read(&self.indices(chunk)).is_ok()
+    }
+
+    /// Whether a chunk was written once, whatever became of it.
+    pub fn is_there(&self, chunk: u64) -> bool {
+        self.files.file(&self.indices(chunk)).exists()
     }
 
     /// Whether all chunks are there.
@@ -147,13 +150,32 @@ impl OmeZarrWriter {
     /// Writes a chunk from the values of its [`region`](Self::region).
     ///
     /// # Errors
-    /// If the disk is full or refuses; then the chunk is not there.
+    /// If the disk is full or refuses, or another process has made another image there; then the chunk is not there.
     ///
     /// # Panics
     /// If the values are not as many as the region's.
     pub fn write(&self, chunk: u64, values: &[f32]) -> Result<()> {
         let region = self.region(chunk);
-        write(&self.files, self.kind, self.chunk, &self.indices(chunk), &region, values)
+        let indices = self.indices(chunk);
+        self.require_ours()?;
+        write(&self.files, self.kind, self.chunk, &indices, &region, values)?;
+        // An image that takes this one's place loses its description first: what was written before that is gone with it, and what was
+        // written after is taken back here.
+        self.require_ours().inspect_err(|_| {
+            // It may be gone already.
+            let _ = std::fs::remove_file(self.files.file(&indices));
+        })
+    }
+
+    /// An error if the image is no longer the one that was opened: locks do not reach every file system, and an image can be deleted by hand.
+    fn require_ours(&self) -> Result<()> {
+        if self.files.is_there()? == Some(true) {
+            return Ok(());
+        }
+        Err(Error::Input(format!(
+            "{}: the image has been deleted or started over by someone else while this process wrote to it; its work is not kept there",
+            self.path.display()
+        )))
     }
 
     /// Writes the coarser levels and the image's metadata: rows and columns are halved, sections stay, since they are thicker than
@@ -162,12 +184,14 @@ impl OmeZarrWriter {
     /// # Errors
     /// If chunks are missing, or something can't be read or written.
     pub fn finish(&self) -> Result<()> {
-        if !self.is_complete() {
+        let missing = (0..self.chunks()).find(|&chunk| !self.is_whole(chunk));
+        if let Some(chunk) = missing {
             return Err(Error::Input(format!(
-                "{}: chunks are missing; repeat the command that makes them",
-                self.path.display()
+                "{}: the chunk is missing or damaged; repeat the command that makes it",
+                self.files.file(&self.indices(chunk)).display()
             )));
         }
+        self.require_ours()?;
         let mut shape = self.shape;
         let mut datasets = vec![dataset(0)];
         while shape[1] > SMALLEST || shape[2] > SMALLEST {
@@ -202,6 +226,57 @@ impl OmeZarrWriter {
             .map_err(|e| Error::Input(format!("{}: {e}", self.path.display())))?;
         place(&self.path.join("zarr.json"), &text)
     }
+}
+
+/// What the description of the full resolution says of an image of this program.
+fn about_of(path: &Path) -> Option<Value> {
+    let metadata = std::fs::read(path.join("s0").join("zarr.json")).ok()?;
+    let mut metadata: Value = serde_json::from_slice(&metadata).ok()?;
+    let about = metadata.pointer_mut("/attributes/askem")?.take();
+    about.get("foreground").is_some().then_some(about)
+}
+
+/// An error if there is something else than an image of this program, or the beginning of one.
+fn require_image(path: &Path) -> Result<()> {
+    let is_other = || {
+        let Ok(entries) = std::fs::read_dir(path) else { return path.exists() };
+        let begun = |folder: &Path| {
+            let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+            entries.map(|entry| entry.file_name()).all(|name| {
+                let name = name.to_string_lossy();
+                name == "lock" || name.starts_with(".zarr.json.") && name.ends_with(".partial")
+            })
+        };
+        let only_begun =
+            |entry: std::fs::DirEntry| entry.file_name() == "s0" && begun(&entry.path());
+        !entries.flatten().all(only_begun)
+    };
+    // Twice, since another process may describe it in the meantime.
+    if about_of(path).is_none() && is_other() && about_of(path).is_none() {
+        return Err(Error::Input(format!(
+            "{}: something that is no image of askem predict; choose another --out",
+            path.display()
+        )));
+    }
+    Ok(())
+}
+
+/// Removes what of a folder is an image's, its description first; not the lock. Says whether there was one.
+fn remove(path: &Path) -> Result<bool> {
+    if about_of(path).is_none() {
+        return Ok(false);
+    }
+    remove_array(&path.join("s0"))?;
+    let group = path.join("zarr.json");
+    match std::fs::remove_file(&group) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+            return Err(Error::io(&group, "removing the old image", e));
+        }
+        _ => {}
+    }
+    // Coarser levels, each half as large.
+    (1..64).try_for_each(|number| remove_array(&path.join(format!("s{number}"))))?;
+    Ok(true)
 }
 
 fn level(

@@ -4,7 +4,7 @@ use super::folder::FolderVolume;
 use super::mrc::{self, MrcVolume};
 use super::pixels::Palette;
 use super::tiff::TiffStack;
-use super::{LabelOptions, LabelVolume, Volume, png};
+use super::{Dtype, LabelOptions, LabelVolume, Volume, png};
 use crate::{Error, Result};
 use std::fs::File;
 use std::io::Read;
@@ -30,12 +30,21 @@ pub(super) enum Format {
 /// size than the others, in colour, or of a format that isn't read; [`Error::Io`] where the
 /// system refuses.
 pub fn open_raw(path: &Path) -> Result<Box<dyn Volume>> {
-    open(path, Palette::Refuse, "--raw")
+    let volume = open(path, Palette::Refuse, "--raw")?;
+    let name = match volume.dtype() {
+        Dtype::U64 => "uint64",
+        Dtype::I64 => "int64",
+        _ => return Ok(volume),
+    };
+    Err(Error::Input(format!(
+        "{}: its numbers are {name}; integers of 8, 16 and 32 bits and floats are read as images, of 64 bits only as labels",
+        path.display()
+    )))
 }
 
 /// Opens labels; accepts what [`open_raw`] accepts.
 ///
-/// A palette of colours is read by its indices, if its first entry is black.
+/// A palette of colours is read by its indices, if its first entry is black. Integers may have 64 bits.
 ///
 /// Errors: as [`open_raw`].
 pub fn open_labels(path: &Path, options: LabelOptions) -> Result<LabelVolume> {

@@ -1,6 +1,6 @@
 //! What the formats share: headers, and turning channels into one grey value.
 
-use super::{Dtype, Section};
+use super::{Dtype, LabelValue};
 use crate::{Error, Result};
 use std::path::Path;
 
@@ -50,6 +50,9 @@ pub(super) fn check_size(path: &Path, height: u64, width: u64) -> Result<(usize,
 pub(super) trait Sample: Copy + PartialEq {
     /// In the file's own unit.
     fn to_f32(self) -> f32;
+
+    /// As a label, exactly.
+    fn to_label(self) -> LabelValue;
 }
 
 macro_rules! samples {
@@ -58,10 +61,49 @@ macro_rules! samples {
             fn to_f32(self) -> f32 {
                 self as f32
             }
+            fn to_label(self) -> LabelValue {
+                self.into()
+            }
         }
     )*};
 }
-samples!(u8, i8, u16, i16, u32, i32, f32, f64);
+samples!(u8, i8, u16, i16, u32, i32, u64, i64, f32, f64);
+
+/// What becomes of a file's values: grey values, or labels.
+pub(super) trait Reading {
+    /// What a value becomes.
+    type Out: Copy;
+
+    /// One value.
+    fn of<T: Sample>(&mut self, value: T) -> Self::Out;
+
+    /// Whether these are labels, for which the stored values count and not how a viewer shows them.
+    const LABELS: bool;
+}
+
+/// Values as grey values.
+pub(super) struct AsGrey;
+
+impl Reading for AsGrey {
+    type Out = f32;
+    const LABELS: bool = false;
+
+    fn of<T: Sample>(&mut self, value: T) -> f32 {
+        value.to_f32()
+    }
+}
+
+/// Values as labels.
+pub(super) struct AsLabels<'a>(pub(super) &'a mut dyn FnMut(LabelValue) -> u8);
+
+impl Reading for AsLabels<'_> {
+    type Out = u8;
+    const LABELS: bool = true;
+
+    fn of<T: Sample>(&mut self, value: T) -> u8 {
+        (self.0)(value.to_label())
+    }
+}
 
 /// An error where a pixel is no finite number. `pixels` are rows of `width`, the first of them at `row` and `column` of what `name` calls.
 pub(super) fn check_finite(
@@ -85,12 +127,13 @@ pub(super) fn check_finite(
 ///
 /// One channel is grey, two are grey and alpha, three are red, green and blue, four have alpha
 /// besides. Alpha is left out: in masks exported from a graphics editor it is 255 everywhere.
-pub(super) fn grey<T: Sample>(
+pub(super) fn one_channel<T: Sample, R: Reading>(
     name: &str,
     header: Header,
     channels: usize,
     values: impl ExactSizeIterator<Item = T>,
-) -> Result<Section> {
+    reading: &mut R,
+) -> Result<Vec<R::Out>> {
     let Header { height, width, .. } = header;
     let colours = match channels {
         1 | 2 => 1,
@@ -104,31 +147,28 @@ pub(super) fn grey<T: Sample>(
         )));
     }
     let mut values = values;
-    let pixels: Vec<f32> = if channels == 1 {
-        values.take(height * width).map(Sample::to_f32).collect()
-    } else {
-        let mut pixels = Vec::with_capacity(height * width);
-        let mut pixel = Vec::with_capacity(channels);
-        for at in 0..height * width {
-            pixel.clear();
-            pixel.extend(values.by_ref().take(channels));
-            let value = pixel[0];
-            if let Some(other) = pixel[1..colours].iter().find(|&&c| c != value) {
-                return Err(Error::Input(format!(
-                    "{name}: the colour channels differ (row {}, column {}: {} and {}); \
-                     this is a colour image, give a grey one",
-                    at / width,
-                    at % width,
-                    value.to_f32(),
-                    other.to_f32(),
-                )));
-            }
-            pixels.push(value.to_f32());
+    let mut pixels = Vec::with_capacity(height * width);
+    let mut pixel = Vec::with_capacity(channels);
+    for at in 0..height * width {
+        pixel.clear();
+        pixel.extend(values.by_ref().take(channels));
+        let value = pixel[0];
+        if let Some(other) = pixel[1..colours].iter().find(|&&c| c != value) {
+            return Err(Error::Input(format!(
+                "{name}: the colour channels differ (row {}, column {}: {} and {}); \
+                 this is a colour image, give a grey one",
+                at / width,
+                at % width,
+                value.to_f32(),
+                other.to_f32(),
+            )));
         }
-        pixels
-    };
-    check_finite(&name, 0, 0, width, &pixels)?;
-    Ok(Section { height, width, pixels })
+        if !value.to_f32().is_finite() {
+            check_finite(&name, at / width, at % width, width, &[value.to_f32()])?;
+        }
+        pixels.push(reading.of(value));
+    }
+    Ok(pixels)
 }
 
 /// The refusal of images that are neither grey nor colour.
@@ -175,7 +215,7 @@ mod tests {
     #[test]
     fn channels_must_agree_and_alpha_does_not_count() {
         let read = |channels, values: &[u8]| {
-            grey("a.png", HEADER, channels, values.iter().copied()).map(|s| s.pixels)
+            one_channel("a.png", HEADER, channels, values.iter().copied(), &mut AsGrey)
         };
         assert_eq!(read(1, &[3, 4]).unwrap(), [3.0, 4.0]);
         assert_eq!(read(2, &[3, 255, 4, 0]).unwrap(), [3.0, 4.0]);
@@ -188,8 +228,9 @@ mod tests {
 
     #[test]
     fn values_that_are_no_numbers_are_refused() {
-        let message =
-            grey("a.tif", HEADER, 1, [1.0, f32::NAN].into_iter()).unwrap_err().to_string();
+        let message = one_channel("a.tif", HEADER, 1, [1.0, f32::NAN].into_iter(), &mut AsGrey)
+            .unwrap_err()
+            .to_string();
         assert!(message.contains("row 0, column 1 is NaN"), "{message}");
     }
 

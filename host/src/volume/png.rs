@@ -2,8 +2,10 @@
 //!
 //! The format: <https://www.w3.org/TR/png-3/>.
 
-use super::pixels::{Header, MAX_RATIO, Palette, check_size, grey, stretch, unpack};
-use super::{Dtype, Section};
+use super::Dtype;
+use super::pixels::{
+    Header, MAX_RATIO, Palette, Reading, check_size, one_channel, stretch, unpack,
+};
 use crate::{Error, Result};
 use ::png::{BitDepth, ColorType, Decoder, DecodingError, Limits, Reader};
 use std::fs::File;
@@ -36,7 +38,12 @@ pub(super) fn header(path: &Path, palette: Palette) -> Result<Header> {
 }
 
 /// Reads the pixels.
-pub(super) fn read(path: &Path, header: Header, palette: Palette) -> Result<Section> {
+pub(super) fn read<R: Reading>(
+    path: &Path,
+    header: Header,
+    palette: Palette,
+    reading: &mut R,
+) -> Result<Vec<R::Out>> {
     let name = path.display().to_string();
     let mut reader = open(path)?;
     let info = reader.info();
@@ -58,7 +65,7 @@ pub(super) fn read(path: &Path, header: Header, palette: Palette) -> Result<Sect
     let Header { height, width, bits, .. } = header;
     if depth == BitDepth::Sixteen {
         let values = buffer.chunks_exact(2).map(|b| u16::from_be_bytes([b[0], b[1]]));
-        return grey(&name, header, colour.samples(), values);
+        return one_channel(&name, header, colour.samples(), values, reading);
     }
     if bits < 8 {
         // Only grey and palette images have so few bits.
@@ -67,10 +74,16 @@ pub(super) fn read(path: &Path, header: Header, palette: Palette) -> Result<Sect
     match lookup {
         Some(lookup) => {
             let values = buffer.iter().map(|&index| lookup.value(index));
-            grey(&name, header, 1, values)
+            one_channel(&name, header, 1, values, reading)
         }
-        None if bits < 8 => grey(&name, header, 1, buffer.iter().map(|&v| stretch(v, bits))),
-        None => grey(&name, header, colour.samples(), buffer.iter().copied()),
+        None if bits < 8 => {
+            let values = buffer.iter().map(|&v| stretch(v, bits));
+            one_channel(&name, header, 1, values, reading)
+        }
+        None => {
+            let values = buffer.iter().copied();
+            one_channel(&name, header, colour.samples(), values, reading)
+        }
     }
 }
 

@@ -6,12 +6,15 @@
 //! images follow; those are read too ([`Layout::Contiguous`]).
 
 use super::pixels::{
-    Header, MAX_RATIO, Sample, check_size, grey, stretch, too_many_channels, unpack,
+    AsGrey, AsLabels, Header, MAX_RATIO, Reading, Sample, check_size, one_channel, stretch,
+    too_many_channels, unpack,
 };
-use super::{Dtype, Region, Section, Volume, block_of_sections, check_section};
+use super::{Dtype, LabelValue, Region, Section, Volume, block_of_sections, check_section};
 use crate::{Error, Result};
 use ::tiff::decoder::{Decoder, DecodingResult, Limits};
-use ::tiff::tags::{ByteOrder, CompressionMethod, PlanarConfiguration, SampleFormat, Tag};
+use ::tiff::tags::{
+    ByteOrder, CompressionMethod, PhotometricInterpretation, PlanarConfiguration, SampleFormat, Tag,
+};
 use ::tiff::{ColorType, TiffError, TiffFormatError};
 use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
@@ -117,7 +120,16 @@ impl Volume for TiffStack {
 
     fn read_section(&self, z: usize) -> Result<Section> {
         check_section(z, self.contents.sections(), &self.path.display().to_string())?;
-        self.with_decoder(|decoder| read_at(&self.path, decoder, &self.contents, z))
+        let Header { height, width, .. } = self.contents.header;
+        let pixels = self
+            .with_decoder(|decoder| read_at(&self.path, decoder, &self.contents, z, &mut AsGrey))?;
+        Ok(Section { height, width, pixels })
+    }
+
+    fn read_labels(&self, z: usize, label: &mut dyn FnMut(LabelValue) -> u8) -> Result<Vec<u8>> {
+        check_section(z, self.contents.sections(), &self.path.display().to_string())?;
+        let mut reading = AsLabels(label);
+        self.with_decoder(|decoder| read_at(&self.path, decoder, &self.contents, z, &mut reading))
     }
 
     fn chunk(&self) -> [usize; 3] {
@@ -153,8 +165,13 @@ pub(super) fn contents(path: &Path) -> Result<Contents> {
 }
 
 /// Reads section `z` of a file that is not kept open.
-pub(super) fn read(path: &Path, contents: &Contents, z: usize) -> Result<Section> {
-    read_at(path, &mut open(path, contents.section_bytes())?, contents, z)
+pub(super) fn read<R: Reading>(
+    path: &Path,
+    contents: &Contents,
+    z: usize,
+    reading: &mut R,
+) -> Result<Vec<R::Out>> {
+    read_at(path, &mut open(path, contents.section_bytes())?, contents, z, reading)
 }
 
 /// Opens a file whose decoded sections have at most `section` bytes.
@@ -185,7 +202,7 @@ fn survey(path: &Path) -> Result<(Contents, Open)> {
     let mut first: Option<Header> = None;
     // None before the first page, then that of all pages so far.
     let mut tile: Option<Option<[u32; 2]>> = None;
-    let mut skipped = 0;
+    let (mut skipped, mut white_zero) = (0, false);
     let mut index = 0;
     loop {
         // Bit 0: a smaller copy of another page; bit 2: a transparency mask.
@@ -219,6 +236,7 @@ fn survey(path: &Path) -> Result<(Contents, Open)> {
                 Some(_) => {}
                 None => first = Some(header),
             }
+            white_zero |= is_white_zero(&mut decoder);
             pages.push(index);
             let size = tiles::size(&mut decoder, header);
             tile = Some(tile.map_or(size, |first| first.filter(|first| Some(*first) == size)));
@@ -243,8 +261,12 @@ fn survey(path: &Path) -> Result<(Contents, Open)> {
         layout = contiguous(path, &mut decoder, length, header, text.images)?;
         tile = None;
     }
-    let note = (skipped > 0)
-        .then(|| format!("{}: {skipped} preview or mask page(s) left out", path.display()));
+    let left_out = (skipped > 0).then(|| format!("{skipped} preview or mask page(s) left out"));
+    let turned = white_zero.then(|| {
+        "its smallest value is said to be white (MinIsWhite): images are read as they are shown, labels as they are stored".into()
+    });
+    let notes: Vec<String> = left_out.into_iter().chain(turned).collect();
+    let note = (!notes.is_empty()).then(|| format!("{}: {}", path.display(), notes.join("; ")));
     let contents = Contents { header, note, layout, tile };
     text.check_stack(path, contents.sections())?;
     Ok((contents, decoder))
@@ -279,6 +301,8 @@ fn page_header(path: &Path, decoder: &mut Open, length: u64, page: usize) -> Res
         (SampleFormat::Uint | SampleFormat::Void, 1 | 2 | 4 | 8) => Dtype::U8,
         (SampleFormat::Uint | SampleFormat::Void, 16) => Dtype::U16,
         (SampleFormat::Uint | SampleFormat::Void, 32) => Dtype::U32,
+        (SampleFormat::Uint | SampleFormat::Void, 64) => Dtype::U64,
+        (SampleFormat::Int, 64) => Dtype::I64,
         (SampleFormat::Int, 8) => Dtype::I8,
         (SampleFormat::Int, 16) => Dtype::I16,
         (SampleFormat::Int, 32) => Dtype::I32,
@@ -377,7 +401,13 @@ fn contiguous(
 }
 
 /// Reads section `z` with an open decoder.
-fn read_at(path: &Path, decoder: &mut Open, contents: &Contents, z: usize) -> Result<Section> {
+fn read_at<R: Reading>(
+    path: &Path,
+    decoder: &mut Open,
+    contents: &Contents,
+    z: usize,
+    reading: &mut R,
+) -> Result<Vec<R::Out>> {
     let name = format!("{} (page {})", path.display(), z + 1);
     let header = contents.header;
     let page = match &contents.layout {
@@ -390,7 +420,7 @@ fn read_at(path: &Path, decoder: &mut Open, contents: &Contents, z: usize) -> Re
                 .seek(SeekFrom::Start(start + (z * bytes) as u64))
                 .and_then(|_| reader.read_exact(&mut buffer))
                 .map_err(|e| Error::io(path, "reading it", e))?;
-            return from_bytes(&name, header, *channels, *order, &buffer);
+            return from_bytes(&name, header, *channels, *order, &buffer, reading);
         }
     };
     let tiff = |e| failed(path, e);
@@ -405,6 +435,9 @@ fn read_at(path: &Path, decoder: &mut Open, contents: &Contents, z: usize) -> Re
         .is_some_and(|p| p == PlanarConfiguration::Planar.to_u16());
     let mut result = DecodingResult::U8(Vec::new());
     decoder.read_image_to_buffer(&mut result).map_err(tiff)?;
+    if R::LABELS && is_white_zero(decoder) {
+        as_stored(&mut result);
+    }
     let planes = Planes { name: &name, header, channels, planar };
     match &result {
         DecodingResult::U8(v) if header.bits < 8 => {
@@ -412,18 +445,41 @@ fn read_at(path: &Path, decoder: &mut Open, contents: &Contents, z: usize) -> Re
             let rows = header.height * if planar { channels } else { 1 };
             let mut values = unpack(v, header.bits, rows, row);
             values.iter_mut().for_each(|value| *value = stretch(*value, header.bits));
-            planes.grey(&values)
+            planes.read(&values, reading)
         }
-        DecodingResult::U8(v) => planes.grey(v),
-        DecodingResult::I8(v) => planes.grey(v),
-        DecodingResult::U16(v) => planes.grey(v),
-        DecodingResult::I16(v) => planes.grey(v),
-        DecodingResult::U32(v) => planes.grey(v),
-        DecodingResult::I32(v) => planes.grey(v),
-        DecodingResult::F32(v) => planes.grey(v),
-        DecodingResult::F64(v) => planes.grey(v),
-        DecodingResult::F16(v) => planes.grey(&v.iter().map(|h| h.to_f32()).collect::<Vec<_>>()),
-        _ => Err(Error::Input(format!("{name}: 64-bit integers can't be read; save 8 or 16 bit"))),
+        DecodingResult::U8(v) => planes.read(v, reading),
+        DecodingResult::I8(v) => planes.read(v, reading),
+        DecodingResult::U16(v) => planes.read(v, reading),
+        DecodingResult::I16(v) => planes.read(v, reading),
+        DecodingResult::U32(v) => planes.read(v, reading),
+        DecodingResult::I32(v) => planes.read(v, reading),
+        DecodingResult::U64(v) => planes.read(v, reading),
+        DecodingResult::I64(v) => planes.read(v, reading),
+        DecodingResult::F32(v) => planes.read(v, reading),
+        DecodingResult::F64(v) => planes.read(v, reading),
+        DecodingResult::F16(v) => {
+            planes.read(&v.iter().map(|h| h.to_f32()).collect::<Vec<_>>(), reading)
+        }
+    }
+}
+
+/// Whether the current page says that its smallest value is white, for which the decoder turns values around.
+fn is_white_zero(decoder: &mut Open) -> bool {
+    let tag = decoder.find_tag_unsigned::<u16>(Tag::PhotometricInterpretation);
+    tag.ok().flatten() == Some(PhotometricInterpretation::WhiteIsZero.to_u16())
+}
+
+/// Turns values back into those of the file.
+fn as_stored(values: &mut DecodingResult) {
+    match values {
+        DecodingResult::U8(v) => v.iter_mut().for_each(|v| *v = !*v),
+        DecodingResult::U16(v) => v.iter_mut().for_each(|v| *v = !*v),
+        DecodingResult::U32(v) => v.iter_mut().for_each(|v| *v = !*v),
+        DecodingResult::U64(v) => v.iter_mut().for_each(|v| *v = !*v),
+        DecodingResult::F32(v) => v.iter_mut().for_each(|v| *v = 1.0 - *v),
+        DecodingResult::F64(v) => v.iter_mut().for_each(|v| *v = 1.0 - *v),
+        // The decoder refuses to turn other types around.
+        _ => {}
     }
 }
 
@@ -437,34 +493,36 @@ struct Planes<'a> {
 }
 
 impl Planes<'_> {
-    fn grey<T: Sample>(&self, values: &[T]) -> Result<Section> {
+    fn read<T: Sample, R: Reading>(&self, values: &[T], reading: &mut R) -> Result<Vec<R::Out>> {
         let area = self.header.height * self.header.width;
-        if !self.planar || self.channels == 1 {
-            return grey(self.name, self.header, self.channels, values.iter().copied());
+        let Self { name, header, channels, .. } = *self;
+        if !self.planar || channels == 1 {
+            return one_channel(name, header, channels, values.iter().copied(), reading);
         }
         if values.len() < area * self.channels {
             return Err(Error::Input(format!("{}: a colour plane is missing", self.name)));
         }
         let of = |i: usize| values[i % self.channels * area + i / self.channels];
-        grey(self.name, self.header, self.channels, (0..area * self.channels).map(of))
+        one_channel(name, header, channels, (0..area * channels).map(of), reading)
     }
 }
 
 /// Values of whole bytes in a file's byte order.
-fn from_bytes(
+fn from_bytes<R: Reading>(
     name: &str,
     header: Header,
     channels: usize,
     order: ByteOrder,
     bytes: &[u8],
-) -> Result<Section> {
+    reading: &mut R,
+) -> Result<Vec<R::Out>> {
     macro_rules! values {
         ($t:ty) => {{
             let all = bytes.as_chunks::<{ size_of::<$t>() }>().0.iter().map(|b| match order {
                 ByteOrder::LittleEndian => <$t>::from_le_bytes(*b),
                 ByteOrder::BigEndian => <$t>::from_be_bytes(*b),
             });
-            grey(name, header, channels, all)
+            one_channel(name, header, channels, all, reading)
         }};
     }
     match header.dtype {
@@ -474,6 +532,8 @@ fn from_bytes(
         Dtype::I16 => values!(i16),
         Dtype::U32 => values!(u32),
         Dtype::I32 => values!(i32),
+        Dtype::U64 => values!(u64),
+        Dtype::I64 => values!(i64),
         Dtype::F32 => values!(f32),
         Dtype::F64 => values!(f64),
         Dtype::F16 => {

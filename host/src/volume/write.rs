@@ -1,16 +1,21 @@
 //! Writing multi-page TIFF: labels as 0 and 255, probabilities as 32-bit float.
 //!
-//! A file appears under its name only when it is complete: until then it has a temporary name
-//! beside it, which is removed if the writing fails.
+//! A file appears under its name only when it is complete and on the disk: until then it has a
+//! temporary name beside it, which is removed if the writing fails. Its pages say who wrote them.
 
 use super::show_shape;
+use crate::files::{Partial, remove_leftovers};
 use crate::{Error, Result};
-use ::tiff::TiffError;
+use ::tiff::decoder::Decoder;
 use ::tiff::encoder::colortype::{ColorType, Gray8, Gray32Float};
 use ::tiff::encoder::compression::DeflateLevel;
-use ::tiff::encoder::{Compression, TiffEncoder, TiffKindBig, TiffKindStandard, TiffValue};
+use ::tiff::encoder::{
+    Compression, TiffEncoder, TiffKind, TiffKindBig, TiffKindStandard, TiffValue,
+};
+use ::tiff::tags::Tag;
+use ::tiff::{TiffError, TiffResult};
 use std::fs::File;
-use std::io::{self, BufWriter, Seek, SeekFrom, Write};
+use std::io::{self, BufReader, BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -55,7 +60,8 @@ impl Seek for Shared {
 /// [`TiffStackWriter::finish`] gives the file its name. Without it nothing is left behind.
 pub struct TiffStackWriter {
     path: PathBuf,
-    temporary: PathBuf,
+    /// Gone when the file has its name.
+    partial: Option<Partial>,
     shape: [usize; 3],
     written: usize,
     file: Shared,
@@ -76,13 +82,16 @@ impl TiffStackWriter {
                 show_shape(shape)
             )));
         }
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let temporary = path.with_file_name(format!(".{name}.{}.partial", std::process::id()));
-        let file = File::create(&temporary).map_err(|e| Error::io(path, "creating it", e))?;
+        if let Some(own) = path.file_name() {
+            let folder = path.parent().filter(|p| !p.as_os_str().is_empty());
+            remove_leftovers(folder.unwrap_or(Path::new(".")), |name| own == name);
+        }
+        let (partial, file) =
+            Partial::create(path).map_err(|e| Error::io(path, "creating it", e))?;
         let file = Shared(Arc::new(Mutex::new(BufWriter::new(file))));
         let mut writer = Self {
             path: path.to_path_buf(),
-            temporary,
+            partial: Some(partial),
             shape,
             written: 0,
             file: file.clone(),
@@ -132,11 +141,12 @@ impl TiffStackWriter {
         let result = match encoder {
             Encoder::Standard(encoder) => {
                 let mut encoder = encoder.with_compression(compression);
-                encoder.write_image::<C>(w, h, values).map(|()| Encoder::Standard(encoder))
+                write_page::<_, C, _>(&mut encoder, w, h, values)
+                    .map(|()| Encoder::Standard(encoder))
             }
             Encoder::Big(encoder) => {
                 let mut encoder = encoder.with_compression(compression);
-                encoder.write_image::<C>(w, h, values).map(|()| Encoder::Big(encoder))
+                write_page::<_, C, _>(&mut encoder, w, h, values).map(|()| Encoder::Big(encoder))
             }
         };
         self.encoder = Some(result.map_err(|e| failed(&self.path, e))?);
@@ -147,7 +157,7 @@ impl TiffStackWriter {
     /// Closes the file and gives it its name, over a file of that name.
     ///
     /// Errors: [`Error::Input`] where sections are missing, [`Error::Io`] where the system refuses.
-    pub fn finish(self) -> Result<()> {
+    pub fn finish(mut self) -> Result<()> {
         if self.written != self.shape[0] {
             return Err(Error::Input(format!(
                 "{}: {} of {} sections were written; the file is not kept",
@@ -156,22 +166,38 @@ impl TiffStackWriter {
                 self.shape[0]
             )));
         }
-        let sync = || {
-            let mut file = self.file.lock();
-            file.flush()?;
-            file.get_ref().sync_all()
-        };
-        sync().map_err(|e| Error::io(&self.path, "writing it", e))?;
-        std::fs::rename(&self.temporary, &self.path)
-            .map_err(|e| Error::io(&self.path, "giving it its name", e))
+        let Some(partial) = self.partial.take() else { return Ok(()) };
+        let mut file = self.file.lock();
+        let placed = file.flush().and_then(|()| partial.place(file.get_ref()));
+        placed.map_err(|e| Error::io(&self.path, "writing it", e))
     }
 }
 
-impl Drop for TiffStackWriter {
-    fn drop(&mut self) {
-        // After `finish` there is no such file any more.
-        let _ = std::fs::remove_file(&self.temporary);
-    }
+/// Writes a page, and in it who wrote it.
+fn write_page<K: TiffKind, C: ColorType, W: Write + Seek>(
+    encoder: &mut TiffEncoder<W, K>,
+    width: u32,
+    height: u32,
+    values: &[C::Inner],
+) -> TiffResult<()>
+where
+    [C::Inner]: TiffValue,
+{
+    let mut page = encoder.new_image::<C>(width, height)?;
+    page.encoder().write_tag(Tag::Software, SOFTWARE)?;
+    page.write_data(values)
+}
+
+/// What the tag `Software` says in files of this program.
+const SOFTWARE: &str = concat!("askem ", env!("CARGO_PKG_VERSION"));
+
+/// Whether a file is a TIFF that this program wrote, by its tag `Software`.
+pub fn is_our_tiff(path: &Path) -> bool {
+    let software = File::open(path).ok().and_then(|file| {
+        let mut decoder = Decoder::new(BufReader::new(file)).ok()?;
+        decoder.get_tag_ascii_string(Tag::Software).ok()
+    });
+    software.is_some_and(|software| software.starts_with("askem "))
 }
 
 /// Writes labels of `shape` as a multi-page TIFF; `section(z)` gives each section in turn.

@@ -206,12 +206,14 @@ fn dtype(array: &Array<FilesystemStore>) -> std::result::Result<Dtype, String> {
         "int16" => Dtype::I16,
         "uint32" => Dtype::U32,
         "int32" => Dtype::I32,
+        "uint64" => Dtype::U64,
+        "int64" => Dtype::I64,
         "float16" => Dtype::F16,
         "float32" => Dtype::F32,
         "float64" => Dtype::F64,
         _ => {
             return Err(format!(
-                "its numbers are {name}; integers of 8, 16 and 32 bits and floats are read"
+                "its numbers are {name}; integers of 8, 16 and 32 bits and floats are read, of 64 bits as labels"
             ));
         }
     })

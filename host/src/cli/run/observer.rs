@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::tensorboard::TensorBoard;
 use crate::cli::progress::{Bar, human_time, interrupted, title};
-use crate::cli::{say, say_json};
+use crate::cli::say;
 use crate::error::Result;
 use crate::pool::PatchReader;
 use crate::protocol::{Config, FirstChoice, Observer, Phase, Record};
@@ -194,7 +194,7 @@ impl Observer for RunObserver<'_> {
                 board.segmentation(record.labelled, [region.height(), region.width()], &png)?;
             }
         }
-        self.dir.append(record)?;
-        if self.json { say_json(record) } else { self.table_row(record) }
+        let line = self.dir.append(record)?;
+        if self.json { say(line) } else { self.table_row(record) }
     }
 }

@@ -80,10 +80,11 @@ impl Tiles {
                 DecodingResult::I16(v) => bytemuck::cast_slice(v),
                 DecodingResult::U32(v) => bytemuck::cast_slice(v),
                 DecodingResult::I32(v) => bytemuck::cast_slice(v),
+                DecodingResult::U64(v) => bytemuck::cast_slice(v),
+                DecodingResult::I64(v) => bytemuck::cast_slice(v),
                 DecodingResult::F16(v) => bytemuck::cast_slice(v),
                 DecodingResult::F32(v) => bytemuck::cast_slice(v),
                 DecodingResult::F64(v) => bytemuck::cast_slice(v),
-                _ => &[],
             });
         }
         let pixel = usize::from(self.header.dtype.bytes());

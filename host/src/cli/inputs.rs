@@ -1,0 +1,104 @@
+//! Inputs are never outputs.
+
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result};
+use crate::run_dir::DataSource;
+
+/// Refuses to write where an input lies: over it, over a folder that it is in, or into a folder or file that it is.
+///
+/// # Errors
+/// [`Error::Usage`] that names the option of the input.
+pub(super) fn refuse_inputs_as_outputs(
+    inputs: &[(&str, &Path)],
+    outputs: &[PathBuf],
+) -> Result<()> {
+    refuse(inputs, outputs, |input, output| output.starts_with(input) || input.starts_with(output))
+}
+
+/// Refuses a directory of results where one of its files or folders is an input or holds one, or which is a folder of images itself. Below
+/// such a folder it may lie.
+///
+/// # Errors
+/// As [`refuse_inputs_as_outputs`].
+pub(super) fn refuse_inputs_in(data: &DataSource, outputs: &[PathBuf]) -> Result<()> {
+    let all = [
+        ("--raw", &data.raw),
+        ("--labels", &data.labels),
+        ("--test-raw", &data.test_raw),
+        ("--test-labels", &data.test_labels),
+    ];
+    let inputs: Vec<(&str, &Path)> =
+        all.iter().filter_map(|(option, path)| Some((*option, path.as_deref()?))).collect();
+    refuse(&inputs, outputs, |input, output| {
+        input.starts_with(output) || output.parent() == Some(input)
+    })
+}
+
+fn refuse(
+    inputs: &[(&str, &Path)],
+    outputs: &[PathBuf],
+    is_taken: impl Fn(&Path, &Path) -> bool,
+) -> Result<()> {
+    for (option, input) in inputs {
+        let Some(place) = place_of_input(input) else { continue };
+        if let Some(output) = outputs.iter().find(|path| is_taken(&place, &place_of_output(path))) {
+            return Err(Error::Usage(format!(
+                "--out: {} is, holds or lies in {}, which {option} names and which is only read; choose another --out",
+                output.display(),
+                input.display()
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Where a file or folder really is; of `file.h5:/dataset` the file.
+fn place_of_input(path: &Path) -> Option<PathBuf> {
+    let file = path.to_str().and_then(|text| text.split_once(":/")).map(|(file, _)| file.into());
+    path.canonicalize().ok().or_else(|| file.and_then(|file: PathBuf| file.canonicalize().ok()))
+}
+
+/// Where something will be that may not be there yet.
+fn place_of_output(path: &Path) -> PathBuf {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
+    // The nearest folder that is there, and the rest of the names.
+    for there in absolute.ancestors() {
+        if let (Ok(place), Ok(rest)) = (there.canonicalize(), absolute.strip_prefix(there)) {
+            // A rest of nothing would end the path with a separator.
+            return if rest.as_os_str().is_empty() { place } else { place.join(rest) };
+        }
+    }
+    absolute
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_input_is_known_under_any_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        std::fs::create_dir_all(at("raw.zarr/s0")).unwrap();
+        std::fs::write(at("a.h5"), "").unwrap();
+        let refused = |input: &str, output: &str| {
+            let input = at(input);
+            refuse_inputs_as_outputs(&[("--raw", &input)], &[at(output)]).is_err()
+        };
+        assert!(refused("raw.zarr", "raw.zarr"));
+        assert!(refused("raw.zarr", "./raw.zarr/"));
+        assert!(refused("raw.zarr", "raw.zarr/s0/../s0"));
+        assert!(refused("raw.zarr/s0", "raw.zarr"));
+        assert!(refused("raw.zarr", "raw.zarr/new/scores.zarr"));
+        assert!(refused("a.h5:/volumes/raw", "a.h5"));
+        assert!(!refused("raw.zarr", "raw.zarr2"));
+        assert!(!refused("raw.zarr", "scores.zarr"));
+        assert!(!refused("nowhere", "nowhere"));
+        #[cfg(unix)]
+        {
+            std::os::unix::fs::symlink(at("raw.zarr"), at("link.zarr")).unwrap();
+            assert!(refused("link.zarr", "raw.zarr") && refused("raw.zarr", "link.zarr"));
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! What `inspect` warns of, said by every command that reads the same data: once, on standard error.
+
+use crate::error::Result;
+use crate::volume::{LabelVolume, Pair, Volume, inspect_labels, inspect_some};
+
+/// Pixels that are looked at, at most: a second's work.
+const PIXELS: u64 = 1 << 28;
+
+/// What looks wrong with images, and with their labels.
+pub(super) fn warnings_of(raw: &dyn Volume, labels: Option<&LabelVolume>) -> Result<Vec<String>> {
+    Ok(inspect_some(raw, labels, PIXELS)?.warnings)
+}
+
+/// Says what looks wrong with the labels of a pair, and with how they were paired.
+pub(super) fn warn_of_labels(pair: &Pair) -> Result<()> {
+    let (_, found) = inspect_labels(&pair.labels, PIXELS)?;
+    say_each(pair.warnings.iter().chain(&found));
+    Ok(())
+}
+
+/// Says what looks wrong with images.
+pub(super) fn warn_of_images(raw: &dyn Volume) -> Result<()> {
+    say_each(&warnings_of(raw, None)?);
+    Ok(())
+}
+
+fn say_each<'a>(warnings: impl IntoIterator<Item = &'a String>) {
+    for warning in warnings {
+        note!("askem: note: {warning}");
+    }
+}

@@ -1,0 +1,61 @@
+//! Weights know the grey values that they were trained on.
+
+use std::fs;
+use std::path::PathBuf;
+
+use tempfile::tempdir;
+use tiff::encoder::colortype::{Gray16, Gray32Float};
+
+use crate::images::{SIZE, phantom_folders, write_tiff};
+use crate::program::{Outcome, askem};
+use crate::results::{phantom, read_float_tiff, tiny};
+
+#[test]
+fn other_units_are_said_and_scaled_if_wished() {
+    let folder = tempdir().unwrap();
+    let (raw, labels) = phantom_folders(folder.path());
+    let run = folder.path().join("run");
+    tiny().path("--raw", &raw).path("--labels", &labels).path("--out", &run).succeed();
+    let weights = run.join("weights.safetensors");
+    let at = |name: &str| folder.path().join(name);
+    let (wide, unit) = (at("wide.tif"), at("unit.tif"));
+    let pages = phantom().0;
+    let each = |section: &Vec<u8>| section.iter().map(|&v| u16::from(v) * 257).collect();
+    write_tiff::<Gray16>(&wide, SIZE, &pages.iter().map(each).collect::<Vec<Vec<u16>>>());
+    let each = |section: &Vec<u8>| section.iter().map(|&v| f32::from(v) / 255.0).collect();
+    write_tiff::<Gray32Float>(&unit, SIZE, &pages.iter().map(each).collect::<Vec<Vec<f32>>>());
+    let predict = |raw: &PathBuf, name: &str, more: &[&str]| -> (Outcome, Vec<f32>) {
+        let out = at(name);
+        let call = askem(["predict", "--device", "cpu", "--as", "probabilities"]).args(more);
+        let call = call.path("--raw", raw).path("--weights", &weights).path("--out", &out);
+        let outcome = call.succeed();
+        (outcome, read_float_tiff(&out).into_iter().flat_map(|page| page.1).collect())
+    };
+    let said = "far from those of the training";
+    let (outcome, known) = predict(&raw, "known.tif", &[]);
+    assert!(!outcome.stderr.contains(said), "{outcome:#?}");
+    let (_, own) = predict(&raw, "own.tif", &["--normalise", "volume"]);
+    for (path, name) in [(&wide, "wide"), (&unit, "unit")] {
+        let (outcome, rubbish) = predict(path, &format!("{name}-as-it-is.tif"), &[]);
+        assert_eq!(outcome.stderr.matches(said).count(), 1, "{outcome:#?}");
+        assert!(outcome.stderr.contains("--normalise volume"), "{outcome:#?}");
+        assert_ne!(rubbish, known);
+        let scaled = ["--normalise", "volume"];
+        let (outcome, scaled) = predict(path, &format!("{name}-scaled.tif"), &scaled);
+        assert!(!outcome.stderr.contains(said), "{outcome:#?}");
+        // The same image in other units is the same image, up to rounding.
+        let apart = scaled.iter().zip(&own).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(apart < 1e-3, "{name}: {apart}");
+    }
+    // Scoring says and does the same.
+    let score = |name: &str, more: &[&str]| {
+        let call = askem(["score", "--device", "cpu"]).args(more).path("--raw", &wide);
+        call.path("--weights", &weights).path("--out", &at(name)).succeed()
+    };
+    assert_eq!(score("a.zarr", &[]).stderr.matches(said).count(), 1);
+    assert!(!score("b.zarr", &["--normalise", "volume"]).stderr.contains(said));
+    assert_ne!(
+        fs::read(at("a.zarr/scores/c/0")).unwrap(),
+        fs::read(at("b.zarr/scores/c/0")).unwrap()
+    );
+}

@@ -104,7 +104,8 @@ def run(
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 env=environment,
-                start_new_session=True,
+                # A group, to be ended as one, in this program's session: who ends that ends all.
+                process_group=0,
             )
         except OSError as error:
             return Outcome("failed", 0.0, f"{command[0]}: {error.strerror}")

@@ -262,6 +262,11 @@ class Day(unittest.TestCase):
         outcome = child.run(command, 60.0, 60.0, dict(os.environ), log, lines.append)
         self.assertLess(time.monotonic() - start, 30)
         self.assertEqual((outcome.ended, lines), ("failed", ["one", "two"]))
+        # Who ends this session ends the step too.
+        lines.clear()
+        command = [sys.executable, "-IS", "-c", "import os; print(os.getsid(0))"]
+        child.run(command, 60.0, 60.0, dict(os.environ), log, lines.append)
+        self.assertEqual(lines, [str(os.getsid(0))])
         outcome = child.run(["/nonexistent"], 1.0, 1.0, dict(os.environ), log, lines.append)
         self.assertEqual(outcome.ended, "failed")
 

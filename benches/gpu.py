@@ -142,7 +142,7 @@ class Day:
         here = [x for x in ends if x["machine"] == self.record.machine and x["ended"] != "cut"]
         kept = self.record.state / "devices.json"
         is_known = bool(here) and here[-1]["binary"] == self.record.binary
-        if is_known and kept.exists() and "devices" not in self.again:
+        if is_known and parse_devices(kept) and "devices" not in self.again:
             self.take_devices()
             self.record.publish(self.table())
             return
@@ -241,6 +241,13 @@ def parse() -> argparse.Namespace:
     plants = "for rehearsals: let a step hang or fail"
     add("--plant", action="append", default=[], type=plant, metavar="hang|fail:STEP", help=plants)
     args = parser.parse_args()
+    if not args.seconds > 0:
+        parser.error(f"--seconds {args.seconds:g}: give the time of this call")
+    everything = argparse.Namespace(**{**vars(args), "without": []})
+    known = {"devices", "protocol"} | {step.name for step in Steps(everything, None).all(None)}
+    for name in [*args.without, *(plant.split(":", 1)[1] for plant in args.plant)]:
+        if name not in known and not args.plan:
+            parser.error(f"no step is named {name}; benches/gpu.sh plan lists them")
     if not args.plan:
         if args.out is None:
             parser.error("--out: name a folder for the results")
@@ -258,7 +265,11 @@ def main() -> int:
         plan(args)
         return 0
     child.stop_on_signals()
-    day, status = Day(args), 0
+    try:
+        day, status = Day(args), 0
+    except OSError as error:
+        print(f"gpu.sh: {error}", file=sys.stderr)
+        return 2
     try:
         day.call()
         status = int(day.broken)

@@ -45,13 +45,21 @@ fetch_libraries() {
     rm -rf "$scratch"
 }
 
+# Whether a path lies in a folder, which need not be there.
+is_within() { [[ $(realpath -m "$1")/ == "$(realpath -m "$2")"/* ]]; }
+
 pack() {
+    [ -f "$here/../Cargo.toml" ] || fail 'pack and rehearse are for a checkout, not for a packed folder'
     [ $# -ge 2 ] || fail 'usage: benches/gpu.sh pack FOLDER PATH/TO/torch_unet.py [--askem BINARY]'
-    local folder=$1 peer=$2 askem='' size
+    local folder=$1 peer=$2 askem='' size new
     shift 2
     while [ $# -gt 0 ]; do
         case $1 in
-        --askem) askem=${2:?--askem takes a path} && shift 2 ;;
+        --askem)
+            [ $# -ge 2 ] || fail '--askem takes the path of a binary'
+            askem=$2
+            shift 2
+            ;;
         *) fail "pack has no option $1" ;;
         esac
     done
@@ -62,21 +70,29 @@ pack() {
     fi
     [ -f "$askem" ] || fail "$askem is not there"
     # An ELF file for x86-64 has this number of a machine in its head.
-    [ "$(od -An -tx1 -j18 -N2 "$askem" | tr -d ' ')" = 3e00 ] ||
+    [ "$(od -An -tx1 -j18 -N2 "$askem" 2>/dev/null | tr -d ' ')" = 3e00 ] ||
         fail "$askem is not built for Linux on x86-64"
-    if [ -e "$folder/packed.txt" ]; then
-        rm -rf "${folder:?}"/{lib,gpu_day,askem,packed.txt,gpu.sh,*.py}
-    elif [ -n "$(ls -A "$folder" 2>/dev/null)" ]; then
+    for input in "$peer" "$askem"; do
+        if is_within "$input" "$folder"; then fail "$input lies in $folder, which is packed anew"; fi
+    done
+    [ ! -e "$folder" ] || [ -d "$folder" ] || fail "$folder is no folder"
+    if [ ! -e "$folder/packed.txt" ] && [ -n "$(ls -A "$folder" 2>/dev/null)" ]; then
         fail "$folder holds other things: name one that is new, empty or was packed before"
     fi
-    mkdir -p "$folder/gpu_day"
+    # What is there stays until all that takes its place is there.
+    mkdir -p "$folder"
+    new=$(mktemp -d "$(realpath "$folder").XXXXXX")
+    trap 'rm -rf "$new"' EXIT
+    mkdir "$new/gpu_day"
     echo "commit $(git -C "$here" describe --always --dirty), packed $(date +%F)" \
-        >"$folder/packed.txt"
-    cp "$here"/gpu.{sh,py} "$here/torch_equal.py" "$folder"
-    cp "$here"/gpu_day/{child,record,steps,table}.py "$folder/gpu_day"
-    cp "$peer" "$folder/torch_unet.py"
-    strip -o "$folder/askem" "$askem"
-    fetch_libraries "$folder/lib"
+        >"$new/packed.txt"
+    cp "$here"/gpu.{sh,py} "$here/torch_equal.py" "$new"
+    cp "$here"/gpu_day/{child,record,steps,table}.py "$new/gpu_day"
+    cp "$peer" "$new/torch_unet.py"
+    strip -o "$new/askem" "$askem"
+    fetch_libraries "$new/lib"
+    rm -rf "${folder:?}"/{lib,gpu_day,askem,packed.txt,gpu.sh,*.py}
+    mv "$new"/* "$folder"
     size=$(du -sk "$folder" | cut -f1)
     echo "$folder: $((size / 1024)) MiB of $most; needs glibc $(glibc "$folder/askem")," \
         "its libraries $(glibc "$folder"/lib/*)"

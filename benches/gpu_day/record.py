@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import statistics
@@ -29,6 +30,19 @@ def machine() -> str:
         return "unknown"
 
 
+def is_result(line: Any) -> bool:
+    """Whether a line has all that a result, or the end of a step, has."""
+    if not isinstance(line, dict):
+        return False
+    texts = ("step", "time", "machine", "card", "binary")
+    if not all(isinstance(line.get(name), str) for name in texts):
+        return False
+    if isinstance(line.get("ended"), str):
+        return isinstance(line.get("seconds"), (int, float)) and isinstance(line.get("why"), str)
+    rate = all(isinstance(line.get(name), str) for name in ("contest", "who", "unit"))
+    return rate and isinstance(line.get("value"), (int, float)) and isinstance(line.get("row"), dict)
+
+
 @dataclass
 class Record:
     """The results in the folder `state`; all that matters is copied to `out`."""
@@ -47,14 +61,27 @@ class Record:
         for name in ("results.jsonl", "devices.json"):
             if not (self.state / name).exists() and (self.out / name).exists():
                 replace(self.state / name, (self.out / name).read_bytes())
+        # Two runs would measure each other. The lock ends with the process.
+        self.lock = (self.state / "lock").open("w")
+        try:
+            fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise BlockingIOError(f"{self.state}: another run is at work there") from None
         self.log.touch()
         self.file = self.state / "results.jsonl"
-        text = self.file.read_text(encoding="utf-8") if self.file.exists() else ""
+        text = ""
+        if self.file.exists():
+            text = self.file.read_text(encoding="utf-8", errors="replace")
         for line in text.splitlines():
             try:
-                self.lines.append(json.loads(line))
+                found = json.loads(line)
             except json.JSONDecodeError:
                 print(f"{self.file}: a line that was cut short is left out")
+                continue
+            if is_result(found):
+                self.lines.append(found)
+            else:
+                print(f"{self.file}: a line that is no result is left out")
         if text and not text.endswith("\n"):
             # What comes next begins a line of its own.
             replace(self.file, f"{text}\n".encode())
@@ -102,7 +129,14 @@ class Record:
         return statistics.median(rates[name]), name, len(rates[name])
 
     def publish(self, table: str) -> None:
-        """Brings the copies and the table in `out` up to date."""
+        """Brings the copies and the table in `out` up to date, if it is there: the state has all."""
+        try:
+            self.out.mkdir(parents=True, exist_ok=True)
+            self.write_copies(table)
+        except OSError as error:
+            print(f"{self.out}: nothing can be written there now ({error})")
+
+    def write_copies(self, table: str) -> None:
         replace(self.out / "table.md", table.encode())
         if self.out.resolve() == self.state.resolve():
             return

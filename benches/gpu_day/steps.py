@@ -172,7 +172,10 @@ class Steps:
             # The driver has a cache of its own.
             empty = [f"ASKEM_CACHE={self.cold}", "__GL_SHADER_DISK_CACHE=0"]
             command = ["env", *empty, *command]
-        return self.step(name, command, estimate, 4, read)
+        else:
+            # Whatever ran before on this machine, one start was before the one that counts.
+            command = ["sh", "-c", '"$@" >/dev/null && exec "$@"', "sh", *command]
+        return self.step(name, command, estimate, 4 if contest == FIRST else 15, read)
 
     def torch(self, name: str, what: str, options: list[str], estimate: float) -> Step:
         """A step of PyTorch, whose name says with what settings."""
@@ -241,7 +244,7 @@ class Steps:
             self.torch_score("torch-bald-bf16", "bald-entropy", 20),
             *(self.kernels("train", batch) for batch in BATCHES),
             *(self.kernels(work, self.args.score_batch) for work in ("score", "bald")),
-            self.start("start-later", LATER, 5),
+            self.start("start-later", LATER, 7),
         ]
         if main != "f32":
             steps += [self.train("f32", batch, f"f32-train-{batch}", 20) for batch in BATCHES]
@@ -307,10 +310,10 @@ def planted(step: Step, kind: str) -> Step:
 
 
 def parse_devices(path: Path) -> list[Row]:
-    """The list of devices that was kept; none if there is none."""
+    """The list of devices that was kept; none if there is none that can be read."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(path.read_text(encoding="utf-8", errors="replace"))
     except (OSError, json.JSONDecodeError) as error:
         print(f"no list of devices: {error}", file=sys.stderr)
         return []
-    return found if isinstance(found, list) else []
+    return [row for row in found if isinstance(row, dict)] if isinstance(found, list) else []

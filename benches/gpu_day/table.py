@@ -44,7 +44,7 @@ def goals(record: Record) -> list[Goal]:
     found.append(Goal("entropy, Mvoxel/s", entropy[0] if entropy else None, ">= 1000", of))
     found.append(ratio(record, ENTROPY, "PyTorch", ">= 1.5"))
     times = entropy[0] / bald[0] if entropy and bald else None
-    of = f"{bald[1]} ({bald[2]})" if bald else ""
+    of = f"{entropy[1]} ({entropy[2]}) / {bald[1]} ({bald[2]})" if entropy and bald else ""
     found.append(Goal("BALD of 10 passes, times entropy", times, "<= 6", of))
     for contest, goal in ((FIRST, "<= 20"), (LATER, "<= 1")):
         phases = record.rates(contest)

@@ -283,6 +283,41 @@ class Day(unittest.TestCase):
         # What wgpu writes of the same shaders is tried, and counts for no goal.
         self.assertEqual(self.row("training, batch 20", "plain askem tensor")[2], "1000")
 
+    def test_odd_lines_of_results_and_a_second_run_do_no_harm(self) -> None:
+        self.call()
+        results = self.folder / "state" / "results.jsonl"
+        lines = results.read_text()
+        results.write_bytes(lines.encode() + b'5\n[]\nnull\n{}\n{"step": "x"}\n\xff\n')
+        printed = self.call()
+        self.assertEqual(printed.count("a line that is no result is left out"), 5)
+        self.assertEqual(printed.count("a line that was cut short is left out"), 1)
+        # What is done stays done.
+        self.assertNotIn("train-20 (about", printed)
+        (self.folder / "train-4").touch()
+        process = self.start("--again", "train-4")
+        self.wait_for(process, "train-4 (about")
+        self.assertIn("another run is at work there", self.call(status=2))
+        (self.folder / "train-4").unlink()
+        process.communicate(timeout=60)
+        for wrong in (["--seconds", "nan"], ["--seconds", "0"], ["--without", "nosuch"]):
+            self.assertIn("gpu.sh run: error", self.call(*wrong, status=2))
+
+    def test_pack_keeps_what_it_packs(self) -> None:
+        folder = self.folder / "day"
+        folder.mkdir()
+        (folder / "packed.txt").write_text("")
+        (folder / "torch_unet.py").write_text("the only copy")
+        pack = ["bash", str(GPU.with_suffix(".sh")), "pack", str(folder)]
+        peer = str(folder / "torch_unet.py")
+        done = subprocess.run([*pack, peer, "--askem", sys.executable], capture_output=True, text=True)
+        self.assertEqual((done.returncode, Path(peer).read_text()), (1, "the only copy"))
+        self.assertIn("which is packed anew", done.stderr)
+        text = self.folder / "text"
+        text.write_text("no binary")
+        done = subprocess.run([*pack, str(text), "--askem", str(text)], capture_output=True, text=True)
+        self.assertIn("is not built for Linux on x86-64", done.stderr)
+        self.assertNotIn("od:", done.stderr)
+
     def test_a_list_without_reasons_or_without_the_device(self) -> None:
         old = card(WORKS)
         del old[1]["by_precision"], old[1]["left_out"]

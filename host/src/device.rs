@@ -12,7 +12,9 @@ use std::str::FromStr;
 use crate::cpu::CpuExecutor;
 use crate::error::{Error, Result};
 use crate::executor::Executor;
-use crate::gpu::{Adapter, Cores, GpuExecutor, LeftOutForm, adapters, self_test};
+use crate::gpu::{
+    Adapter, Cores, GpuExecutor, LeftOutForm, adapters, check_environment, self_test,
+};
 use crate::precision::{Precision, PrecisionChoice};
 
 /// What `--device` asks for.
@@ -178,6 +180,9 @@ pub fn open_gpu_with(
     precision: PrecisionChoice,
     warn: Warn,
 ) -> Result<Option<GpuExecutor>> {
+    if *choice != DeviceChoice::Cpu {
+        check_environment()?;
+    }
     // Drivers are not touched where none is wanted.
     let all = if *choice == DeviceChoice::Cpu { Vec::new() } else { adapters() };
     let found = match choice {

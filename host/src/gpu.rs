@@ -47,6 +47,16 @@ use crate::executor::{Executor, PlanId, Reading, SCORE_BATCH};
 use crate::plan::{BufferId, Memory, Plan, Step, Storage, View};
 use crate::precision::Precision;
 
+/// Refuses variables of the environment that make no sense, before a device is chosen: where one is chosen for the user, what they ask of
+/// it must not pass for its fault.
+///
+/// # Errors
+/// [`Error::Usage`] that says what is wrong with `ASKEM_FORMS` or `ASKEM_MEMORY_MODEL`.
+pub(crate) fn check_environment() -> Result<()> {
+    LeftOut::of_environment()?;
+    spirv::is_wanted().map(drop)
+}
+
 /// Runs of a section that may wait on the device. More would only hold memory.
 const MAX_IN_FLIGHT: usize = 3;
 

@@ -160,6 +160,10 @@ fn devices_say_why_a_precision_is_not_used() {
     call.run().refuses(1, &[&name, "max_pool2d::forward", "ASKEM_FORMS"]);
     let call = train(&name, "f32").env("ASKEM_FORMS", "-no_such_pass");
     call.run().refuses(2, &["ASKEM_FORMS", "`no_such_pass`", "conv2d::forward/tile32"]);
+    // Also where the device is chosen for the user.
+    for (name, value) in [("ASKEM_FORMS", "-no_such_pass"), ("ASKEM_MEMORY_MODEL", "odd")] {
+        train("auto", "auto").env(name, value).run().refuses(2, &[name]);
+    }
 }
 
 #[test]

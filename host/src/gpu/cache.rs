@@ -98,10 +98,15 @@ mod files {
         hasher.finish()
     }
 
-    /// Changes with every build: the size and time of the program's own file.
-    fn binary() -> Option<(u64, SystemTime)> {
-        let file = fs::metadata(env::current_exe().ok()?).ok()?;
-        Some((file.len(), file.modified().ok()?))
+    /// Changes with every build: the size and time of the program's own file, and of the file by whose name it was started, which is
+    /// another one where a loader runs it.
+    fn binary() -> [Option<(u64, SystemTime)>; 2] {
+        let known = |path: PathBuf| {
+            let file = fs::metadata(path).ok()?;
+            Some((file.len(), file.modified().ok()?))
+        };
+        let started = env::args_os().next().map(PathBuf::from);
+        [env::current_exe().ok(), started].map(|path| path.and_then(known))
     }
 
     fn write(file: &Path, bytes: &[u8]) -> io::Result<()> {

@@ -16,6 +16,8 @@ use crate::device::Warn;
 use crate::error::{Error, Result};
 use crate::precision::Precision;
 
+const VARIABLE: &str = "ASKEM_FORMS";
+
 /// A form that is left out, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LeftOutForm {
@@ -47,9 +49,12 @@ pub(super) fn name(pass: &str, entry: &Entry, form: usize) -> String {
 impl LeftOut {
     /// Those that `ASKEM_FORMS` leaves out.
     pub(super) fn of_environment() -> Result<Self> {
-        match std::env::var("ASKEM_FORMS") {
-            Ok(text) => Self::parse(&text),
-            Err(_) => Ok(Self::default()),
+        match std::env::var_os(VARIABLE) {
+            None => Ok(Self::default()),
+            Some(text) => match text.to_str() {
+                Some(text) => Self::parse(text),
+                None => Err(Error::Usage(format!("{VARIABLE}={}: no UTF-8", text.display()))),
+            },
         }
     }
 
@@ -60,6 +65,9 @@ impl LeftOut {
                 Some(rest) => (true, rest),
                 None => (false, part),
             };
+            if part.is_empty() {
+                return Err(Error::Usage(format!("{VARIABLE}={text}: a sign without a name")));
+            }
             let mut is_known = false;
             for (pass, entry) in passes() {
                 let contains = |&form: &usize| name(pass, entry, form).contains(part);
@@ -70,12 +78,12 @@ impl LeftOut {
                 }
                 is_known = true;
                 for form in if is_refused { named } else { others } {
-                    out.insert(pass, form, format!("ASKEM_FORMS={text} leaves it out"));
+                    out.insert(pass, form, format!("{VARIABLE}={text} leaves it out"));
                 }
             }
             if !is_known {
                 return Err(Error::Usage(format!(
-                    "ASKEM_FORMS: no form of a shader has `{part}` in its name; names are such as \
+                    "{VARIABLE}: no form of a shader has `{part}` in its name; names are such as \
                      {}",
                     name("conv2d::forward", find("conv2d", "forward").expect("it is one").1, 0)
                 )));
@@ -208,6 +216,8 @@ mod tests {
         assert!(!others.iter().any(|name| name.starts_with("conv2d::backward")), "{others:?}");
         let error = LeftOut::parse("-no such").expect_err("there is none").to_string();
         assert!(error.contains("`no such`") && error.contains("conv2d::forward/"), "{error}");
+        let error = LeftOut::parse("-winograd, -").expect_err("nothing is named").to_string();
+        assert!(error.contains("a sign without a name"), "{error}");
     }
 
     #[test]

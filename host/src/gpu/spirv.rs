@@ -38,9 +38,14 @@ impl Version {
     }
 }
 
+/// Whether modules are to be translated here where that can be done.
+pub(super) fn is_wanted() -> Result<bool> {
+    is_patched(std::env::var_os(VARIABLE))
+}
+
 /// The version in which modules for matrix units are translated here; `None` where wgpu does it.
 pub(super) fn version(adapter: &Adapter, precision: Precision) -> Result<Option<Version>> {
-    let wants = is_patched(std::env::var_os(VARIABLE))?;
+    let wants = is_wanted()?;
     let offers = adapter.raw.features().contains(Features::PASSTHROUGH_SHADERS);
     if precision != Precision::Tensor || !wants || !offers {
         return Ok(None);

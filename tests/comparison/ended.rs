@@ -27,7 +27,7 @@ const CELLS: [&str; 2] = ["random-0", "random-1"];
 
 fn both_train(running: &mut Running, out: &Path) {
     let settings = |cell: &&str| out.join(cell).join("config.toml").exists();
-    assert!(running.until(|| CELLS.iter().all(|cell| settings(cell))), "both runs begin");
+    assert!(running.until(|| CELLS.iter().all(settings)), "both runs begin");
     sleep(Duration::from_millis(300));
 }
 

@@ -83,7 +83,7 @@ impl OmeZarrWriter {
         let chunk = [0, 1, 2].map(|i| CHUNK[i].min(shape[i]));
         let attributes = Map::from_iter([("askem".to_string(), about.clone())]);
         let files = level(path, 0, shape, chunk, kind, attributes)?;
-        require_image(path)?;
+        require_image(path, &files)?;
         let owners = Owners::of(&path.join("s0"))?;
         if anew {
             owners.be_alone(path)?;
@@ -92,7 +92,7 @@ impl OmeZarrWriter {
         let removed = anew && remove(path)?;
         owners.join();
         if !removed {
-            require_image(path)?;
+            require_image(path, &files)?;
         }
         match files.is_there()? {
             Some(true) => {}
@@ -236,8 +236,11 @@ fn about_of(path: &Path) -> Option<Value> {
     about.get("foreground").is_some().then_some(about)
 }
 
-/// An error if there is something else than an image of this program, or the beginning of one.
-fn require_image(path: &Path) -> Result<()> {
+/// An error if there is something else than an image of askem predict, the same image whoever began it, or the beginning of one.
+fn require_image(path: &Path, files: &ZarrFiles) -> Result<()> {
+    if files.is_there()? == Some(true) {
+        return Ok(());
+    }
     let is_other = || {
         let Ok(entries) = std::fs::read_dir(path) else { return path.exists() };
         let begun = |folder: &Path| {

@@ -53,6 +53,7 @@ fn check_lines(strategy: &str, journal: &[Value]) {
         assert_eq!(
             fields(line),
             [
+                "checksum",
                 "iteration",
                 "jaccard",
                 "labelled",

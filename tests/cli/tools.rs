@@ -157,7 +157,18 @@ fn check_devices(outcome: &Outcome) -> Vec<Value> {
     for device in &devices {
         assert_eq!(
             fields(device),
-            ["auto", "backend", "cores", "features", "kind", "name", "precisions", "self_test"]
+            [
+                "auto",
+                "backend",
+                "by_precision",
+                "cores",
+                "features",
+                "kind",
+                "left_out",
+                "name",
+                "precisions",
+                "self_test"
+            ]
         );
         assert!(device["name"].is_string() && device["features"].is_array(), "{device}");
         assert!(device["kind"].is_string() && device["backend"].is_string(), "{device}");

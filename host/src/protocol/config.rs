@@ -111,11 +111,11 @@ pub struct Config {
     pub net: UNet,
 }
 
-/// Patches in a training step, dropout passes, and patches in a pool: beyond what any device or memory holds.
+/// Patches in a training step at most: beyond what any device holds.
 const MOST_IN_A_BATCH: usize = 1 << 16;
-/// See [`MOST_IN_A_BATCH`].
+/// Dropout passes at most: beyond what anyone waits for.
 pub const MOST_PASSES: usize = 100_000;
-/// See [`MOST_IN_A_BATCH`].
+/// Patches in a pool at most: beyond what any memory holds.
 pub const MOST_PATCHES: usize = 100_000_000;
 
 /// The share of labels in files of before there was one.

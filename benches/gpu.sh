@@ -82,7 +82,8 @@ pack() {
     # What is there stays until all that takes its place is there.
     mkdir -p "$folder"
     new=$(mktemp -d "$(realpath "$folder").XXXXXX")
-    trap 'rm -rf "$new"' EXIT
+    # Its name is written in now: at the exit this function has ended, and its variables with it.
+    trap "rm -rf $(printf %q "$new")" EXIT
     mkdir "$new/gpu_day"
     echo "commit $(git -C "$here" describe --always --dirty), packed $(date +%F)" \
         >"$new/packed.txt"

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import os
+import platform
+import shutil
 import signal
 import subprocess
 import sys
@@ -317,6 +319,34 @@ class Day(unittest.TestCase):
         done = subprocess.run([*pack, str(text), "--askem", str(text)], capture_output=True, text=True)
         self.assertIn("is not built for Linux on x86-64", done.stderr)
         self.assertNotIn("od:", done.stderr)
+
+    @unittest.skipUnless(platform.machine() == "x86_64" and shutil.which("strip"), "for x86-64")
+    def test_pack_fills_a_folder_and_leaves_nothing_beside_it(self) -> None:
+        tools = self.folder / "tools"
+        tools.mkdir()
+        library = 'mkdir -p "$3" && : >"$3/liba.so.1.2" && ln -s liba.so.1.2 "$3/liba.so.1"'
+        for name, does in (("apt-get", ": >a.deb"), ("dpkg-deb", library)):
+            (tools / name).write_text(f"#!/bin/sh\n{does}\n", encoding="ascii")
+            (tools / name).chmod(0o755)
+        peer, place = self.folder / "peer.py", self.folder / "place"
+        peer.write_text("# The peer.\n", encoding="ascii")
+        place.mkdir()
+        command = ["bash", str(GPU.with_suffix(".sh")), "pack", str(place / "day"), str(peer)]
+        path = f"{tools}:{os.environ['PATH']}"
+        for _ in range(2):
+            done = subprocess.run(
+                [*command, "--askem", os.path.realpath(sys.executable)],
+                capture_output=True,
+                text=True,
+                env={**os.environ, "PATH": path},
+            )
+            self.assertEqual((done.returncode, done.stderr), (0, ""))
+            self.assertEqual([x.name for x in place.iterdir()], ["day"])
+            (place / "day" / "mine").touch()
+        found = {str(x.relative_to(place / "day")) for x in place.rglob("*") if x.is_file()}
+        scripts = {f"gpu_day/{name}.py" for name in ("child", "record", "steps", "table")}
+        others = {"gpu.sh", "gpu.py", "torch_equal.py", "torch_unet.py", "askem", "packed.txt"}
+        self.assertEqual(found, scripts | others | {"lib/liba.so.1", "mine"})
 
     def test_a_list_without_reasons_or_without_the_device(self) -> None:
         old = card(WORKS)

@@ -2,9 +2,9 @@
 //!
 //! `cargo run --release --example select_from_embeddings`
 
-use askem::device::{self, DeviceChoice};
-use askem::geometry::{DeviceGeometry, Geometry, Points};
-use askem::precision::PrecisionChoice;
+use askem::compute::device::{self, DeviceChoice};
+use askem::compute::precision::PrecisionChoice;
+use askem::learning::geometry::{DeviceGeometry, Geometry, Points};
 use askem_kernels::rng::{Purpose, normal, stream};
 
 fn main() -> askem::Result<()> {

@@ -7,8 +7,8 @@
 
 use std::path::{Path, PathBuf};
 
-use askem::phantom::Phantom;
-use askem::volume::{OmeKind, OmeZarrWriter, Volume, open_raw};
+use askem::data::phantom::Phantom;
+use askem::data::volume::{OmeKind, OmeZarrWriter, Volume, open_raw};
 use serde_json::json;
 
 /// Sides of the piece that is repeated: those of a chunk.

@@ -4,15 +4,15 @@
 
 use std::sync::Arc;
 
-use askem::annotator::SimulatedAnnotator;
-use askem::device::{self, DeviceChoice};
-use askem::model::Model;
-use askem::phantom::Phantom;
-use askem::pool::{PatchReader, Region, Scaling};
-use askem::precision::PrecisionChoice;
-use askem::protocol::{self, Config, Data, Progress, Unobserved};
-use askem::unet::UNet;
-use askem::volume::{CachedLabels, Volume};
+use askem::compute::device::{self, DeviceChoice};
+use askem::compute::precision::PrecisionChoice;
+use askem::data::phantom::Phantom;
+use askem::data::pool::{PatchReader, Region, Scaling};
+use askem::data::volume::{CachedLabels, Volume};
+use askem::learning::annotator::SimulatedAnnotator;
+use askem::learning::protocol::{self, Config, Data, Progress, Unobserved};
+use askem::network::model::Model;
+use askem::network::unet::UNet;
 
 fn main() -> askem::Result<()> {
     // Any `Volume` would do; `ArrayVolume` wraps an array.

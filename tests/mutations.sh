@@ -50,10 +50,10 @@ plant 'a dropout mask shifted by one' $shaders/dropout.wgsl \
     --test parity --test masks -- mask
 plant 'entropy with log2' $shaders/shared/entropy.wgsl 'log(max' 'log2(max' \
     --test parity -- entropy
-plant 'BALD that reuses one mask for all passes' host/src/predict.rs \
+plant 'BALD that reuses one mask for all passes' host/src/learning/predict.rs \
     '(mc.iteration << 32) | pass as u64' '(mc.iteration << 32) | (pass as u64 & 0)' \
     --test protocol -- scores
-plant 'k_center_greedy that ignores the labelled set' host/src/strategy/core_set.rs \
+plant 'k_center_greedy that ignores the labelled set' host/src/learning/strategy/core_set.rs \
     'candidates.labelled, k' 'crate::geometry::Points { values: &[], ..candidates.labelled }, k' \
     --test protocol -- distances
 plant 'an off-by-one at the image border' $shaders/shared/conv_tile.wgsl \

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use askem::pool::{PatchReader, Region, Scaling, draw_pool, read_ahead};
-use askem::volume::ArrayVolume;
+use askem::data::pool::{PatchReader, Region, Scaling, draw_pool, read_ahead};
+use askem::data::volume::ArrayVolume;
 use criterion::Criterion;
 
 use crate::{bench, random};

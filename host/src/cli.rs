@@ -37,11 +37,11 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::device::{self, DeviceChoice};
+use crate::compute::device::{self, DeviceChoice};
+use crate::compute::executor::Executor;
+use crate::compute::gpu::GpuExecutor;
+use crate::compute::precision::PrecisionChoice;
 use crate::error::{Error, Result};
-use crate::executor::Executor;
-use crate::gpu::GpuExecutor;
-use crate::precision::PrecisionChoice;
 
 /// Segment electron microscopy with a U-Net that asks for few labels.
 #[derive(Debug, Parser)]

@@ -6,9 +6,9 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use askem::cpu::CpuExecutor;
-use askem::model::Model;
-use askem::unet::{DropoutKind, Norm, UNet};
+use askem::compute::cpu::CpuExecutor;
+use askem::network::model::Model;
+use askem::network::unet::{DropoutKind, Norm, UNet};
 use askem_kernels::crop::Site;
 
 static BYTES: AtomicUsize = AtomicUsize::new(0);

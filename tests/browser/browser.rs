@@ -7,8 +7,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
-use askem::executor::{Executor, PlanId};
-use askem::plan::{BufferId, Plan, Storage, View};
+use askem::compute::executor::{Executor, PlanId};
+use askem::compute::plan::{BufferId, Plan, Storage, View};
 use askem::{Error, Result};
 use serde_json::{Value, json};
 use tempfile::TempDir;

@@ -25,10 +25,10 @@ mod tools;
 
 use std::io::{self, Write as _};
 
-use askem::device::trial::{self, Style, Trial, Verdict};
-use askem::executor::Executor as _;
-use askem::plan::{ALIGNMENT, Plan};
-use askem::unet::{Norm, Output};
+use askem::compute::device::trial::{self, Style, Trial, Verdict};
+use askem::compute::executor::Executor as _;
+use askem::compute::plan::{ALIGNMENT, Plan};
+use askem::network::unet::{Norm, Output};
 use askem_kernels::Call;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;

@@ -13,7 +13,7 @@ fn run(out: &Path, threads: &str, more: &[&str]) {
 
 #[test]
 fn every_strategy_gives_the_same_bits_on_one_and_two_threads() {
-    for strategy in askem::strategy::NAMES {
+    for strategy in askem::learning::strategy::NAMES {
         let folder = tempdir().unwrap();
         let (one, two) = (folder.path().join("one"), folder.path().join("two"));
         run(&one, "1", &["--strategy", strategy]);

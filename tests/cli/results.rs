@@ -4,8 +4,8 @@ use std::fs;
 use std::io::BufReader;
 use std::path::Path;
 
-use askem::phantom::Phantom;
-use askem::pool::{Position, Region, draw_pool};
+use askem::data::phantom::Phantom;
+use askem::data::pool::{Position, Region, draw_pool};
 use serde_json::Value;
 
 use crate::program::{Call, askem};

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use askem::pool::Position;
+use askem::data::pool::Position;
 use serde_json::Value;
 use tempfile::tempdir;
 
@@ -164,7 +164,7 @@ fn check_pictures(out: &Path, strategy: &str) {
 }
 
 fn check_weights(out: &Path) {
-    let trained = askem::weights::load(&out.join("weights.safetensors")).unwrap();
+    let trained = askem::network::weights::load(&out.join("weights.safetensors")).unwrap();
     assert_eq!((trained.net.width, trained.net.classes, trained.patch), (2, 2, PATCH));
     assert!(trained.weights.parameters.iter().all(|v| v.is_finite()));
     assert_ne!(trained.weights, trained.net.init(SEED), "training changes weights");
@@ -218,7 +218,7 @@ fn core_set() {
 
 #[test]
 fn those_beyond_the_paper() {
-    for strategy in &askem::strategy::NAMES[7..] {
+    for strategy in &askem::learning::strategy::NAMES[7..] {
         run_and_check(strategy);
     }
 }

@@ -6,8 +6,8 @@ use std::process::{Child, Command};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use askem::phantom::Phantom;
-use askem::volume::Volume;
+use askem::data::phantom::Phantom;
+use askem::data::volume::Volume;
 use serde_json::Value;
 use tempfile::TempDir;
 use tiff::encoder::colortype::Gray8;

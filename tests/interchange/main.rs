@@ -12,7 +12,7 @@ mod tools;
 use std::path::Path;
 use std::process::Command;
 
-use askem::volume::{Region, Volume, open_raw};
+use askem::data::volume::{Region, Volume, open_raw};
 use serde_json::Value;
 
 use crate::program::askem;

@@ -8,9 +8,9 @@ mod adapter;
 use std::collections::BTreeSet;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
-use askem::executor::{Executor, PlanId};
-use askem::gpu::{GpuExecutor, fuse};
-use askem::plan::{PlanBuilder, View};
+use askem::compute::executor::{Executor, PlanId};
+use askem::compute::gpu::{GpuExecutor, fuse};
+use askem::compute::plan::{PlanBuilder, View};
 use askem_kernels::rng::{MASK_BLOCK, Purpose, Rng, key, mask_stream};
 use askem_kernels::{Call, dropout};
 

@@ -1,7 +1,7 @@
 //! Networks with drawn inputs, and what a run over them leaves.
 
-use askem::plan::Plan;
-use askem::unet::{
+use askem::compute::plan::Plan;
+use askem::network::unet::{
     AdamOptions, Bank, Banks, DropoutKind, ForwardPlan, IGNORE_LABEL, McPlan, Norm, Output,
     ParameterKind, TrainingPlan, UNet, forward_plan, mc_plan_of, training_plan,
 };
@@ -210,7 +210,7 @@ impl Case {
 
 /// The tensors of a bank, without the gaps between them.
 fn named(group: &str, bank: &Bank, values: &[f64]) -> Vec<Tensor> {
-    let tensor = |entry: &askem::unet::Parameter| Tensor {
+    let tensor = |entry: &askem::network::unet::Parameter| Tensor {
         name: format!("{group}/{}", entry.name),
         values: values[entry.offset..entry.offset + entry.len()].to_vec(),
     };

@@ -1,8 +1,8 @@
 //! The comparison of networks sees faults: each of these is one, and each has to be found.
 
-use askem::cpu::CpuExecutor;
-use askem::plan::{Plan, Step};
-use askem::unet::{DropoutKind, Norm, UNet};
+use askem::compute::cpu::CpuExecutor;
+use askem::compute::plan::{Plan, Step};
+use askem::network::unet::{DropoutKind, Norm, UNet};
 use askem_kernels::Call;
 
 use crate::case::{Case, well_defined};

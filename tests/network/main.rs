@@ -23,11 +23,11 @@ mod slices;
 
 use std::sync::{Mutex, OnceLock, PoisonError};
 
-use askem::cpu::CpuExecutor;
-use askem::executor::Executor;
-use askem::gpu::GpuExecutor;
-use askem::plan::Plan;
-use askem::unet::{Norm, Output};
+use askem::compute::cpu::CpuExecutor;
+use askem::compute::executor::Executor;
+use askem::compute::gpu::GpuExecutor;
+use askem::compute::plan::Plan;
+use askem::network::unet::{Norm, Output};
 
 use case::{Answers, Case, STEPS, references, well_defined};
 use compare::{Tensor, compare};

@@ -4,9 +4,9 @@
 //! use follows from the number of roundings. What such a computation can reach is measured instead: the f64 reference runs the same plan
 //! on a network and images that were rounded to f16, and results may be farther from f64 than that is by a factor, not more.
 
-use askem::plan::BufferId;
-use askem::precision::Precision;
-use askem::unet::{DropoutKind, Norm, Output, UNet};
+use askem::compute::plan::BufferId;
+use askem::compute::precision::Precision;
+use askem::network::unet::{DropoutKind, Norm, Output, UNet};
 
 use crate::adapter;
 use crate::case::{Case, STEPS, references};
@@ -63,7 +63,7 @@ fn distance(of: &str, got: &[Tensor], exact: &[Tensor]) -> f64 {
 fn near(
     what: &str,
     mut on_device: OnDevice<'_>,
-    plan: &askem::plan::Plan,
+    plan: &askem::compute::plan::Plan,
     act: impl Fn(&mut dyn RunPlan) -> Vec<Tensor>,
 ) {
     let got = act(&mut on_device);

@@ -1,6 +1,6 @@
 //! Sums in slices, against the same sums whole.
 
-use askem::unet::{DropoutKind, Norm, UNet};
+use askem::network::unet::{DropoutKind, Norm, UNet};
 
 use crate::adapter;
 use crate::case::Case;

@@ -1,7 +1,7 @@
 //! What both executors promise beyond the numbers of single passes.
 
-use askem::executor::{Executor, PlanId};
-use askem::plan::{ALIGNMENT, BufferId, PlanBuilder, View};
+use askem::compute::executor::{Executor, PlanId};
+use askem::compute::plan::{ALIGNMENT, BufferId, PlanBuilder, View};
 use askem_kernels::{Call, batch_norm, relu};
 
 use crate::harness::with_executors;

@@ -1,7 +1,7 @@
 //! Distances where products cancel, and what follows from distances on either executor.
 
-use askem::device::trial::{self, Style, Trial, Verdict};
-use askem::geometry::{Clusters, DeviceGeometry, Geometry, Points};
+use askem::compute::device::trial::{self, Style, Trial, Verdict};
+use askem::learning::geometry::{Clusters, DeviceGeometry, Geometry, Points};
 use askem_kernels::rng::{Purpose, Xoshiro256PlusPlus, below, normal, stream};
 use askem_kernels::{Call, k_means, min_sq_dist, pairwise_sq_dist};
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use askem::device::trial::Style;
+use askem::compute::device::trial::Style;
 use askem_kernels::{
     Call, SIGNATURES, bald, batch_norm, batch_norm_relu, batch_norm_split, concat_channels,
     conv_transpose2d, conv2d, conv2d_joined, conv2d_norm_relu, conv2d_split_channels,

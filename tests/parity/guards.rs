@@ -1,7 +1,7 @@
 //! Shaders compare indices that come from data with their bound: what lies outside changes nothing. (The references and the
 //! processor's forms stop at such data, so that only the GPU is asked here.)
 
-use askem::device::trial::{self, Style, Trial};
+use askem::compute::device::trial::{self, Style, Trial};
 use askem_kernels::tolerance::compare_exact;
 use askem_kernels::{Call, k_center_greedy, k_means, max_pool2d};
 

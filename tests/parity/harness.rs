@@ -3,11 +3,11 @@
 use std::fmt::Debug;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
-use askem::cpu::CpuExecutor;
-use askem::device::trial::{self, Style, Trial, Verdict};
-use askem::executor::Executor;
-use askem::gpu::GpuExecutor;
-use askem::plan::ALIGNMENT;
+use askem::compute::cpu::CpuExecutor;
+use askem::compute::device::trial::{self, Style, Trial, Verdict};
+use askem::compute::executor::Executor;
+use askem::compute::gpu::GpuExecutor;
+use askem::compute::plan::ALIGNMENT;
 use askem_kernels::Call;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};

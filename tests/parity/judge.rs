@@ -1,7 +1,7 @@
 //! The judge of trials sees what is wrong: each of these is a right result with one fault.
 
-use askem::cpu::CpuExecutor;
-use askem::device::trial::{self, Style, Trial, Verdict};
+use askem::compute::cpu::CpuExecutor;
+use askem::compute::device::trial::{self, Style, Trial, Verdict};
 use askem_kernels::{Call, conv2d, k_center_greedy, k_means, max_pool2d, relu};
 
 type Outputs = Vec<Option<Vec<u32>>>;

@@ -1,6 +1,6 @@
 //! Parity: every shader and every fast CPU form against the reference.
 //!
-//! A test draws parameters, a style of numbers and a seed; [`askem::device::trial`] draws the
+//! A test draws parameters, a style of numbers and a seed; [`askem::compute::device::trial`] draws the
 //! buffers, guards them and judges the results. Environment:
 //! - `ASKEM_CASES`: cases per pass (default 128);
 //! - `ASKEM_SEED`: another sequence of cases (default 0);

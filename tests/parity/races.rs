@@ -1,10 +1,10 @@
 //! What a race between lanes would do, one number of a million that is twice as large, is seen wherever forms are judged.
 
-use askem::device::trial::{self, Style, Trial, Verdict};
-use askem::executor::Executor;
-use askem::gpu::{GpuExecutor, Tuning};
-use askem::plan::PlanBuilder;
-use askem::precision::Precision;
+use askem::compute::device::trial::{self, Style, Trial, Verdict};
+use askem::compute::executor::Executor;
+use askem::compute::gpu::{GpuExecutor, Tuning};
+use askem::compute::plan::PlanBuilder;
+use askem::compute::precision::Precision;
 use askem_kernels::{Call, conv2d};
 use askem_wgsl::entry_of;
 

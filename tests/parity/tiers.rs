@@ -5,11 +5,11 @@
 
 use std::cell::RefCell;
 
-use askem::device::trial::{self, Style, Trial, Verdict};
-use askem::executor::Executor;
-use askem::gpu::GpuExecutor;
-use askem::plan::ALIGNMENT;
-use askem::precision::Precision;
+use askem::compute::device::trial::{self, Style, Trial, Verdict};
+use askem::compute::executor::Executor;
+use askem::compute::gpu::GpuExecutor;
+use askem::compute::plan::ALIGNMENT;
+use askem::compute::precision::Precision;
 use askem_kernels::{
     Call, SIGNATURES, conv_transpose2d, conv_transpose2d_split_k, conv2d, conv2d_joined,
     conv2d_norm_relu, conv2d_split_channels, conv2d_statistics,
@@ -235,7 +235,7 @@ fn batches_share_modules() {
 /// Numbers beyond f16 become its largest, in memory and as factors, and gradients that f16 could not tell from zero are not lost.
 #[test]
 fn f16_saturates_and_gradients_are_scaled() {
-    use askem::plan::PlanBuilder;
+    use askem::compute::plan::PlanBuilder;
 
     for precision in [Precision::F16, Precision::Tensor] {
         let Ok(mut gpu) = adapter::open_at("tiers", precision) else { continue };
@@ -307,8 +307,8 @@ fn tiny_gradients_reach_matrix_units() {
 /// included.
 #[test]
 fn matrix_units_agree_where_forms_are_measured() {
-    use askem::gpu::Tuning;
-    use askem::unet::{AdamOptions, Output, UNet, forward_plan, training_plan};
+    use askem::compute::gpu::Tuning;
+    use askem::network::unet::{AdamOptions, Output, UNet, forward_plan, training_plan};
 
     let Ok(mut gpu) = adapter::open_at("tiers", Precision::Tensor) else { return };
     gpu.tune_with(Tuning::default());

@@ -1,4 +1,4 @@
-//! naga's translations, under the options that wgpu 30 sets for a pipeline of `askem::gpu`: modules without run-time
+//! naga's translations, under the options that wgpu 30 sets for a pipeline of `askem::compute::gpu`: modules without run-time
 //! checks, workgroup memory without zeros, one bind group. Read in wgpu-hal's `vulkan/adapter.rs` and
 //! `vulkan/device.rs`, `metal/device.rs`, `dx12/device.rs`.
 

@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 use std::fs;
 
-use askem::pool::Position;
-use askem::score_store::{Rows, ScoreStore};
+use askem::data::pool::Position;
+use askem::pools::score_store::{Rows, ScoreStore};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 

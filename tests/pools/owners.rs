@@ -188,8 +188,8 @@ fn what_typiclust_labelled_first_is_left_out() {
     .succeed();
     let text = fs::read_to_string(run.join("journal.jsonl")).unwrap();
     let first: Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
-    let region = askem::pool::Region::split_y([6, 96, 150]).0;
-    let pool = askem::pool::draw_pool(&region, 32, 40, 0).unwrap();
+    let region = askem::data::pool::Region::split_y([6, 96, 150]).0;
+    let pool = askem::data::pool::draw_pool(&region, 32, 40, 0).unwrap();
     let mut labelled: Vec<Value> = first["initial"]
         .as_array()
         .unwrap()

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use askem::score_store::ScoreStore;
+use askem::pools::score_store::ScoreStore;
 use tempfile::TempDir;
 
 use crate::program::askem;

@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use askem::phantom::Phantom;
-use askem::volume::{Volume, open_raw};
+use askem::data::phantom::Phantom;
+use askem::data::volume::{Volume, open_raw};
 use tempfile::TempDir;
 
 use crate::program::{Call, askem};

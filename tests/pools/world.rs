@@ -4,8 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use askem::phantom::Phantom;
-use askem::volume::Volume;
+use askem::data::phantom::Phantom;
+use askem::data::volume::Volume;
 use serde_json::json;
 use tempfile::TempDir;
 use tiff::encoder::colortype::Gray8;

@@ -1,9 +1,9 @@
 //! The strategies on embeddings pick what a search through all distances picks. Coordinates are small integers, so that
 //! every distance is exact on every device.
 
-use askem::executor::Executor;
-use askem::geometry::{DeviceGeometry, Geometry, Points};
-use askem::strategy::{Candidates, CoreSet, KMeans, Pick, Strategy};
+use askem::compute::executor::Executor;
+use askem::learning::geometry::{DeviceGeometry, Geometry, Points};
+use askem::learning::strategy::{Candidates, CoreSet, KMeans, Pick, Strategy};
 use askem_kernels::rng::{Purpose, Xoshiro256PlusPlus, below, stream};
 
 use crate::world::{cpu, gpu};

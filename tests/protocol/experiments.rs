@@ -1,9 +1,9 @@
 //! Whole experiments: the same form on both devices, the seed's effect, full supervision.
 
-use askem::model::Model;
-use askem::pool::{draw_pool, read_labels};
-use askem::protocol::{Config, InitialStrategy, Progress, Record, Unobserved};
-use askem::strategy::NAMES;
+use askem::data::pool::{draw_pool, read_labels};
+use askem::learning::protocol::{Config, InitialStrategy, Progress, Record, Unobserved};
+use askem::learning::strategy::NAMES;
+use askem::network::model::Model;
 
 use crate::world::{Outcome, PATCH, SEED, World, cpu, gpu, timeless, tiny};
 
@@ -148,11 +148,15 @@ fn a_run_goes_on_from_its_records() {
 /// Keeps the state after each training.
 #[derive(Default)]
 struct Kept {
-    states: Vec<askem::train::TrainState>,
+    states: Vec<askem::learning::train::TrainState>,
 }
 
-impl askem::protocol::Observer for Kept {
-    fn checkpoint(&mut self, at: usize, state: &askem::train::TrainState) -> askem::Result<()> {
+impl askem::learning::protocol::Observer for Kept {
+    fn checkpoint(
+        &mut self,
+        at: usize,
+        state: &askem::learning::train::TrainState,
+    ) -> askem::Result<()> {
         assert_eq!(at, self.states.len());
         self.states.push(state.clone());
         Ok(())

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use askem::annotator::Annotator;
-use askem::model::Model;
-use askem::phantom::Phantom;
-use askem::pool::{Position, draw_pool, read_labels};
-use askem::protocol::{self, Config, Data, Observer, Progress, Unobserved};
-use askem::unet::{Norm, Output, UNet};
-use askem::volume::{ArrayVolume, IGNORED, LabelOptions, LabelVolume};
+use askem::data::phantom::Phantom;
+use askem::data::pool::{Position, draw_pool, read_labels};
+use askem::data::volume::{ArrayVolume, IGNORED, LabelOptions, LabelVolume};
+use askem::learning::annotator::Annotator;
+use askem::learning::protocol::{self, Config, Data, Observer, Progress, Unobserved};
+use askem::network::model::Model;
+use askem::network::unet::{Norm, Output, UNet};
 use askem_kernels::crop::Site;
 
 use crate::world::{
@@ -110,7 +110,7 @@ fn check_loss(model: &mut Model) {
     assert_eq!(model.weights().unwrap(), before);
 }
 
-fn plain(executor: Box<dyn askem::executor::Executor>) -> Model {
+fn plain(executor: Box<dyn askem::compute::executor::Executor>) -> Model {
     let net = UNet { dropout: 0.0, ..net(Norm::Instance) };
     Model::new(executor, net, PATCH).unwrap()
 }

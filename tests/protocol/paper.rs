@@ -1,9 +1,9 @@
 //! The preset `paper` is exactly the paper's experiment (arXiv 1911.05548).
 
-use askem::predict::Embedding;
-use askem::protocol::{Bald, Config, InitialStrategy};
-use askem::train::Augment;
-use askem::unet::{DropoutKind, Norm, UNet};
+use askem::learning::predict::Embedding;
+use askem::learning::protocol::{Bald, Config, InitialStrategy};
+use askem::learning::train::Augment;
+use askem::network::unet::{DropoutKind, Norm, UNet};
 
 #[test]
 fn the_preset_holds_the_papers_numbers() {

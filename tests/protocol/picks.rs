@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use askem::model::Model;
-use askem::pool::{Position, draw_pool};
-use askem::predict::Embedding;
-use askem::protocol::{Bald, Config, Picked, Progress, Record, Unobserved};
-use askem::strategy::{Criterion, NAMES, by_name};
-use askem::unet::Norm;
-use askem::volume::{ArrayVolume, LabelOptions, LabelVolume};
+use askem::data::pool::{Position, draw_pool};
+use askem::data::volume::{ArrayVolume, LabelOptions, LabelVolume};
+use askem::learning::predict::Embedding;
+use askem::learning::protocol::{Bald, Config, Picked, Progress, Record, Unobserved};
+use askem::learning::strategy::{Criterion, NAMES, by_name};
+use askem::network::model::Model;
+use askem::network::unet::Norm;
 use askem_kernels::rng::{Purpose, Rng, stream};
 
 use crate::world::{PATCH, SEED, SHAPE, World, allowed, cpu, gpu, net, tiny, trained};
@@ -80,7 +80,10 @@ fn both_devices_pick_the_same() {
     let pool = draw_pool(&world.train.region, PATCH, tiny("random").pool, SEED).unwrap();
     on_cpu.set_weights(&trained(norm).weights).unwrap();
     let flat = Embedding::Flat;
-    let all = askem::predict::embeddings(&mut on_cpu, &world.train, &pool, flat, &mut |_| Ok(()))
+    let all =
+        askem::learning::predict::embeddings(&mut on_cpu, &world.train, &pool, flat, &mut |_| {
+            Ok(())
+        })
         .unwrap();
     let largest = all.0.iter().fold(0.0_f32, |m, v| m.max(v.abs())).into();
     let mut different = BTreeSet::new();

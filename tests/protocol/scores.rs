@@ -1,11 +1,11 @@
 //! From the same weights both devices give the same scores, embeddings and segmentations; and how
 //! patches are grouped changes nothing.
 
-use askem::model::Model;
-use askem::pool::{Position, draw_pool};
-use askem::predict::{self, Embedding, McOptions};
-use askem::strategy::Criterion;
-use askem::unet::Norm;
+use askem::data::pool::{Position, draw_pool};
+use askem::learning::predict::{self, Embedding, McOptions};
+use askem::learning::strategy::Criterion;
+use askem::network::model::Model;
+use askem::network::unet::Norm;
 
 use crate::world::{PATCH, SEED, World, allowed, assert_close, cpu, gpu, net, trained};
 
@@ -18,7 +18,7 @@ const CRITERIA: [Criterion; 4] = [
 ];
 const POOL: usize = 20;
 
-fn model(executor: Box<dyn askem::executor::Executor>, norm: Norm) -> Model {
+fn model(executor: Box<dyn askem::compute::executor::Executor>, norm: Norm) -> Model {
     let mut model = Model::new(executor, net(norm), PATCH).expect("a network");
     model.set_weights(&trained(norm).weights).expect("weights fit");
     model

@@ -2,12 +2,12 @@
 
 use std::ops::ControlFlow;
 
-use askem::annotator::{Annotator, SimulatedAnnotator};
-use askem::model::Model;
-use askem::pool::draw_pool;
-use askem::protocol::{Config, Observer, Progress, Unobserved};
-use askem::train::{Augment, Dataset, EarlyStopping, TrainOptions, TrainState, train};
-use askem::unet::Output;
+use askem::data::pool::draw_pool;
+use askem::learning::annotator::{Annotator, SimulatedAnnotator};
+use askem::learning::protocol::{Config, Observer, Progress, Unobserved};
+use askem::learning::train::{Augment, Dataset, EarlyStopping, TrainOptions, TrainState, train};
+use askem::network::model::Model;
+use askem::network::unet::Output;
 
 use crate::world::{PATCH, SEED, World, cpu, gpu, timeless, tiny};
 

@@ -2,16 +2,16 @@
 
 use std::sync::{Arc, OnceLock};
 
-use askem::annotator::SimulatedAnnotator;
-use askem::cpu::CpuExecutor;
-use askem::executor::Executor;
-use askem::model::Model;
-use askem::phantom::Phantom;
-use askem::pool::{PatchReader, Region, Scaling};
-use askem::protocol::{self, Config, Data, Observer, Progress, Record, Seconds};
-use askem::train::TrainState;
-use askem::unet::{Norm, UNet, Weights};
-use askem::volume::{CachedLabels, LabelVolume, Volume};
+use askem::compute::cpu::CpuExecutor;
+use askem::compute::executor::Executor;
+use askem::data::phantom::Phantom;
+use askem::data::pool::{PatchReader, Region, Scaling};
+use askem::data::volume::{CachedLabels, LabelVolume, Volume};
+use askem::learning::annotator::SimulatedAnnotator;
+use askem::learning::protocol::{self, Config, Data, Observer, Progress, Record, Seconds};
+use askem::learning::train::TrainState;
+use askem::network::model::Model;
+use askem::network::unet::{Norm, UNet, Weights};
 use askem_kernels::tolerance::gamma;
 
 pub(crate) const SHAPE: [usize; 3] = [2, 96, 96];

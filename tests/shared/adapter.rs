@@ -3,9 +3,9 @@
 use std::env;
 use std::io::{self, Write as _};
 
+use askem::compute::gpu::{Adapter, GpuExecutor, adapters};
+use askem::compute::precision::Precision;
 use askem::error::Error;
-use askem::gpu::{Adapter, GpuExecutor, adapters};
-use askem::precision::Precision;
 
 /// Opens the best adapter, or the one that `ASKEM_TEST_ADAPTER` names a part of, and says which one it is.
 ///

@@ -1,7 +1,7 @@
 //! Runs plans: on an executor, or by the references at any precision.
 
-use askem::executor::{Executor, PlanId};
-use askem::plan::{BufferId, Plan, Storage};
+use askem::compute::executor::{Executor, PlanId};
+use askem::compute::plan::{BufferId, Plan, Storage};
 use askem_kernels::{Call, Real, max_pool2d};
 
 use crate::memory::{self, Memory};
@@ -91,7 +91,7 @@ pub(crate) struct ByReference<T> {
 
 impl<T: Real> ByReference<T> {
     pub(crate) fn new(plan: Plan) -> Self {
-        let memory = |b: &askem::plan::Buffer| match b.storage {
+        let memory = |b: &askem::compute::plan::Buffer| match b.storage {
             Storage::Transient => Memory::garbage(b.element, b.len),
             Storage::Kept | Storage::Shared => Memory::zeros(b.element, b.len),
         };
@@ -123,9 +123,10 @@ impl<T: Real> RunPlan for ByReference<T> {
             }
         }
         for step in &self.plan.section(section).expect("the plan has the section").steps {
-            let load = |views: &[askem::plan::View]| -> Vec<Memory<T>> {
-                let load =
-                    |v: &askem::plan::View| self.buffers[v.buffer.index()].part(v.offset, v.len);
+            let load = |views: &[askem::compute::plan::View]| -> Vec<Memory<T>> {
+                let load = |v: &askem::compute::plan::View| {
+                    self.buffers[v.buffer.index()].part(v.offset, v.len)
+                };
                 views.iter().map(load).collect()
             };
             let (reads, mut writes) = (load(&step.reads), load(&step.writes));

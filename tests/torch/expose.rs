@@ -1,6 +1,6 @@
 //! Lets the host see what a plan keeps to itself.
 
-use askem::plan::{BufferId, Plan, Storage};
+use askem::compute::plan::{BufferId, Plan, Storage};
 use askem_kernels::Element;
 
 /// Lets the host read a buffer that the plan needs only within a run.

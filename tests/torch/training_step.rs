@@ -4,9 +4,9 @@
 //! Weights, images, labels, keys and masks follow from formulas that make_fixtures.py has as well, in its own
 //! words: the masks' generator is written a second time there.
 
-use askem::cpu::CpuExecutor;
-use askem::plan::BufferId;
-use askem::unet::{
+use askem::compute::cpu::CpuExecutor;
+use askem::compute::plan::BufferId;
+use askem::network::unet::{
     AdamOptions, Bank, DropoutKind, ForwardPlan, IGNORE_LABEL, Norm, Output, Parameter,
     TrainingPlan, UNet, forward_plan, training_plan,
 };

@@ -6,10 +6,10 @@ use std::io::{self, Write as _};
 use std::path::Path;
 use std::process::Command;
 
-use askem::cpu::CpuExecutor;
-use askem::pool::Scaling;
-use askem::unet::{DropoutKind, Norm, Output, ParameterKind, UNet, Weights, forward_plan};
-use askem::weights::{TrainedNetwork, save};
+use askem::compute::cpu::CpuExecutor;
+use askem::data::pool::Scaling;
+use askem::network::unet::{DropoutKind, Norm, Output, ParameterKind, UNet, Weights, forward_plan};
+use askem::network::weights::{TrainedNetwork, save};
 use askem_kernels::rng::{Purpose, normal, stream, uniform};
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView, serialize};
@@ -46,7 +46,7 @@ fn ready(test: &str) -> bool {
 fn weights(net: &UNet) -> Weights {
     let mut weights = net.init(3);
     let mut rng = stream(3, Purpose::Test, 0, 0);
-    let mut vary = |bank: askem::unet::Bank, values: &mut [f32]| {
+    let mut vary = |bank: askem::network::unet::Bank, values: &mut [f32]| {
         for entry in bank.entries {
             if !matches!(entry.kind, ParameterKind::Weight { .. }) {
                 for value in &mut values[entry.offset..entry.offset + entry.len()] {

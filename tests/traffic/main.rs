@@ -4,10 +4,10 @@
 //! writes and reads each map between units once; in training it reads it once more on the way back, and writes and reads its
 //! gradient; parameters are read, and in training read and written with their gradients and moments.
 
-use askem::cost;
-use askem::gpu::{fuse, halves};
-use askem::plan::Plan;
-use askem::unet::{
+use askem::compute::cost;
+use askem::compute::gpu::{fuse, halves};
+use askem::compute::plan::Plan;
+use askem::network::unet::{
     AdamOptions, LEVELS, Output, UNet, forward_plan, mc_plan, mc_plan_of, training_plan,
 };
 

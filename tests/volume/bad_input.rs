@@ -1,7 +1,7 @@
 //! Every bad input gives one clear sentence that names the file, and never a panic.
 
 use crate::files::{Folder, ramp, raw_tiff, tiff_bytes};
-use askem::volume::{LabelOptions, open_labels, open_raw};
+use askem::data::volume::{LabelOptions, open_labels, open_raw};
 use png::{BitDepth, ColorType};
 use std::panic::catch_unwind;
 use std::path::Path;

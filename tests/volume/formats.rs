@@ -1,7 +1,7 @@
 //! What is stored is what is read, in every format, depth and compression.
 
 use crate::files::{Folder, floats, ramp, raw_tiff};
-use askem::volume::{CachedVolume, Dtype, Region, Volume, open_raw};
+use askem::data::volume::{CachedVolume, Dtype, Region, Volume, open_raw};
 use png::{BitDepth, ColorType};
 use tiff::encoder::colortype::{Gray8, Gray16, Gray32Float, GrayI16, RGB8, RGB16, RGBA8, RGBA16};
 use tiff::encoder::compression::DeflateLevel;

@@ -1,7 +1,7 @@
 //! Masks as they come, and which section they belong to.
 
 use crate::files::{Folder, ramp};
-use askem::volume::{LabelOptions, inspect, open_labels, open_raw, pair};
+use askem::data::volume::{LabelOptions, inspect, open_labels, open_raw, pair};
 use png::{BitDepth, ColorType};
 use std::fs::File;
 use std::path::Path;

@@ -1,7 +1,7 @@
 //! Real volumes. They are not part of the project: `ASKEM_TEST_DATA` names the folder that holds
 //! them, and where it is unset each test says by name that it was not run.
 
-use askem::volume::{LabelOptions, inspect, open_labels, open_raw, pair};
+use askem::data::volume::{LabelOptions, inspect, open_labels, open_raw, pair};
 use std::io::Write;
 use std::path::PathBuf;
 

@@ -1,7 +1,7 @@
 //! Written files read back, and nothing half-written is left.
 
 use crate::files::Folder;
-use askem::volume::{
+use askem::data::volume::{
     LabelOptions, TiffStackWriter, Volume, open_labels, open_raw, write_tiff_labels,
     write_tiff_probabilities,
 };

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use askem::volume::{Region, Volume, open_raw};
+use askem::data::volume::{Region, Volume, open_raw};
 use serde_json::{Value, json};
 
 use crate::files::Folder;

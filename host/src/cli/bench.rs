@@ -16,11 +16,11 @@ use serde::Serialize;
 
 use super::table::Table;
 use super::{Common, say, say_json};
+use crate::data::pool::{PatchReader, Position, Scaling, draw_pool, read_ahead};
+use crate::data::volume::{Region, Volume, open_raw};
 use crate::error::{Error, Result};
-use crate::model::{Model, Started};
-use crate::pool::{PatchReader, Position, Scaling, draw_pool, read_ahead};
-use crate::unet::{Norm, Output, UNet};
-use crate::volume::{Region, Volume, open_raw};
+use crate::network::model::{Model, Started};
+use crate::network::unet::{Norm, Output, UNet};
 
 #[derive(Debug, ClapArgs)]
 pub(super) struct Args {

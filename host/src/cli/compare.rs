@@ -14,13 +14,14 @@ use super::progress::{catch_interrupt, human_bytes, human_time, interrupted};
 use super::run::Memory;
 use super::table::Table;
 use super::{Common, say, say_json};
-use crate::comparison::{self, Series, Summary};
+use crate::data::files::{remove_leftovers, write_atomically};
 use crate::error::{Error, Result};
-use crate::files::{remove_leftovers, write_atomically};
-use crate::protocol::{Config, Record};
-use crate::report;
-use crate::run_dir::{DataSource, Resolved, RunDir, holds_run};
-use crate::{strategy, weights};
+use crate::learning::protocol::{Config, Record};
+use crate::learning::strategy;
+use crate::network::weights;
+use crate::results::comparison::{self, Series, Summary};
+use crate::results::report;
+use crate::results::run_dir::{DataSource, Resolved, RunDir, holds_run};
 
 /// Seeds of a strategy; each is a run of its own.
 const MOST_SEEDS: u64 = 10_000;

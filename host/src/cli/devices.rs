@@ -4,9 +4,9 @@ use serde::Serialize;
 
 use super::table::Table;
 use super::{Common, say, say_json};
-use crate::device::{self, DeviceReport, PrecisionState};
+use crate::compute::device::{self, DeviceReport, PrecisionState};
+use crate::compute::gpu::{Cores, CoresFrom, LeftOutForm};
 use crate::error::Result;
-use crate::gpu::{Cores, CoresFrom, LeftOutForm};
 
 #[derive(Serialize)]
 struct Row<'a> {

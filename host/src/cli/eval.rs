@@ -7,8 +7,8 @@ use serde::Serialize;
 
 use super::warnings::warn_of_labels;
 use super::{Common, say, say_json};
+use crate::data::volume::{Dtype, IGNORED, LabelOptions, LabelValue, open_labels, open_raw, pair};
 use crate::error::{Error, Result};
-use crate::volume::{Dtype, IGNORED, LabelOptions, LabelValue, open_labels, open_raw, pair};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
-use crate::run_dir::DataSource;
+use crate::results::run_dir::DataSource;
 
 /// Refuses to write where an input lies: over it, over a folder that it is in, or into a folder or file that it is.
 ///

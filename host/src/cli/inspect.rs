@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::{Common, say, say_json};
+use crate::data::volume::{LabelOptions, LabelValue, inspect, open_labels, open_raw, pair};
 use crate::error::Result;
-use crate::volume::{LabelOptions, LabelValue, inspect, open_labels, open_raw, pair};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use clap::ValueEnum;
 
+use crate::data::pool::{Region, Scaling};
+use crate::data::volume::Volume;
 use crate::error::Result;
-use crate::pool::{Region, Scaling};
-use crate::volume::Volume;
 
 /// `--normalise`
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -8,18 +8,18 @@ use serde::Deserialize;
 
 use super::datasets::Dataset;
 use super::warnings::warnings_of;
-use crate::error::{Error, Result};
-use crate::phantom::Phantom;
-use crate::pool::Region;
-use crate::predict::Embedding;
-use crate::protocol::{Bald, Config, InitialStrategy};
-use crate::run_dir::DataSource;
-use crate::train::AugmentKind;
-use crate::unet::{DropoutKind, Norm};
-use crate::volume::{
+use crate::data::phantom::Phantom;
+use crate::data::pool::Region;
+use crate::data::volume::{
     CachedLabels, FOREGROUND, LabelOptions, LabelValue, LabelVolume, Volume, open_labels, open_raw,
     pair,
 };
+use crate::error::{Error, Result};
+use crate::learning::predict::Embedding;
+use crate::learning::protocol::{Bald, Config, InitialStrategy};
+use crate::learning::train::AugmentKind;
+use crate::network::unet::{DropoutKind, Norm};
+use crate::results::run_dir::DataSource;
 
 /// Where images and labels are.
 #[derive(Clone, Debug, Default, PartialEq, clap::Args, Deserialize)]

@@ -12,15 +12,17 @@ use super::processes::Share;
 use super::progress::{Bar, catch_interrupt, interrupted};
 use super::warnings::warn_of_images;
 use super::{Common, say, say_json};
+use crate::data::files::sha256;
+use crate::data::pool::{PatchReader, Region};
+use crate::data::volume::{OmeKind, OmeZarrWriter, TiffStackWriter, Volume, is_our_tiff, open_raw};
 use crate::error::{Error, Result};
-use crate::files::sha256;
-use crate::model::Model;
-use crate::pool::{PatchReader, Region};
-use crate::predict::{area_foreground, section_foreground, windows_of_area, windows_per_section};
-use crate::score::hash_of_pixels;
-use crate::shard::{Shard, ShardChoice};
-use crate::volume::{OmeKind, OmeZarrWriter, TiffStackWriter, Volume, is_our_tiff, open_raw};
-use crate::weights;
+use crate::learning::predict::{
+    area_foreground, section_foreground, windows_of_area, windows_per_section,
+};
+use crate::network::model::Model;
+use crate::network::weights;
+use crate::pools::score::hash_of_pixels;
+use crate::pools::shard::{Shard, ShardChoice};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {

@@ -11,10 +11,10 @@ use serde_json::Value;
 
 use super::Common;
 use super::progress::request_stop;
-use crate::device::{self, DeviceChoice};
+use crate::compute::device::{self, DeviceChoice};
+use crate::compute::executor::Executor;
 use crate::error::{Error, Result};
-use crate::executor::Executor;
-use crate::shard::Shard;
+use crate::pools::shard::Shard;
 
 const DEVICE: &str = "ASKEM_PROCESS_DEVICE";
 const SHARD: &str = "ASKEM_PROCESS_SHARD";

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::say;
 use crate::error::Result;
-use crate::report::write_page_of;
+use crate::results::report::write_page_of;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {

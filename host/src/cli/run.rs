@@ -16,15 +16,15 @@ use super::options::{DataArgs, ExperimentArgs, Given, OpenData, open_data};
 use super::processes::{available_memory, stop_with_parent};
 use super::progress::{catch_interrupt, human_bytes, human_time};
 use super::{Common, say};
-use crate::annotator::SimulatedAnnotator;
+use crate::compute::executor::Executor;
+use crate::data::pool::{PatchReader, Scaling, draw_pool};
 use crate::error::{Error, Result};
-use crate::executor::Executor;
-use crate::model::Model;
-use crate::pool::{PatchReader, Scaling, draw_pool};
-use crate::protocol::{self, Config, Data, Record};
-use crate::report;
-use crate::run_dir::{DataIdentity, DataSource, Resolved, RunDir, Standing};
-use crate::weights::{self, TrainedNetwork};
+use crate::learning::annotator::SimulatedAnnotator;
+use crate::learning::protocol::{self, Config, Data, Record};
+use crate::network::model::Model;
+use crate::network::weights::{self, TrainedNetwork};
+use crate::results::report;
+use crate::results::run_dir::{DataIdentity, DataSource, Resolved, RunDir, Standing};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {

@@ -13,18 +13,18 @@ use super::processes::Share;
 use super::progress::{Bar, catch_interrupt, human_bytes, human_time, interrupted};
 use super::warnings::warn_of_images;
 use super::{Common, say, say_json};
+use crate::data::files::sha256;
+use crate::data::pool::{PatchReader, Region, Sampling, Sites};
+use crate::data::volume::{Dtype, Volume, open_raw};
 use crate::error::{Error, Result};
-use crate::files::sha256;
-use crate::model::Model;
-use crate::pool::{PatchReader, Region, Sampling, Sites};
-use crate::predict::{self, Embedding, McOptions};
-use crate::protocol::{MOST_PASSES, MOST_PATCHES};
-use crate::score::{embedding_dim, hash_of_pixels, score_chunks};
-use crate::score_store::{About, ScoreStore};
-use crate::shard::{Shard, ShardChoice};
-use crate::strategy::Criterion;
-use crate::volume::{Dtype, Volume, open_raw};
-use crate::weights;
+use crate::learning::predict::{self, Embedding, McOptions};
+use crate::learning::protocol::{MOST_PASSES, MOST_PATCHES};
+use crate::learning::strategy::Criterion;
+use crate::network::model::Model;
+use crate::network::weights;
+use crate::pools::score::{embedding_dim, hash_of_pixels, score_chunks};
+use crate::pools::score_store::{About, ScoreStore};
+use crate::pools::shard::{Shard, ShardChoice};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {

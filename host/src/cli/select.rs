@@ -8,12 +8,12 @@ use serde_json::Value;
 use super::options::open_data;
 use super::table::Table;
 use super::{Common, say, say_json};
+use crate::data::pool::{Position, draw_pool};
 use crate::error::{Error, Result};
-use crate::pool::{Position, draw_pool};
-use crate::protocol::labelled;
-use crate::run_dir::RunDir;
-use crate::score_store::ScoreStore;
-use crate::select::{Distance, Request, STRATEGIES, select};
+use crate::learning::protocol::labelled;
+use crate::pools::score_store::ScoreStore;
+use crate::pools::select::{Distance, Request, STRATEGIES, select};
+use crate::results::run_dir::RunDir;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {

@@ -1,7 +1,7 @@
 //! What `inspect` warns of, said by every command that reads the same data: once, on standard error.
 
+use crate::data::volume::{LabelVolume, Pair, Volume, inspect_labels, inspect_some};
 use crate::error::Result;
-use crate::volume::{LabelVolume, Pair, Volume, inspect_labels, inspect_some};
 
 /// Pixels that are looked at, at most: a second's work.
 const PIXELS: u64 = 1 << 28;

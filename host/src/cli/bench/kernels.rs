@@ -7,11 +7,11 @@ use serde::Serialize;
 use super::{NetArgs, at_least_one, random};
 use crate::cli::table::Table;
 use crate::cli::{Common, say, say_json};
+use crate::compute::executor::Executor;
+use crate::compute::gpu::{GpuExecutor, StepTime};
+use crate::compute::plan::BufferId;
 use crate::error::{Error, Result};
-use crate::executor::Executor;
-use crate::gpu::{GpuExecutor, StepTime};
-use crate::plan::BufferId;
-use crate::unet::{AdamOptions, Banks, Output, forward_plan, mc_plan, training_plan};
+use crate::network::unet::{AdamOptions, Banks, Output, forward_plan, mc_plan, training_plan};
 
 #[derive(Debug, ClapArgs)]
 pub(super) struct Args {

@@ -12,8 +12,8 @@ use super::{at_least_one, median, random};
 use crate::cli::table::Table;
 use crate::cli::{Common, say, say_json};
 use crate::error::{Error, Result};
-use crate::geometry::{DeviceGeometry, Geometry, Points};
-use crate::select::distances;
+use crate::learning::geometry::{DeviceGeometry, Geometry, Points};
+use crate::pools::select::distances;
 
 #[derive(Debug, ClapArgs)]
 pub(super) struct Args {

@@ -8,9 +8,9 @@ use serde::Serialize;
 use super::{NetArgs, at_least_one};
 use crate::cli::table::Table;
 use crate::cli::{Common, say, say_json};
+use crate::compute::executor::Executor;
 use crate::error::{Error, Result};
-use crate::executor::Executor;
-use crate::unet::{AdamOptions, Output, forward_plan, training_plan};
+use crate::network::unet::{AdamOptions, Output, forward_plan, training_plan};
 
 #[derive(Debug, ClapArgs)]
 pub(super) struct Args {

@@ -7,12 +7,12 @@ use serde::Serialize;
 use super::{NetArgs, at_least_one};
 use crate::cli::table::Table;
 use crate::cli::{Common, say, say_json};
+use crate::compute::executor::Executor;
+use crate::compute::gpu::{Choice, SlicesChoice};
+use crate::compute::plan::Plan;
 use crate::error::{Error, Result};
-use crate::executor::Executor;
-use crate::gpu::{Choice, SlicesChoice};
-use crate::model::mc_batch;
-use crate::plan::Plan;
-use crate::unet::{AdamOptions, Output, UNet, forward_plan, mc_plan_of, training_plan};
+use crate::network::model::mc_batch;
+use crate::network::unet::{AdamOptions, Output, UNet, forward_plan, mc_plan_of, training_plan};
 
 #[derive(Debug, ClapArgs)]
 pub(super) struct Args {

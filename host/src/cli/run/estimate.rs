@@ -4,14 +4,14 @@ use std::time::{Duration, Instant};
 
 use askem_kernels::crop::Site;
 
+use crate::compute::executor::Executor;
+use crate::data::pool::{PatchReader, Region};
 use crate::error::Result;
-use crate::executor::Executor;
-use crate::model::{Model, mc_batch};
-use crate::pool::{PatchReader, Region};
-use crate::predict::windows_per_section;
-use crate::protocol::{Config, Record};
-use crate::strategy::{self, Criterion};
-use crate::unet::{AdamOptions, Output, forward_plan, mc_plan_of, training_plan_of};
+use crate::learning::predict::windows_per_section;
+use crate::learning::protocol::{Config, Record};
+use crate::learning::strategy::{self, Criterion};
+use crate::network::model::{Model, mc_batch};
+use crate::network::unet::{AdamOptions, Output, forward_plan, mc_plan_of, training_plan_of};
 
 /// Bytes that a run holds at most.
 pub(in crate::cli) struct Memory {

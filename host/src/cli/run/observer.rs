@@ -5,13 +5,13 @@ use std::time::{Duration, Instant};
 use super::tensorboard::TensorBoard;
 use crate::cli::progress::{Bar, human_time, interrupted, title};
 use crate::cli::say;
+use crate::data::pool::PatchReader;
+use crate::data::volume::{CachedLabels, Section, TiffStackWriter};
 use crate::error::Result;
-use crate::pool::PatchReader;
-use crate::protocol::{Config, FirstChoice, Observer, Phase, Record};
-use crate::report::{self, Details};
-use crate::run_dir::RunDir;
-use crate::train::{Losses, TrainState};
-use crate::volume::{CachedLabels, Section, TiffStackWriter};
+use crate::learning::protocol::{Config, FirstChoice, Observer, Phase, Record};
+use crate::learning::train::{Losses, TrainState};
+use crate::results::report::{self, Details};
+use crate::results::run_dir::RunDir;
 
 /// Seconds between two checkpoints of one training.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(60);

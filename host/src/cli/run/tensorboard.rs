@@ -4,9 +4,9 @@ use std::fs;
 use std::path::Path;
 
 use crate::error::{Error, Result};
-use crate::protocol::{Progress, Record};
-use crate::tensorboard::EventWriter;
-use crate::train::Losses;
+use crate::learning::protocol::{Progress, Record};
+use crate::learning::train::Losses;
+use crate::results::tensorboard::EventWriter;
 
 /// The folder of a run's event files.
 const FOLDER: &str = "tensorboard";

@@ -1,0 +1,9 @@
+//! Who computes, and what: a network as a plan, and the two executors that run it.
+
+pub mod cost;
+pub mod cpu;
+pub mod device;
+pub mod executor;
+pub mod gpu;
+pub mod plan;
+pub mod precision;

@@ -1,0 +1,9 @@
+//! What is read and written: volumes, phantoms, pools of patches, and files that survive a crash.
+
+#[cfg(feature = "files")]
+pub mod files;
+pub mod phantom;
+pub mod pool;
+pub mod volume;
+#[cfg(feature = "zarr")]
+pub(crate) mod zarr_files;

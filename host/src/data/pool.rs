@@ -1,0 +1,294 @@
+//! The pool: patches that may be labelled, as positions; pixels are read when needed.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use askem_kernels::rng::{Purpose, below, stream};
+
+use crate::data::volume::{CachedLabels, CachedVolume, Section, Volume};
+use crate::error::{Error, Result};
+
+mod ahead;
+mod distance;
+mod sites;
+
+pub use crate::data::volume::Region;
+pub use ahead::{AHEAD, Batch, Pixels, read_ahead};
+pub use distance::Distance;
+pub use sites::{Sampling, Sites};
+
+/// The upper left corner of a patch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Position {
+    /// Section.
+    pub z: usize,
+    /// First row.
+    pub y: usize,
+    /// First column.
+    pub x: usize,
+}
+
+/// `count` different patches of a region at random places, ordered by position.
+///
+/// # Errors
+/// [`Error::Usage`] if the patch does not fit or there are fewer places than asked for.
+pub fn draw_pool(region: &Region, patch: usize, count: usize, seed: u64) -> Result<Vec<Position>> {
+    region.require_patch(patch, "training")?;
+    let places = region.positions(patch);
+    if count as u64 > places {
+        return Err(Error::Usage(format!(
+            "--pool {count}: the training region has only {places} different patches of {patch} x {patch}; choose a smaller pool"
+        )));
+    }
+    // Floyd's draw: as many random numbers as patches, whatever the number of places.
+    let mut rng = stream(seed, Purpose::Pool, 0, 0);
+    let mut chosen = BTreeSet::new();
+    for last in places - count as u64..places {
+        let place = below(&mut rng, last + 1);
+        if !chosen.insert(place) {
+            chosen.insert(last);
+        }
+    }
+    let columns = (region.width() - patch + 1) as u64;
+    let rows = (region.height() - patch + 1) as u64;
+    Ok(chosen
+        .into_iter()
+        .map(|place| Position {
+            z: region.z.start + (place / (rows * columns)) as usize,
+            y: region.y.start + (place / columns % rows) as usize,
+            x: region.x.start + (place % columns) as usize,
+        })
+        .collect())
+}
+
+/// Grey values as the network takes them: `(value - mean) / deviation`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "files", derive(serde::Serialize, serde::Deserialize))]
+pub struct Scaling {
+    /// Mean of the training region.
+    pub mean: f64,
+    /// Standard deviation of the training region.
+    pub deviation: f64,
+}
+
+impl Scaling {
+    /// Mean and standard deviation of a region, read section by section.
+    ///
+    /// # Errors
+    /// If a section cannot be read, or all pixels have one value.
+    pub fn measure(raw: &dyn Volume, region: &Region) -> Result<Self> {
+        let (mut count, mut mean, mut squares) = (0.0_f64, 0.0_f64, 0.0_f64);
+        for z in region.z.clone() {
+            let section = raw.read_section(z)?;
+            for y in region.y.clone() {
+                let row = &section.pixels[y * section.width..][region.x.clone()];
+                // Welford's update by rows: exact enough for any offset.
+                let n = row.len() as f64;
+                let row_mean = row.iter().map(|&v| f64::from(v)).sum::<f64>() / n;
+                let row_squares: f64 = row.iter().map(|&v| (f64::from(v) - row_mean).powi(2)).sum();
+                let delta = row_mean - mean;
+                squares += row_squares + delta * delta * count * n / (count + n);
+                mean += delta * n / (count + n);
+                count += n;
+            }
+        }
+        let deviation = (squares / count).sqrt();
+        if !deviation.is_finite() || deviation <= 0.0 {
+            return Err(Error::Input(format!(
+                "the training region has the same grey value {mean} everywhere (or values that are not numbers); check that --raw names the images"
+            )));
+        }
+        Ok(Self { mean, deviation })
+    }
+
+    /// [`measure`](Self::measure) of squares all over a region, for volumes of any size; of the whole region where it is small.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn estimate(raw: &Arc<dyn Volume>, region: &Region) -> Result<Self> {
+        let pixels = region.z.len() as u64 * region.height() as u64 * region.width() as u64;
+        if pixels <= WHOLE_PIXELS {
+            return Self::measure(&**raw, region);
+        }
+        let raw = CachedVolume::new(Arc::clone(raw), 1);
+        let (mut count, mut mean, mut squares) = (0.0_f64, 0.0_f64, 0.0_f64);
+        for (at, side) in region.samples(ESTIMATE_SAMPLES, ESTIMATE_SIDE) {
+            raw.for_each_row(at.z, at.y..at.y + side, at.x..at.x + side, |row| {
+                for value in row {
+                    count += 1.0;
+                    let delta = f64::from(*value) - mean;
+                    mean += delta / count;
+                    squares += delta * (f64::from(*value) - mean);
+                }
+            })?;
+        }
+        Ok(Self { mean, deviation: (squares / count).sqrt() })
+    }
+
+    /// Whether values scaled like `other` are far from what a network knows that was trained on values scaled like this: beyond three
+    /// deviations, or three times more or less spread.
+    pub fn is_far_from(&self, other: &Self) -> bool {
+        let spread = other.deviation / self.deviation;
+        let is_near = (other.mean - self.mean).abs() <= 3.0 * self.deviation
+            && (1.0 / 3.0..=3.0).contains(&spread);
+        !is_near
+    }
+
+    /// One scaled value.
+    pub fn apply(&self, value: f32) -> f32 {
+        ((f64::from(value) - self.mean) / self.deviation) as f32
+    }
+}
+
+/// Pixels up to which a region is measured as a whole, and squares of a larger one.
+const WHOLE_PIXELS: u64 = 1 << 26;
+const ESTIMATE_SAMPLES: usize = 256;
+const ESTIMATE_SIDE: usize = 128;
+
+impl Region {
+    /// Upper left corners of squares at two corners and evenly all over a region, in order of their sections, and the squares' side.
+    pub fn samples(&self, count: usize, side: usize) -> impl Iterator<Item = (Position, usize)> {
+        let side = side.min(self.height()).min(self.width());
+        let ends = [self.z.len() - 1, self.height() - side, self.width() - side];
+        // Multiples of these fill a cube evenly: powers of the inverse of the root of x^4 = x + 1.
+        const STEPS: [f64; 3] =
+            [0.819_172_513_396_164_4, 0.671_043_606_703_789_2, 0.549_700_477_901_97];
+        let place = |i: usize| match i {
+            0 => [0; 3],
+            1 => ends,
+            i => [0, 1, 2]
+                .map(|axis| ((i as f64 * STEPS[axis]).fract() * (ends[axis] + 1) as f64) as usize),
+        };
+        let mut places: Vec<[usize; 3]> = (0..count).map(place).collect();
+        places.sort_unstable();
+        let [z0, y0, x0] = [self.z.start, self.y.start, self.x.start];
+        let position = move |[z, y, x]: [usize; 3]| Position { z: z0 + z, y: y0 + y, x: x0 + x };
+        places.into_iter().map(move |place| (position(place), side))
+    }
+}
+
+/// Sections kept by a reader: patches are visited in order of their section.
+const CACHED_SECTIONS: usize = 2;
+
+/// A region of a raw volume, read as scaled patches.
+pub struct PatchReader {
+    raw: CachedVolume<Arc<dyn Volume>>,
+    /// What of the volume is used.
+    pub region: Region,
+    /// How grey values are scaled.
+    pub scaling: Scaling,
+}
+
+impl PatchReader {
+    /// Reads `region` of `raw`.
+    pub fn new(raw: Arc<dyn Volume>, region: Region, scaling: Scaling) -> Self {
+        Self { raw: CachedVolume::new(raw, CACHED_SECTIONS), region, scaling }
+    }
+
+    /// Bytes that reading keeps at most.
+    pub fn memory_bytes(&self) -> usize {
+        self.raw.memory_bytes()
+    }
+
+    /// The section, unscaled.
+    pub fn section(&self, z: usize) -> Result<Arc<Section>> {
+        self.raw.section(z)
+    }
+
+    /// Appends the scaled pixels of a patch.
+    pub fn read(&self, at: Position, patch: usize, out: &mut Vec<f32>) -> Result<()> {
+        let start = out.len();
+        out.resize(start + patch * patch, 0.0);
+        self.read_to(at, patch, &mut out[start..])
+    }
+
+    /// Writes the scaled pixels of a patch, `patch * patch` of them.
+    pub fn read_to(&self, at: Position, patch: usize, to: &mut [f32]) -> Result<()> {
+        let mut rows = to.chunks_mut(patch);
+        self.raw.for_each_row(at.z, at.y..at.y + patch, at.x..at.x + patch, |row| {
+            let to = rows.next().expect("the patch has as many rows");
+            to.iter_mut().zip(row).for_each(|(to, &value)| *to = self.scaling.apply(value));
+        })
+    }
+}
+
+/// The labels of a patch, `patch * patch` of [`crate::data::volume::LabelVolume::read_labels`]'s values.
+pub fn read_labels(labels: &CachedLabels, at: Position, patch: usize) -> Result<Vec<u8>> {
+    let width = labels.inner().shape()[2];
+    let section = labels.section(at.z)?;
+    let rows = (at.y..at.y + patch).flat_map(|y| &section[y * width + at.x..][..patch]);
+    Ok(rows.copied().collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::volume::ArrayVolume;
+
+    #[test]
+    fn a_full_pool_is_every_place_once() {
+        let region = Region { z: 1..3, y: 2..20, x: 5..23 };
+        let count = region.positions(16) as usize;
+        assert_eq!(count, 2 * 3 * 3);
+        let pool = draw_pool(&region, 16, count, 3).unwrap();
+        let unique: BTreeSet<_> = pool.iter().collect();
+        assert_eq!(unique.len(), count);
+        assert!(
+            pool.iter().all(|p| region.z.contains(&p.z)
+                && (2..=4).contains(&p.y)
+                && (5..=7).contains(&p.x))
+        );
+        assert!(pool.is_sorted());
+    }
+
+    #[test]
+    fn a_pool_beyond_the_places_is_refused() {
+        let region = Region { z: 0..1, y: 0..17, x: 0..17 };
+        assert!(draw_pool(&region, 16, 4, 0).is_ok());
+        let message = draw_pool(&region, 16, 5, 0).unwrap_err().to_string();
+        assert!(message.contains("only 4 different patches"), "{message}");
+        assert!(draw_pool(&region, 32, 1, 0).is_err());
+    }
+
+    #[test]
+    fn scaling_gives_mean_zero_and_deviation_one() {
+        let pixels: Vec<f32> = (0..600).map(|i| 1e4 + (i * 37 % 101) as f32).collect();
+        let volume = ArrayVolume::new([2, 15, 20], pixels.clone()).unwrap();
+        let scaling = Scaling::measure(&volume, &Region::whole([2, 15, 20])).unwrap();
+        let scaled: Vec<f64> = pixels.iter().map(|&v| f64::from(scaling.apply(v))).collect();
+        let mean = scaled.iter().sum::<f64>() / 600.0;
+        let square = scaled.iter().map(|v| v * v).sum::<f64>() / 600.0;
+        assert!(mean.abs() < 1e-5 && (square - 1.0).abs() < 1e-5, "{mean} {square}");
+    }
+
+    #[test]
+    fn samples_lie_all_over_a_region_and_within() {
+        let region = Region { z: 3..23, y: 10..110, x: 7..307 };
+        let all: Vec<(Position, usize)> = region.samples(64, 16).collect();
+        assert_eq!(all.len(), 64);
+        assert!(all.is_sorted_by_key(|(at, _)| *at));
+        for (at, side) in &all {
+            assert_eq!(*side, 16);
+            assert!(region.z.contains(&at.z) && at.y >= 10 && at.x >= 7);
+            assert!(at.y + 16 <= 110 && at.x + 16 <= 307);
+        }
+        let eighth = |i: usize| {
+            let half = |bit: usize, middle: usize, at: usize| (at >= middle) == (i >> bit & 1 == 1);
+            let within =
+                |at: &Position| half(0, 13, at.z) && half(1, 52, at.y) && half(2, 149, at.x);
+            all.iter().filter(|(at, _)| within(at)).count()
+        };
+        assert!((0..8).all(|i| eighth(i) >= 4), "{:?}", (0..8).map(eighth).collect::<Vec<_>>());
+        // No larger than the region.
+        assert!(Region::whole([1, 5, 9]).samples(3, 16).all(|(at, side)| side == 5 && at.y == 0));
+    }
+
+    #[test]
+    fn grey_values_far_from_those_known_are_told() {
+        let known = Scaling { mean: 120.0, deviation: 30.0 };
+        let far = |mean, deviation| known.is_far_from(&Scaling { mean, deviation });
+        assert!(!far(120.0, 30.0) && !far(180.0, 20.0) && !far(60.0, 60.0));
+        assert!(far(120.0 * 257.0, 30.0 * 257.0) && far(120.0 / 255.0, 30.0 / 255.0));
+        assert!(far(220.0, 30.0) && far(120.0, 5.0) && far(f64::NAN, 1.0));
+    }
+}

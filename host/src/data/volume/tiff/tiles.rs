@@ -1,0 +1,104 @@
+//! Pages read by tile, or by strip of rows: of a mosaic of gigabytes only what is asked for.
+
+use std::path::Path;
+
+use ::tiff::decoder::{ChunkType, DecodingResult};
+use ::tiff::tags::CompressionMethod;
+
+use super::{Contents, Layout, Open, compression, failed};
+use crate::data::volume::Region;
+use crate::data::volume::chunks::Chunks;
+use crate::data::volume::pixels::Header;
+use crate::{Error, Result};
+
+/// Sections in strips are read whole up to this size.
+const WHOLE_BYTES: u64 = 16 << 20;
+
+/// Rows and columns of the tiles or strips of the current page, if its tiles can be read one by one: grey, of whole bytes and not packed
+/// as a picture of its own.
+pub(super) fn size(decoder: &mut Open, header: Header) -> Option<[u32; 2]> {
+    let colour = decoder.colortype().ok()?;
+    let plain = colour.num_samples() == 1 && header.bits >= 8;
+    let lossless = !matches!(
+        compression(decoder).ok()?,
+        CompressionMethod::ModernJPEG | CompressionMethod::Fax4
+    );
+    let (width, height) = decoder.chunk_dimensions();
+    let whole = match decoder.get_chunk_type() {
+        ChunkType::Tile => {
+            u64::from(height) >= header.height as u64 && u64::from(width) >= header.width as u64
+        }
+        ChunkType::Strip => {
+            let bytes = header.height as u64 * header.width as u64 * u64::from(header.bits / 8);
+            bytes <= WHOLE_BYTES || u64::from(height) >= header.height as u64
+        }
+    };
+    (plain && lossless && !whole && width > 0 && height > 0).then_some([height, width])
+}
+
+/// The tiles of a file as a grid; several strips make one chunk of it.
+pub(super) struct Tiles {
+    pub(super) chunks: Chunks,
+    header: Header,
+    /// Rows and columns.
+    size: [usize; 2],
+    /// The directory of each section.
+    pages: Vec<usize>,
+}
+
+impl Tiles {
+    /// Nothing where sections have to be read whole.
+    pub(super) fn of(contents: &Contents) -> Option<Self> {
+        let header @ Header { height, width, dtype, .. } = contents.header;
+        let (Layout::Pages(pages), Some(size)) = (&contents.layout, contents.tile) else {
+            return None;
+        };
+        let shape = [pages.len(), height, width].map(|side| side as u64);
+        let [rows, columns] = size.map(u64::from);
+        let chunk = match columns >= shape[2] {
+            true => Chunks::strip(shape, rows, dtype),
+            false => [1, rows, columns],
+        };
+        let chunks = Chunks::new(shape, chunk, dtype).ok()?;
+        Some(Self { chunks, header, size: size.map(|side| side as usize), pages: pages.clone() })
+    }
+
+    /// The pixels of a chunk of the grid, in the machine's order of bytes.
+    pub(super) fn read(&self, path: &Path, decoder: &mut Open, region: &Region) -> Result<Vec<u8>> {
+        let tiff = |e| failed(path, e);
+        decoder.seek_to_image(self.pages[region.z.start]).map_err(tiff)?;
+        let [rows, columns] = self.size;
+        let across = self.header.width.div_ceil(columns);
+        let mut bytes = Vec::new();
+        for row in region.y.start / rows..region.y.end.div_ceil(rows) {
+            let index = (row * across + region.x.start / columns) as u32;
+            let tile = decoder.read_chunk(index).map_err(tiff)?;
+            bytes.extend_from_slice(match &tile {
+                DecodingResult::U8(v) => v,
+                DecodingResult::I8(v) => bytemuck::cast_slice(v),
+                DecodingResult::U16(v) => bytemuck::cast_slice(v),
+                DecodingResult::I16(v) => bytemuck::cast_slice(v),
+                DecodingResult::U32(v) => bytemuck::cast_slice(v),
+                DecodingResult::I32(v) => bytemuck::cast_slice(v),
+                DecodingResult::U64(v) => bytemuck::cast_slice(v),
+                DecodingResult::I64(v) => bytemuck::cast_slice(v),
+                DecodingResult::F16(v) => bytemuck::cast_slice(v),
+                DecodingResult::F32(v) => bytemuck::cast_slice(v),
+                DecodingResult::F64(v) => bytemuck::cast_slice(v),
+            });
+        }
+        let pixel = usize::from(self.header.dtype.bytes());
+        let expected = region.y.len() * region.x.len() * pixel;
+        if bytes.len() != expected {
+            return Err(Error::Input(format!(
+                "{}: the tile at page {}, row {}, column {} holds {} bytes in place of {expected}; the file is damaged, copy it again",
+                path.display(),
+                region.z.start + 1,
+                region.y.start,
+                region.x.start,
+                bytes.len()
+            )));
+        }
+        Ok(bytes)
+    }
+}

@@ -1,0 +1,8 @@
+//! The protocol of active learning: training, strategies, annotators and prediction.
+
+pub mod annotator;
+pub mod geometry;
+pub mod predict;
+pub mod protocol;
+pub mod strategy;
+pub mod train;

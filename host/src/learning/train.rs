@@ -1,0 +1,313 @@
+//! Training: shuffled, augmented batches, Adam, and a state to go on from.
+
+mod early_stopping;
+
+use std::ops::ControlFlow;
+
+use askem_kernels::crop::{Site, Symmetry};
+use askem_kernels::rng::{Purpose, Rng, key, shuffle, stream};
+
+use crate::data::volume::IGNORED;
+use crate::error::{Error, Result};
+use crate::network::model::{Model, Moments};
+use crate::network::unet::{AdamOptions, Weights};
+
+pub use early_stopping::{Best, EarlyStopping};
+
+/// Labelled patches, kept in memory.
+#[derive(Clone, Debug)]
+pub struct Dataset {
+    patch: usize,
+    x: Vec<f32>,
+    labels: Vec<u8>,
+}
+
+impl Dataset {
+    /// An empty set of square patches.
+    pub fn new(patch: usize) -> Self {
+        Self { patch, x: Vec::new(), labels: Vec::new() }
+    }
+
+    /// Adds a patch: normalised grey values and labels (255 is ignored), `patch * patch` each.
+    ///
+    /// # Panics
+    /// If a length differs.
+    pub fn push(&mut self, x: &[f32], labels: &[u8]) {
+        let pixels = self.patch * self.patch;
+        assert_eq!((x.len(), labels.len()), (pixels, pixels), "one patch of {pixels} pixels");
+        self.x.extend_from_slice(x);
+        self.labels.extend_from_slice(labels);
+    }
+
+    /// Number of patches.
+    pub fn len(&self) -> usize {
+        self.labels.len() / (self.patch * self.patch)
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.labels.is_empty()
+    }
+
+    /// Foreground pixels, and all labelled (not ignored) pixels.
+    pub fn counts(&self) -> [u64; 2] {
+        let count = |is: fn(u8) -> bool| self.labels.iter().filter(|&&l| is(l)).count() as u64;
+        [count(|label| label != 0 && label != IGNORED), count(|label| label != IGNORED)]
+    }
+
+    /// Some of the patches, one after another.
+    fn samples(&self, indices: &[usize]) -> (Vec<f32>, Vec<u8>) {
+        let pixels = self.patch * self.patch;
+        let ranges = || indices.iter().map(|index| index * pixels..(index + 1) * pixels);
+        let x = ranges().flat_map(|range| &self.x[range]).copied().collect();
+        (x, ranges().flat_map(|range| &self.labels[range]).copied().collect())
+    }
+}
+
+/// Which symmetries of the square training may apply to a patch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "files", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "files", serde(from = "Vec<AugmentKind>", into = "Vec<AugmentKind>"))]
+pub struct Augment {
+    /// Mirror along x.
+    pub flips: bool,
+    /// Turn by quarters.
+    pub turns: bool,
+}
+
+/// A kind of symmetry, as settings list them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "files", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "files", serde(rename_all = "snake_case"))]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
+pub enum AugmentKind {
+    /// Mirrors.
+    Flips,
+    /// Quarter turns.
+    Turns,
+    /// Nothing.
+    None,
+}
+
+impl From<Vec<AugmentKind>> for Augment {
+    fn from(kinds: Vec<AugmentKind>) -> Self {
+        Self {
+            flips: kinds.contains(&AugmentKind::Flips),
+            turns: kinds.contains(&AugmentKind::Turns),
+        }
+    }
+}
+
+impl From<Augment> for Vec<AugmentKind> {
+    fn from(augment: Augment) -> Self {
+        let flips = augment.flips.then_some(AugmentKind::Flips);
+        let turns = augment.turns.then_some(AugmentKind::Turns);
+        let kinds: Self = flips.into_iter().chain(turns).collect();
+        if kinds.is_empty() { vec![AugmentKind::None] } else { kinds }
+    }
+}
+
+/// How to train.
+#[derive(Clone, Debug)]
+pub struct TrainOptions {
+    /// Times every patch is seen, at most.
+    pub epochs: usize,
+    /// Adam's learning rate.
+    pub lr: f64,
+    /// From this epoch on, another learning rate.
+    pub later_lr: Option<(usize, f64)>,
+    /// Patches per step, or half as many, or a quarter, if the device can't hold them; the last step of an epoch takes what is left.
+    pub batch_size: usize,
+    /// Factor of the loss of each class's pixels.
+    pub class_weights: Vec<f32>,
+    /// Symmetries.
+    pub augment: Augment,
+    /// Decides order, augmentation and dropout.
+    pub seed: u64,
+    /// Which training of the experiment this is; part of every random stream's key.
+    pub iteration: u64,
+}
+
+/// A training between two epochs: what is needed to go on as if nothing had happened.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TrainState {
+    /// Epochs that are done.
+    pub epochs_done: usize,
+    /// The network's values.
+    pub weights: Weights,
+    /// Adam's moments.
+    pub moments: Moments,
+    /// Mean loss of the last epoch done.
+    pub loss: f32,
+    /// With early stopping, the best network so far; when the training has ended, `weights` are its.
+    pub best: Option<Best>,
+}
+
+impl TrainState {
+    /// The state of a model that is being trained.
+    pub fn of(
+        model: &mut Model,
+        epochs_done: usize,
+        loss: f32,
+        best: Option<Best>,
+    ) -> Result<Self> {
+        Ok(Self { epochs_done, weights: model.weights()?, moments: model.moments()?, loss, best })
+    }
+}
+
+/// What an epoch came to.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Losses {
+    /// Of the last step, or the mean of all steps where the training may have ended.
+    pub train: f32,
+    /// With early stopping, of the held-out patches.
+    pub held_out: Option<f32>,
+}
+
+/// What [`train`] tells after each step.
+#[derive(Clone, Copy, Debug)]
+pub struct Progress<'a> {
+    /// Patches in the step.
+    pub samples: usize,
+    /// Epochs finished so far.
+    pub epochs_done: usize,
+    /// If an epoch has just ended, so that the state can be saved: its losses.
+    pub losses: Option<Losses>,
+    /// With early stopping, the best network so far.
+    pub best: Option<&'a Best>,
+}
+
+/// Trains from the model's present weights, or goes on from `from`.
+///
+/// `observe` is called after each step and may stop the training, which then ends after the running epoch. A training that has
+/// ended by itself leaves the model with the best weights where it stops early, else with the last ones.
+///
+/// Returns the epochs done, the mean loss of the last one, and the best network where it stops early.
+///
+/// # Errors
+/// What the model's device or `observe` say; [`Error::Input`] if there are no patches, or those held out have no label.
+pub fn train(
+    model: &mut Model,
+    data: &Dataset,
+    options: &TrainOptions,
+    stopping: Option<EarlyStopping<'_>>,
+    from: Option<&TrainState>,
+    observe: &mut dyn FnMut(&mut Model, Progress<'_>) -> Result<ControlFlow<()>>,
+) -> Result<(usize, f32, Option<Best>)> {
+    if data.is_empty() {
+        return Err(Error::Input(
+            "there is no labelled patch to train on; label some first".into(),
+        ));
+    }
+    let (mut done, mut loss, mut best) = (0, f32::NAN, None);
+    match from {
+        Some(state) => {
+            model.set_weights(&state.weights)?;
+            model.set_moments(&state.moments)?;
+            (done, loss, best) = (state.epochs_done, state.loss, state.best.clone());
+        }
+        None => model.clear_moments()?,
+    }
+    let (batch_size, all_fit) = model.prepare_training(data.len(), options.batch_size)?;
+    if all_fit {
+        model.load_patches(&data.x, &data.labels)?;
+    }
+    let steps_per_epoch = data.len().div_ceil(batch_size);
+    let mut order: Vec<usize> = (0..data.len()).collect();
+    let adam = AdamOptions::default();
+    let is_over = |done: usize, best: Option<&Best>| {
+        done >= options.epochs || stopping.is_some_and(|stopping| stopping.is_over(done, best))
+    };
+    while !is_over(done, best.as_ref()) {
+        let position = (options.iteration << 32) | done as u64;
+        order.sort_unstable();
+        shuffle(&mut stream(options.seed, Purpose::Shuffle, position, 0), &mut order);
+        let mut augment = stream(options.seed, Purpose::Augment, position, 0);
+        let lr = match options.later_lr {
+            Some((epoch, lr)) if done >= epoch => lr,
+            _ => options.lr,
+        };
+        // Losses are fetched where they are shown or kept; fetching each would stall a GPU.
+        let may_be_last = done + 1 == options.epochs
+            || stopping.is_some_and(|stopping| stopping.is_over(done + 1, best.as_ref()));
+        let (mut sum, mut count) = (0.0_f64, 0_usize);
+        let mut stop = false;
+        for (index, batch) in order.chunks(batch_size).enumerate() {
+            let site = |(place, &sample): (usize, &usize)| Site {
+                z: if all_fit { sample } else { place } as u32,
+                symmetry: draw_symmetry(options.augment, augment.next_u32()),
+                ..Site::default()
+            };
+            let sites: Vec<Site> = batch.iter().enumerate().map(site).collect();
+            let key = |&sample| key(options.seed, Purpose::Dropout, position, sample as u64);
+            let keys: Vec<u64> = batch.iter().map(key).collect();
+            if !all_fit {
+                let (x, labels) = data.samples(batch);
+                model.load_patches(&x, &labels)?;
+            }
+            let step = adam_step(adam, lr, done * steps_per_epoch + index + 1);
+            model.train_step(&sites, &keys, &options.class_weights, step)?;
+            let epoch_ended = index + 1 == steps_per_epoch;
+            if may_be_last || epoch_ended {
+                sum += f64::from(model.loss(batch.len())?) * batch.len() as f64;
+                count += batch.len();
+            }
+            let mut losses = None;
+            if epoch_ended {
+                done += 1;
+                loss = (sum / count as f64) as f32;
+                let held_out = match stopping {
+                    Some(s) => Some(s.look(model, &options.class_weights, done, &mut best)?),
+                    None => None,
+                };
+                losses = Some(Losses { train: loss, held_out });
+            }
+            let progress =
+                Progress { samples: batch.len(), epochs_done: done, losses, best: best.as_ref() };
+            stop |= observe(model, progress)?.is_break();
+        }
+        if stop && !is_over(done, best.as_ref()) {
+            return Ok((done, loss, best));
+        }
+    }
+    if let Some(best) = &best {
+        model.set_weights(&best.weights)?;
+    }
+    Ok((done, loss, best))
+}
+
+/// Adam's step size and second-moment correction at step `t`, counted from 1.
+fn adam_step(adam: AdamOptions, lr: f64, t: usize) -> [f32; 2] {
+    let correction = |beta: f32| 1.0 - f64::from(beta).powi(i32::try_from(t).unwrap_or(i32::MAX));
+    [(lr / correction(adam.beta1)) as f32, (1.0 / correction(adam.beta2).sqrt()) as f32]
+}
+
+/// One of the symmetries that may be applied, chosen by random bits.
+fn draw_symmetry(augment: Augment, bits: u32) -> Symmetry {
+    let mirrored = if augment.flips { bits & 1 } else { 0 };
+    let turns = if augment.turns { bits >> 1 & 3 } else { 0 };
+    mirrored << 2 | turns
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn symmetries_are_those_that_are_allowed() {
+        let drawn = |flips, turns| -> std::collections::BTreeSet<Symmetry> {
+            (0..64).map(|bits| draw_symmetry(Augment { flips, turns }, bits)).collect()
+        };
+        assert!(drawn(true, true).into_iter().eq(0..8));
+        assert!(drawn(false, true).into_iter().eq(0..4));
+        assert!(drawn(true, false).into_iter().eq([0, 4]));
+        assert!(drawn(false, false).into_iter().eq([0]));
+    }
+
+    #[test]
+    fn adams_corrections_start_as_the_paper_says() {
+        let [size, correction] = adam_step(AdamOptions::default(), 1e-3, 1);
+        assert!((size - 1e-2).abs() < 1e-6);
+        assert!((correction - 31.622_776).abs() < 1e-3);
+    }
+}

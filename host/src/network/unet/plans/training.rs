@@ -1,0 +1,113 @@
+//! The plan of a training step.
+
+use askem_kernels::{Call, adam, cross_entropy};
+
+use super::{Banks, Mode, Net};
+use crate::compute::plan::{BufferId, Plan, PlanBuilder, View};
+use crate::network::unet::{IGNORE_LABEL, UNet};
+
+/// One optimiser step: the section `step` is forward, loss, backward and Adam.
+#[derive(Clone, Debug)]
+pub struct TrainingPlan {
+    /// The steps.
+    pub plan: Plan,
+    /// Input `[patches, h, w]`, shared: normalised grey values of the labelled patches.
+    pub images: BufferId,
+    /// Input `[patches, h, w]`, shared: their classes, a byte each, four to a word; [`IGNORE_LABEL`] is ignored.
+    pub labels: BufferId,
+    /// Input `[n, 4]`, `u32`: what the step takes of them, a [`Site`](askem_kernels::crop::Site) each.
+    pub sites: BufferId,
+    /// Input `[classes]`.
+    pub class_weights: BufferId,
+    /// Input `[n, 2]`, `u32`: the dropout key of each sample, low word first.
+    pub keys: Option<BufferId>,
+    /// Input `[2]`: Adam's step size and second-moment correction, see `askem_kernels::adam`.
+    pub step: BufferId,
+    /// Output `[3]`: mean loss, total weight, its inverse.
+    pub loss: BufferId,
+    /// The shared buffers that hold the network.
+    pub banks: Banks,
+}
+
+/// A training step on `n` patches of `h x w`, of as many that are labelled.
+pub fn training_plan(net: &UNet, n: usize, h: usize, w: usize, adam: AdamOptions) -> TrainingPlan {
+    training_plan_of(net, n, [n, h, w], adam)
+}
+
+/// The buffers that hold labelled patches, so many of `h x w`: grey values, and classes in bytes.
+pub fn labelled_patches(b: &mut PlanBuilder, [patches, h, w]: [usize; 3]) -> [View; 2] {
+    let pixels = patches * h * w;
+    [b.shared("labelled images", pixels), b.shared_uint("labels", pixels.div_ceil(4))]
+}
+
+/// A training step on `n` patches of `h x w`, which are cut out of `patches` labelled ones, turned and mirrored.
+pub fn training_plan_of(
+    net: &UNet,
+    patches: usize,
+    [n, h, w]: [usize; 3],
+    adam: AdamOptions,
+) -> TrainingPlan {
+    let mut g = Net::new(net, Mode::Train, "train", "step", [n, h, w]);
+    let [images, packed_labels] = labelled_patches(&mut g.b, [patches, h, w]);
+    let sites = g.b.kept_uint("sites", 4 * n);
+    let labels = g.b.transient_uint("batch labels", n * h * w);
+    let params = g.crop_params(patches);
+    g.b.step(Call::CropImages(params), &[images, sites], &[g.x]);
+    g.b.step(Call::CropLabels(params), &[packed_labels, sites], &[labels]);
+    let class_weights = g.b.kept("class weights", net.classes);
+    let step = g.b.kept("adam step", 2);
+    let loss = g.b.kept("loss", 3);
+
+    let saved = g.forward();
+    let logits = g.head(saved.features);
+    let [n, c, hw] = g.pixel_sizes();
+    let params = cross_entropy::Params { n, c, hw, ignore_label: IGNORE_LABEL };
+    let call = Call::CrossEntropyForward(params);
+    let partials = g.b.transient("loss partials", call.len("partials"));
+    g.b.step(call, &[logits, labels, class_weights], &[partials]);
+    g.b.step(Call::CrossEntropyReduce(params), &[partials], &[loss]);
+    let dlogits = g.b.transient("d logits", logits.len);
+    let call = Call::CrossEntropyBackwardInput(params);
+    g.b.step(call, &[logits, labels, class_weights, loss], &[dlogits]);
+    g.backward(&saved, dlogits);
+
+    let len = g.parameters.len;
+    let first = g.b.shared("first moment", len);
+    let second = g.b.shared("second moment", len);
+    let gradients = g.gradients.expect("a training plan has gradients");
+    let params =
+        adam::Params { len: len as u32, beta1: adam.beta1, beta2: adam.beta2, eps: adam.eps };
+    let writes = [g.parameters, first, second];
+    g.b.step(Call::AdamUpdate(params), &[gradients, step], &writes);
+
+    let mut banks = g.banks();
+    banks.moments = Some((first.buffer, second.buffer));
+    TrainingPlan {
+        images: images.buffer,
+        labels: packed_labels.buffer,
+        sites: sites.buffer,
+        class_weights: class_weights.buffer,
+        keys: g.keys.map(|v| v.buffer),
+        step: step.buffer,
+        loss: loss.buffer,
+        banks,
+        plan: g.b.build(),
+    }
+}
+
+/// Adam's constants. Source: Kingma and Ba 2015 (arXiv 1412.6980).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AdamOptions {
+    /// Decay of the first moment.
+    pub beta1: f32,
+    /// Decay of the second moment.
+    pub beta2: f32,
+    /// Added to the root of the second moment.
+    pub eps: f32,
+}
+
+impl Default for AdamOptions {
+    fn default() -> Self {
+        Self { beta1: 0.9, beta2: 0.999, eps: 1e-8 }
+    }
+}

@@ -54,6 +54,8 @@ pub enum Purpose {
     LabelShare = 11,
     /// Which labelled patches are held out of training.
     HeldOut = 12,
+    /// Patches that batch norm's statistics are measured on.
+    Statistics = 13,
 }
 
 /// SplitMix64's finalizer: a bijection of `u64` in which every input bit reaches every output bit.

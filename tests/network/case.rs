@@ -3,7 +3,8 @@
 use askem::compute::plan::Plan;
 use askem::network::unet::{
     AdamOptions, Bank, Banks, DropoutKind, ForwardPlan, IGNORE_LABEL, McPlan, Norm, Output,
-    ParameterKind, TrainingPlan, UNet, forward_plan, mc_plan_of, training_plan,
+    ParameterKind, StatisticsPlan, TrainingPlan, UNet, forward_plan, mc_plan_of, statistics_plan,
+    training_plan,
 };
 use askem_kernels::adam;
 use askem_kernels::rng::{Purpose, Xoshiro256PlusPlus, below, key, normal, stream, uniform};
@@ -40,7 +41,9 @@ impl Case {
                 for dropout_kind in [DropoutKind::Channel, DropoutKind::Element] {
                     let odd = cases.len() % 2;
                     let width = if (cases.len() / 2) % 2 == odd { 3 } else { 2 };
-                    let net = UNet { width, classes: 2 + odd, norm, dropout: 0.25, dropout_kind };
+                    let (classes, dropout) = (2 + odd, 0.25);
+                    let context = usize::from(cases.len() % 3 == 1);
+                    let net = UNet { width, classes, context, norm, dropout, dropout_kind };
                     cases.push(Self { net, n, h, w, seed: 0 });
                 }
             }
@@ -52,8 +55,12 @@ impl Case {
     pub(crate) fn label(&self) -> String {
         let Self { net, n, h, w, seed } = self;
         format!(
-            "{:?} norm, {:?} dropout, width {}, {} classes, {n} x {h} x {w}, data {seed}",
-            net.norm, net.dropout_kind, net.width, net.classes
+            "{:?} norm, {:?} dropout, width {}, {} classes, {} sections, {n} x {h} x {w}, data {seed}",
+            net.norm,
+            net.dropout_kind,
+            net.width,
+            net.classes,
+            net.sections()
         )
     }
 
@@ -63,7 +70,8 @@ impl Case {
 
     fn image(&self) -> Vec<f64> {
         let mut rng = self.stream(0);
-        (0..self.n * self.h * self.w).map(|_| f64::from(normal(&mut rng) as f32)).collect()
+        let len = self.n * self.net.sections() * self.h * self.w;
+        (0..len).map(|_| f64::from(normal(&mut rng) as f32)).collect()
     }
 
     /// Random classes, four to a word; about one in ten pixels is ignored.
@@ -79,6 +87,18 @@ impl Case {
     /// Every patch, the last one first, some of them upside down or mirrored.
     fn sites(&self) -> Vec<u32> {
         (0..self.n as u32).rev().flat_map(|z| [z, 0, 0, z % 4 * 2]).collect()
+    }
+
+    /// The sites of all sections of the samples at `sites`.
+    fn section_sites(&self, sites: &[u32]) -> Vec<u32> {
+        let sections = self.net.sections() as u32;
+        let mut all = Vec::new();
+        for site in sites.chunks(4) {
+            for section in 0..sections {
+                all.extend([site[0] * sections + section, site[1], site[2], site[3]]);
+            }
+        }
+        all
     }
 
     /// Dropout keys of a step or pass.
@@ -122,6 +142,11 @@ impl Case {
         mc_plan_of(&self.net, stacked, [self.n, self.h, self.w], STEPS)
     }
 
+    /// Batch norm's statistics, under dropout or without.
+    pub(crate) fn statistics_plan(&self, dropout: bool) -> StatisticsPlan {
+        statistics_plan(&self.net, [self.n, self.h, self.w], dropout)
+    }
+
     fn start(&self, run: &mut dyn RunPlan, banks: &Banks) {
         let [parameters, statistics] = self.weights();
         run.write(banks.parameters, &parameters);
@@ -137,6 +162,9 @@ impl Case {
         run.write(plan.images, &self.image());
         run.write_uint(plan.labels, &self.labels());
         run.write_uint(plan.sites, &self.sites());
+        if let Some(buffer) = plan.section_sites {
+            run.write_uint(buffer, &self.section_sites(&self.sites()));
+        }
         let class_weights = [0.75, 1.5, 0.5];
         run.write(plan.class_weights, &class_weights[..self.net.classes]);
         let (parameters, statistics) = (self.net.parameters(), self.net.statistics());
@@ -176,6 +204,18 @@ impl Case {
             .collect()
     }
 
+    /// The statistics that a pass leaves.
+    pub(crate) fn measure(&self, run: &mut dyn RunPlan, plan: &StatisticsPlan) -> Vec<Tensor> {
+        self.start(run, &plan.banks);
+        run.write(plan.x, &self.image());
+        if let Some(buffer) = plan.keys {
+            run.write_uint(buffer, &self.keys(0));
+        }
+        run.run("statistics");
+        let buffer = plan.banks.statistics.expect("batch norm has statistics");
+        named("measured", &self.net.statistics(), &run.read(buffer))
+    }
+
     /// Passes with dropout: sums and scores.
     pub(crate) fn mc_dropout(&self, run: &mut dyn RunPlan, plan: &McPlan) -> Vec<Tensor> {
         self.start(run, &plan.banks);
@@ -187,7 +227,7 @@ impl Case {
             let samples = keys_len as u32 / 2;
             let sites_of: Vec<u32> =
                 (0..samples).flat_map(|i| [i % self.n as u32, 0, 0, 0]).collect();
-            run.write_uint(sites, &sites_of);
+            run.write_uint(sites, &self.section_sites(&sites_of));
         }
         for of_run in all_keys.chunks(keys_len) {
             run.write_uint(keys, of_run);

@@ -11,7 +11,7 @@ use crate::run_plan::OnDevice;
 
 fn case(norm: Norm) -> Case {
     let dropout_kind = DropoutKind::Channel;
-    let net = UNet { width: 2, classes: 2, norm, dropout: 0.25, dropout_kind };
+    let net = UNet { width: 2, classes: 2, context: 0, norm, dropout: 0.25, dropout_kind };
     Case { net, n: 3, h: 32, w: 32, seed: 0 }
 }
 

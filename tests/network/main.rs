@@ -108,6 +108,18 @@ fn scoring(norm: Norm) {
 }
 
 #[test]
+fn statistics_measured_for_batch_norm() {
+    for case in cases(Norm::Batch) {
+        for dropout in [false, true] {
+            let plan = case.statistics_plan(dropout);
+            assert_eq!(plan.keys.is_some(), dropout);
+            let answers = references(&plan.plan, |run| case.measure(run, &plan));
+            agree(&case, &plan.plan, &answers, |run| case.measure(run, &plan));
+        }
+    }
+}
+
+#[test]
 fn training_with_batch_norm() {
     training(Norm::Batch);
 }

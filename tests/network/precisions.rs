@@ -90,7 +90,7 @@ fn network_in(precision: Precision) {
         [(Norm::Batch, DropoutKind::Channel), (Norm::Instance, DropoutKind::Element)]
     {
         // Wide enough for matrix units.
-        let net = UNet { width: 8, classes: 2, norm, dropout: 0.25, dropout_kind };
+        let net = UNet { width: 8, classes: 2, context: 0, norm, dropout: 0.25, dropout_kind };
         let case = Case { net, n: 2, h: 32, w: 32, seed: 0 };
         let what = format!("{} in {precision}", case.label());
         let outputs = [Output::Probabilities, Output::Entropy, Output::EmbeddingMean];

@@ -31,6 +31,8 @@ fn train_options() -> TrainOptions {
         epochs: 4,
         lr: 1e-3,
         later_lr: None,
+        schedule: Schedule::Constant,
+        foreground_share: 0.0,
         batch_size: 4,
         class_weights: vec![1.0, 3.0],
         augment: Augment { flips: true, turns: true },

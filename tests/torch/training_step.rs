@@ -87,7 +87,7 @@ fn net(norm: Norm) -> UNet {
         Norm::Batch => DropoutKind::Channel,
         Norm::Instance => DropoutKind::Element,
     };
-    UNet { width: 2, classes: CLASSES, norm, dropout: 0.25, dropout_kind }
+    UNet { width: 2, classes: CLASSES, context: 0, norm, dropout: 0.25, dropout_kind }
 }
 
 /// A network after the step.

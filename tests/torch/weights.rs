@@ -124,7 +124,7 @@ fn weights_open_in_pytorch() {
     for (norm, dropout_kind, width, classes) in
         [(Norm::Batch, DropoutKind::Channel, 3, 2), (Norm::Instance, DropoutKind::Element, 2, 4)]
     {
-        let net = UNet { width, classes, norm, dropout: 0.25, dropout_kind };
+        let net = UNet { width, classes, context: 0, norm, dropout: 0.25, dropout_kind };
         let scaling = Scaling { mean: 130.5, deviation: 37.25 };
         let trained = TrainedNetwork { net, weights: weights(&net), patch: 32, scaling };
         let [ours, theirs] = [by_askem(&trained, &grey), by_torch(folder.path(), &trained, &grey)];

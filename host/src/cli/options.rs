@@ -17,7 +17,7 @@ use crate::data::volume::{
 use crate::error::{Error, Result};
 use crate::learning::predict::Embedding;
 use crate::learning::protocol::{Bald, Config, InitialStrategy};
-use crate::learning::train::AugmentKind;
+use crate::learning::train::{AugmentKind, Schedule};
 use crate::network::unet::{DropoutKind, Norm};
 use crate::results::run_dir::DataSource;
 
@@ -310,6 +310,16 @@ pub(super) struct ExperimentArgs {
     /// Adam's learning rate in later trainings [default: 0.0005; quick: 0.0015]
     #[arg(long, value_name = "RATE", help_heading = "Training")]
     finetune_lr: Option<f64>,
+    /// How the learning rate changes within a training [default: constant]
+    #[arg(long, help_heading = "Training")]
+    schedule: Option<Schedule>,
+    /// Share of a training's samples that are drawn among the patches with foreground; the others are drawn among all [default: 0]
+    #[arg(long, value_name = "SHARE", help_heading = "Training")]
+    foreground_share: Option<f64>,
+    /// Unlabelled patches of the pool on which batch norm's statistics are measured after each training; 0 keeps the training's
+    /// [default: 0]
+    #[arg(long, value_name = "PATCHES", help_heading = "Training")]
+    statistics_patches: Option<usize>,
     /// Patches per training step [default: 4]
     #[arg(long, value_name = "PATCHES", help_heading = "Training")]
     batch_size: Option<usize>,
@@ -322,6 +332,9 @@ pub(super) struct ExperimentArgs {
     /// Side of a patch in pixels, a multiple of 16 [default: 128]
     #[arg(long, value_name = "PIXELS", help_heading = "Network")]
     patch: Option<usize>,
+    /// Neighbouring sections on each side that the network sees beside the one that it segments [default: 0]
+    #[arg(long, value_name = "SECTIONS", help_heading = "Network")]
+    context: Option<usize>,
     /// Feature maps of the first level [default: 16; quick: 8]
     #[arg(long, value_name = "MAPS", help_heading = "Network")]
     width: Option<usize>,
@@ -388,9 +401,13 @@ impl ExperimentArgs {
         set(&mut config.holdout, &self.holdout);
         set(&mut config.lr, &self.lr);
         set(&mut config.finetune_lr, &self.finetune_lr);
+        set(&mut config.schedule, &self.schedule);
+        set(&mut config.foreground_share, &self.foreground_share);
+        set(&mut config.statistics_patches, &self.statistics_patches);
         set(&mut config.batch_size, &self.batch_size);
         set(&mut config.class_weights, &self.class_weights);
         set(&mut config.patch, &self.patch);
+        set(&mut config.net.context, &self.context);
         set(&mut config.net.width, &self.width);
         set(&mut config.net.norm, &self.norm);
         set(&mut config.net.dropout, &self.dropout);

@@ -110,7 +110,7 @@ pub(super) fn execute(args: &Args, common: &Common) -> Result<()> {
     if !share.is_helper {
         warn_of_images(&*raw)?;
     }
-    let reader = PatchReader::new(raw, region, scaling);
+    let reader = PatchReader::with_context(raw, region, scaling, trained.net.context);
     catch_interrupt();
     if to_zarr {
         write_zarr(args, common, &sha256(&file), &mut model, &reader, &share)

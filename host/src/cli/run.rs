@@ -163,8 +163,9 @@ impl Run<'_> {
         let config = &self.resolved.experiment;
         let Standing { progress, is_finished, notes } = standing;
         let (train_region, test_region) = (open.train_region, open.test_region);
-        let train = PatchReader::new(open.train_raw, train_region, self.scaling);
-        let test = PatchReader::new(open.test_raw, test_region, self.scaling);
+        let context = config.net.context;
+        let train = PatchReader::with_context(open.train_raw, train_region, self.scaling, context);
+        let test = PatchReader::with_context(open.test_raw, test_region, self.scaling, context);
         let annotator = SimulatedAnnotator::new(&open.train_labels);
         for note in notes.iter().chain(&open.warnings) {
             note!("askem: note: {note}");

@@ -164,7 +164,7 @@ pub(super) fn execute(args: &Args, common: &Common) -> Result<()> {
     if !share.is_helper {
         warn_of_images(&*raw)?;
     }
-    let reader = PatchReader::new(raw, region, scaling);
+    let reader = PatchReader::with_context(raw, region, scaling, trained.net.context);
     let mut model = Model::new(share.open_device(common)?, trained.net, patch)?;
     model.set_weights(&trained.weights)?;
     let criterion = args.criterion();

@@ -173,6 +173,8 @@ const CACHED_SECTIONS: usize = 2;
 /// A region of a raw volume, read as scaled patches.
 pub struct PatchReader {
     raw: CachedVolume<Arc<dyn Volume>>,
+    /// Sections on each side that are read with each patch.
+    context: usize,
     /// What of the volume is used.
     pub region: Region,
     /// How grey values are scaled.
@@ -182,7 +184,33 @@ pub struct PatchReader {
 impl PatchReader {
     /// Reads `region` of `raw`.
     pub fn new(raw: Arc<dyn Volume>, region: Region, scaling: Scaling) -> Self {
-        Self { raw: CachedVolume::new(raw, CACHED_SECTIONS), region, scaling }
+        Self::with_context(raw, region, scaling, 0)
+    }
+
+    /// Reads `region` of `raw`, each patch with so many neighbouring sections on each side.
+    pub fn with_context(
+        raw: Arc<dyn Volume>,
+        region: Region,
+        scaling: Scaling,
+        context: usize,
+    ) -> Self {
+        let raw = CachedVolume::new(raw, CACHED_SECTIONS + 2 * context);
+        Self { raw, context, region, scaling }
+    }
+
+    /// Values of a patch: `patch * patch` of each section that is read with it.
+    pub fn sample_len(&self, patch: usize) -> usize {
+        (2 * self.context + 1) * patch * patch
+    }
+
+    /// The section at `offset - context` sections from `z`, mirrored at the ends of the region.
+    fn neighbour(&self, z: usize, offset: usize) -> usize {
+        let depth = self.region.z.len() as isize;
+        let period = (2 * (depth - 1)).max(1);
+        let from_first =
+            (z - self.region.z.start) as isize + offset as isize - self.context as isize;
+        let at = from_first.rem_euclid(period);
+        self.region.z.start + at.min(period - at).min(depth - 1) as usize
     }
 
     /// Bytes that reading keeps at most.
@@ -195,20 +223,30 @@ impl PatchReader {
         self.raw.section(z)
     }
 
-    /// Appends the scaled pixels of a patch.
+    /// Appends the scaled pixels of a patch, section by section in order of z, the patch's own in the middle.
+    ///
+    /// # Errors
+    /// If a section can't be read.
     pub fn read(&self, at: Position, patch: usize, out: &mut Vec<f32>) -> Result<()> {
         let start = out.len();
-        out.resize(start + patch * patch, 0.0);
+        out.resize(start + self.sample_len(patch), 0.0);
         self.read_to(at, patch, &mut out[start..])
     }
 
-    /// Writes the scaled pixels of a patch, `patch * patch` of them.
+    /// Writes the scaled pixels of a patch, [`sample_len`](Self::sample_len) of them, as [`read`](Self::read) orders them.
+    ///
+    /// # Errors
+    /// If a section can't be read.
     pub fn read_to(&self, at: Position, patch: usize, to: &mut [f32]) -> Result<()> {
-        let mut rows = to.chunks_mut(patch);
-        self.raw.for_each_row(at.z, at.y..at.y + patch, at.x..at.x + patch, |row| {
-            let to = rows.next().expect("the patch has as many rows");
-            to.iter_mut().zip(row).for_each(|(to, &value)| *to = self.scaling.apply(value));
-        })
+        for (offset, to) in to.chunks_mut(patch * patch).enumerate() {
+            let mut rows = to.chunks_mut(patch);
+            let z = self.neighbour(at.z, offset);
+            self.raw.for_each_row(z, at.y..at.y + patch, at.x..at.x + patch, |row| {
+                let to = rows.next().expect("the patch has as many rows");
+                to.iter_mut().zip(row).for_each(|(to, &value)| *to = self.scaling.apply(value));
+            })?;
+        }
+        Ok(())
     }
 }
 
@@ -259,6 +297,43 @@ mod tests {
         let mean = scaled.iter().sum::<f64>() / 600.0;
         let square = scaled.iter().map(|v| v * v).sum::<f64>() / 600.0;
         assert!(mean.abs() < 1e-5 && (square - 1.0).abs() < 1e-5, "{mean} {square}");
+    }
+
+    #[test]
+    fn neighbouring_sections_are_read_in_order_and_mirrored_at_the_regions_ends() {
+        let value = |z: usize, y: usize, x: usize| (100 * z + 10 * y + x) as f32;
+        let pixels = (0..6 * 4 * 5).map(|i| value(i / 20, i / 5 % 4, i % 5)).collect();
+        let volume = Arc::new(ArrayVolume::new([6, 4, 5], pixels).unwrap());
+        let region = Region { z: 1..5, y: 0..4, x: 0..5 };
+        let scaling = Scaling { mean: 0.0, deviation: 1.0 };
+        let sections_at = |z: usize, context: usize| -> Vec<usize> {
+            let reader = PatchReader::with_context(
+                Arc::clone(&volume) as Arc<dyn Volume>,
+                region.clone(),
+                scaling,
+                context,
+            );
+            let mut x = Vec::new();
+            reader.read(Position { z, y: 1, x: 2 }, 2, &mut x).unwrap();
+            assert_eq!(x.len(), reader.sample_len(2));
+            let sections = x.chunks(4).map(|section| {
+                let z = (section[0] / 100.0) as usize;
+                let want = [value(z, 1, 2), value(z, 1, 3), value(z, 2, 2), value(z, 2, 3)];
+                assert_eq!(section, want);
+                z
+            });
+            sections.collect()
+        };
+        assert_eq!(sections_at(1, 0), [1]);
+        assert_eq!(sections_at(2, 1), [1, 2, 3]);
+        assert_eq!(sections_at(1, 1), [2, 1, 2]);
+        assert_eq!(sections_at(4, 2), [2, 3, 4, 3, 2]);
+        assert_eq!(sections_at(1, 4), [3, 4, 3, 2, 1, 2, 3, 4, 3]);
+        let flat = Region { z: 3..4, y: 0..4, x: 0..5 };
+        let reader = PatchReader::with_context(volume.clone(), flat, scaling, 2);
+        let mut x = Vec::new();
+        reader.read(Position { z: 3, y: 0, x: 0 }, 1, &mut x).unwrap();
+        assert_eq!(x, [300.0; 5]);
     }
 
     #[test]

@@ -108,7 +108,7 @@ pub fn start_scores(
     criterion: Criterion,
     mc: McOptions,
 ) -> Result<Started> {
-    let count = (x.len() / (model.patch() * model.patch())) as u64;
+    let count = (x.len() / model.sample_len()) as u64;
     match criterion {
         Criterion::Entropy => model.start_forward(x, &[Output::Entropy]),
         Criterion::LeastConfidence => model.start_forward(x, &[Output::LeastConfidence]),

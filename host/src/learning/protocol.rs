@@ -67,8 +67,10 @@ pub fn run(
     config.validate()?;
     let strategy = strategy::by_name(&config.strategy, config.bald.criterion())?;
     let pool = draw_pool(&data.train.region, config.patch, config.pool, config.seed)?;
+    let unlabelled = statistics_patches(config, data.train, &pool)?;
+    let labelled = Vec::new();
     let mut experiment =
-        Experiment { config, data, strategy: &*strategy, pool, labelled: Vec::new() };
+        Experiment { config, data, strategy: &*strategy, pool, labelled, unlabelled };
     experiment.labelled = experiment.initial(model, &progress, observer)?;
     experiment.run(model, progress, observer)
 }
@@ -79,6 +81,8 @@ struct Experiment<'a> {
     strategy: &'a dyn Strategy,
     pool: Vec<Position>,
     labelled: Vec<usize>,
+    /// The patches on which batch norm's statistics are measured.
+    unlabelled: Vec<f32>,
 }
 
 impl Experiment<'_> {
@@ -114,6 +118,8 @@ impl Experiment<'_> {
             epochs,
             lr,
             later_lr,
+            schedule: config.schedule,
+            foreground_share: config.foreground_share,
             batch_size: config.batch_size,
             class_weights: config.class_weights.clone(),
             augment: config.augment,
@@ -129,7 +135,7 @@ impl Experiment<'_> {
         observer: &mut dyn Observer,
     ) -> Result<Vec<Record>> {
         let Progress { mut records, mut checkpoint } = progress;
-        let mut dataset = Labelled::new(self.config.patch);
+        let mut dataset = Labelled::new(self.config);
         self.annotate(&mut dataset, 0)?;
         // In the steps in which they were labelled, on which it hangs what is held out.
         for record in &records {
@@ -210,7 +216,7 @@ impl Experiment<'_> {
         let mut samples = vec![None; order.len()];
         for i in order {
             let at = self.pool[self.labelled[i]];
-            let mut x = Vec::with_capacity(patch * patch);
+            let mut x = Vec::with_capacity(self.data.train.sample_len(patch));
             self.data.train.read(at, patch, &mut x)?;
             let mut labels = self.data.annotator.annotate(at, patch)?;
             let share = self.config.label_share;
@@ -291,6 +297,7 @@ impl Experiment<'_> {
                 Ok(if stop { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
             })?;
         self.require_sense(iteration, loss, last_good)?;
+        model.measure_statistics(&self.unlabelled, None)?;
         let best_epoch = best
             .as_ref()
             .map(|best| BestEpoch { epoch: best.epoch, held_out_loss: f64::from(best.loss) });
@@ -300,6 +307,21 @@ impl Experiment<'_> {
         stop_if_asked(observer)?;
         Ok(Trained { epochs, loss, best: best_epoch })
     }
+}
+
+/// The grey values of some patches of the pool, drawn by chance.
+fn statistics_patches(
+    config: &Config,
+    reader: &PatchReader,
+    pool: &[Position],
+) -> Result<Vec<f32>> {
+    let mut rng = stream(config.seed, Purpose::Statistics, 0, 0);
+    let count = config.statistics_patches.min(pool.len());
+    let mut drawn = sample_without_replacement(&mut rng, &mut pool.to_vec(), count).to_vec();
+    drawn.sort_unstable();
+    let mut x = Vec::with_capacity(count * reader.sample_len(config.patch));
+    drawn.into_iter().try_for_each(|at| reader.read(at, config.patch, &mut x))?;
+    Ok(x)
 }
 
 /// The patches that are labelled after some iterations, by their numbers in the pool and in the order in which they were; none where the first

@@ -18,6 +18,8 @@ pub use early_stopping::{Best, EarlyStopping};
 #[derive(Clone, Debug)]
 pub struct Dataset {
     patch: usize,
+    /// Sections of each patch.
+    sections: usize,
     x: Vec<f32>,
     labels: Vec<u8>,
 }
@@ -25,16 +27,23 @@ pub struct Dataset {
 impl Dataset {
     /// An empty set of square patches.
     pub fn new(patch: usize) -> Self {
-        Self { patch, x: Vec::new(), labels: Vec::new() }
+        Self::with_sections(patch, 1)
     }
 
-    /// Adds a patch: normalised grey values and labels (255 is ignored), `patch * patch` each.
+    /// An empty set of square patches, of which the network sees so many sections.
+    pub fn with_sections(patch: usize, sections: usize) -> Self {
+        Self { patch, sections, x: Vec::new(), labels: Vec::new() }
+    }
+
+    /// Adds a patch: normalised grey values, `patch * patch` of each section, and as many labels as a
+    /// section has pixels (255 is ignored).
     ///
     /// # Panics
     /// If a length differs.
     pub fn push(&mut self, x: &[f32], labels: &[u8]) {
         let pixels = self.patch * self.patch;
-        assert_eq!((x.len(), labels.len()), (pixels, pixels), "one patch of {pixels} pixels");
+        let values = self.sections * pixels;
+        assert_eq!((x.len(), labels.len()), (values, pixels), "one patch of {pixels} pixels");
         self.x.extend_from_slice(x);
         self.labels.extend_from_slice(labels);
     }
@@ -55,12 +64,24 @@ impl Dataset {
         [count(|label| label != 0 && label != IGNORED), count(|label| label != IGNORED)]
     }
 
+    /// The patches of whose labelled pixels at least one in a hundred is foreground.
+    fn with_foreground(&self) -> Vec<usize> {
+        let pixels = self.patch * self.patch;
+        let has = |labels: &[u8]| {
+            let known = labels.iter().filter(|&&label| label != IGNORED).count();
+            let foreground = labels.iter().filter(|&&l| l != IGNORED && l != 0).count();
+            foreground > 0 && 100 * foreground >= known
+        };
+        let patches = self.labels.chunks(pixels).enumerate();
+        patches.filter(|(_, labels)| has(labels)).map(|(index, _)| index).collect()
+    }
+
     /// Some of the patches, one after another.
     fn samples(&self, indices: &[usize]) -> (Vec<f32>, Vec<u8>) {
         let pixels = self.patch * self.patch;
-        let ranges = || indices.iter().map(|index| index * pixels..(index + 1) * pixels);
-        let x = ranges().flat_map(|range| &self.x[range]).copied().collect();
-        (x, ranges().flat_map(|range| &self.labels[range]).copied().collect())
+        let ranges = |len: usize| indices.iter().map(move |index| index * len..(index + 1) * len);
+        let x = ranges(self.sections * pixels).flat_map(|range| &self.x[range]).copied().collect();
+        (x, ranges(pixels).flat_map(|range| &self.labels[range]).copied().collect())
     }
 }
 
@@ -116,6 +137,10 @@ pub struct TrainOptions {
     pub lr: f64,
     /// From this epoch on, another learning rate.
     pub later_lr: Option<(usize, f64)>,
+    /// How the learning rate changes from step to step.
+    pub schedule: Schedule,
+    /// Share of the samples of each epoch that are drawn among the patches with foreground; the others are drawn among all.
+    pub foreground_share: f64,
     /// Patches per step, or half as many, or a quarter, if the device can't hold them; the last step of an epoch takes what is left.
     pub batch_size: usize,
     /// Factor of the loss of each class's pixels.
@@ -126,6 +151,38 @@ pub struct TrainOptions {
     pub seed: u64,
     /// Which training of the experiment this is; part of every random stream's key.
     pub iteration: u64,
+}
+
+/// How the learning rate changes within a training.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "files", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "files", serde(rename_all = "snake_case"))]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
+pub enum Schedule {
+    /// Not at all.
+    #[default]
+    Constant,
+    /// Rises over the first tenth of the steps, then falls to zero as a cosine does.
+    ///
+    /// Source: Loshchilov and Hutter 2017 (arXiv 1608.03983), without restarts.
+    Cosine,
+}
+
+impl Schedule {
+    /// The factor of the learning rate at step `t` of `steps`, counted from 0.
+    pub fn factor(self, t: usize, steps: usize) -> f64 {
+        match self {
+            Self::Constant => 1.0,
+            Self::Cosine => {
+                let warm = (steps / 10).max(1);
+                if t < warm {
+                    return (t + 1) as f64 / (warm + 1) as f64;
+                }
+                let share = (t - warm) as f64 / (steps - warm).max(1) as f64;
+                0.5 * (1.0 + (std::f64::consts::PI * share).cos())
+            }
+        }
+    }
 }
 
 /// A training between two epochs: what is needed to go on as if nothing had happened.
@@ -213,15 +270,15 @@ pub fn train(
         model.load_patches(&data.x, &data.labels)?;
     }
     let steps_per_epoch = data.len().div_ceil(batch_size);
-    let mut order: Vec<usize> = (0..data.len()).collect();
+    let with_foreground = data.with_foreground();
     let adam = AdamOptions::default();
     let is_over = |done: usize, best: Option<&Best>| {
         done >= options.epochs || stopping.is_some_and(|stopping| stopping.is_over(done, best))
     };
     while !is_over(done, best.as_ref()) {
         let position = (options.iteration << 32) | done as u64;
-        order.sort_unstable();
-        shuffle(&mut stream(options.seed, Purpose::Shuffle, position, 0), &mut order);
+        let mut rng = stream(options.seed, Purpose::Shuffle, position, 0);
+        let order = draw_order(&mut rng, data, &with_foreground, options.foreground_share);
         let mut augment = stream(options.seed, Purpose::Augment, position, 0);
         let lr = match options.later_lr {
             Some((epoch, lr)) if done >= epoch => lr,
@@ -245,7 +302,9 @@ pub fn train(
                 let (x, labels) = data.samples(batch);
                 model.load_patches(&x, &labels)?;
             }
-            let step = adam_step(adam, lr, done * steps_per_epoch + index + 1);
+            let t = done * steps_per_epoch + index;
+            let lr = lr * options.schedule.factor(t, options.epochs * steps_per_epoch);
+            let step = adam_step(adam, lr, t + 1);
             model.train_step(&sites, &keys, &options.class_weights, step)?;
             let epoch_ended = index + 1 == steps_per_epoch;
             if may_be_last || epoch_ended {
@@ -276,6 +335,34 @@ pub fn train(
     Ok((done, loss, best))
 }
 
+/// The samples of an epoch, as many as there are patches: so large a share of them are drawn among
+/// the patches with foreground, the rest among all. Each draw takes all patches once before it takes
+/// one again. Where no patch has foreground, or the share is 0, an epoch takes each patch once.
+fn draw_order(
+    rng: &mut impl Rng,
+    data: &Dataset,
+    with_foreground: &[usize],
+    share: f64,
+) -> Vec<usize> {
+    let mut all: Vec<usize> = (0..data.len()).collect();
+    shuffle(rng, &mut all);
+    let count = (share * data.len() as f64).round() as usize;
+    if count == 0 || with_foreground.is_empty() {
+        return all;
+    }
+    all.truncate(data.len() - count);
+    let mut missing = count;
+    while missing > 0 {
+        let mut some = with_foreground.to_vec();
+        shuffle(rng, &mut some);
+        some.truncate(missing);
+        missing -= some.len();
+        all.extend(some);
+    }
+    shuffle(rng, &mut all);
+    all
+}
+
 /// Adam's step size and second-moment correction at step `t`, counted from 1.
 fn adam_step(adam: AdamOptions, lr: f64, t: usize) -> [f32; 2] {
     let correction = |beta: f32| 1.0 - f64::from(beta).powi(i32::try_from(t).unwrap_or(i32::MAX));
@@ -302,6 +389,58 @@ mod tests {
         assert!(drawn(false, true).into_iter().eq(0..4));
         assert!(drawn(true, false).into_iter().eq([0, 4]));
         assert!(drawn(false, false).into_iter().eq([0]));
+    }
+
+    #[test]
+    fn samples_with_foreground_are_as_many_as_asked_for_and_none_comes_much_oftener() {
+        let mut data = Dataset::new(10);
+        for i in 0..30_u8 {
+            let mut labels = vec![0; 100];
+            labels[..2].fill(u8::from(i % 10 == 0));
+            data.push(&[0.0; 100], &labels);
+        }
+        let some = data.with_foreground();
+        assert_eq!(some, [0, 10, 20]);
+        let order = |share, seed| {
+            let mut rng = stream(seed, Purpose::Shuffle, 0, 0);
+            draw_order(&mut rng, &data, &some, share)
+        };
+        for seed in 0..20 {
+            let mut plain = order(0.0, seed);
+            plain.sort_unstable();
+            assert!(plain.into_iter().eq(0..30), "each once");
+            let drawn = order(0.5, seed);
+            assert_eq!(drawn.len(), 30);
+            let times = |patch: usize| drawn.iter().filter(|&&other| other == patch).count();
+            for patch in 0..30 {
+                let allowed = if some.contains(&patch) { 5..=6 } else { 0..=1 };
+                assert!(allowed.contains(&times(patch)), "{patch}: {}", times(patch));
+            }
+            assert!(order(1.0, seed).iter().all(|patch| some.contains(patch)));
+        }
+        let nothing = Dataset::new(10);
+        let mut rng = stream(0, Purpose::Shuffle, 0, 0);
+        assert!(draw_order(&mut rng, &nothing, &[], 0.5).is_empty());
+    }
+
+    #[test]
+    fn unknown_pixels_do_not_count_as_foreground() {
+        let mut data = Dataset::new(2);
+        for labels in [[255; 4], [255, 255, 255, 1], [255, 0, 0, 0], [0, 0, 0, 2]] {
+            data.push(&[0.0; 4], &labels);
+        }
+        assert_eq!(data.with_foreground(), [1, 3]);
+    }
+
+    #[test]
+    fn a_cosine_rises_and_falls_to_nearly_nothing() {
+        let factors: Vec<f64> = (0..100).map(|t| Schedule::Cosine.factor(t, 100)).collect();
+        assert!(factors[..10].is_sorted() && factors[10..].is_sorted_by(|a, b| a >= b));
+        assert_eq!(factors[10], 1.0);
+        assert!((factors[55] - 0.5).abs() < 1e-12);
+        assert!(factors.iter().all(|f| (0.0..=1.0).contains(f)) && factors[99] < 1e-3);
+        assert!((0..3).all(|t| Schedule::Cosine.factor(t, 1).is_finite()));
+        assert_eq!(Schedule::Constant.factor(7, 10), 1.0);
     }
 
     #[test]

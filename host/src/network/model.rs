@@ -1,5 +1,7 @@
 //! A network on a device: its values and its prepared plans.
 
+mod statistics;
+
 use std::collections::HashMap;
 
 use askem_kernels::crop::Site;
@@ -41,6 +43,8 @@ pub struct Model {
     forward: HashMap<(Vec<Output>, usize), (PlanId, ForwardPlan)>,
     /// By passes, those of them that run at once, and batch.
     mc: HashMap<(usize, usize, usize), (PlanId, McPlan)>,
+    /// Measure batch norm's statistics.
+    measuring: statistics::Plans,
 }
 
 /// Room for labelled patches on the device.
@@ -101,6 +105,7 @@ impl Model {
             training: HashMap::new(),
             forward: HashMap::new(),
             mc: HashMap::new(),
+            measuring: statistics::Plans::new(),
         })
     }
 
@@ -112,6 +117,11 @@ impl Model {
     /// The side of a patch in pixels.
     pub fn patch(&self) -> usize {
         self.patch
+    }
+
+    /// Values of a sample: `patch^2` for each section that the network sees.
+    pub fn sample_len(&self) -> usize {
+        self.net.sections() * self.patch * self.patch
     }
 
     /// The device.
@@ -203,7 +213,8 @@ impl Model {
             self.executor.release(id);
         }
         let mut b = PlanBuilder::new(format!("{patches} labelled patches"), "none");
-        let [images, labels] = labelled_patches(&mut b, [patches, self.patch, self.patch]);
+        let [images, labels] =
+            labelled_patches(&mut b, &self.net, [patches, self.patch, self.patch]);
         let id = self.executor.prepare(b.build())?;
         let (images, labels) = (images.buffer, labels.buffer);
         self.labelled = Some(Labelled { id, patches, images, labels });
@@ -253,6 +264,10 @@ impl Model {
         let (id, plan) = &self.training[&n];
         let executor = &mut *self.executor;
         executor.write(*id, plan.sites, bytemuck::cast_slice(sites))?;
+        if let Some(buffer) = plan.section_sites {
+            let sites = each_section(&self.net, sites);
+            executor.write(*id, buffer, bytemuck::cast_slice(&sites))?;
+        }
         executor.write(*id, plan.class_weights, bytemuck::cast_slice(class_weights))?;
         executor.write(*id, plan.step, bytemuck::cast_slice(&adam_step))?;
         if let Some(buffer) = plan.keys {
@@ -300,7 +315,7 @@ impl Model {
     /// # Errors
     /// As [`forward`](Self::forward).
     pub fn start_forward(&mut self, x: &[f32], outputs: &[Output]) -> Result<Started> {
-        let pixels = self.patch * self.patch;
+        let pixels = self.sample_len();
         let patches = x.len() / pixels;
         self.prepare_fitting(|model| model.prepare_forward(outputs, patches))?;
         let mut started = Started { outputs: outputs.len(), readings: Vec::new() };
@@ -361,7 +376,7 @@ impl Model {
     /// As [`mc_dropout`](Self::mc_dropout).
     pub fn start_mc_dropout(&mut self, x: &[f32], keys: &[Vec<u64>]) -> Result<Started> {
         let passes = keys.len();
-        let pixels = self.patch * self.patch;
+        let pixels = self.sample_len();
         let patches = x.len() / pixels;
         self.prepare_fitting(|model| model.prepare_mc(passes, patches))?;
         let mut started = Started { outputs: 2, readings: Vec::new() };
@@ -409,6 +424,7 @@ impl Model {
             if let Some(buffer) = plan.sites {
                 let site = |i: usize| Site { z: (i % n) as u32, ..Site::default() };
                 let sites: Vec<Site> = (0..stacked * n).map(site).collect();
+                let sites = each_section(&self.net, &sites);
                 self.executor.write(id, buffer, bytemuck::cast_slice(&sites))?;
             }
             self.mc.insert(key, (id, plan));
@@ -444,6 +460,16 @@ pub fn mc_batch(executor: &dyn Executor, passes: usize, samples: usize) -> [usiz
     let stacked = (1..=passes.min(samples)).rev().find(divides).unwrap_or(1);
     // Batches of patches are powers of two.
     [stacked, (samples / stacked).next_power_of_two()]
+}
+
+/// The sites of all sections of samples whose `z` counts samples.
+fn each_section(net: &UNet, sites: &[Site]) -> Vec<Site> {
+    let sections = net.sections() as u32;
+    let of = |site: &Site| {
+        let site = *site;
+        (0..sections).map(move |section| Site { z: site.z * sections + section, ..site })
+    };
+    sites.iter().flat_map(of).collect()
 }
 
 /// 64-bit keys as a device reads them: the low word first.

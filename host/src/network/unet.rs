@@ -12,8 +12,8 @@ use crate::compute::plan::ALIGNMENT;
 use crate::error::{Error, Result};
 
 pub use plans::{
-    AdamOptions, Banks, ForwardPlan, McPlan, Output, TrainingPlan, forward_plan, labelled_patches,
-    mc_plan, mc_plan_of, training_plan, training_plan_of,
+    AdamOptions, Banks, ForwardPlan, McPlan, Output, StatisticsPlan, TrainingPlan, forward_plan,
+    labelled_patches, mc_plan, mc_plan_of, statistics_plan, training_plan, training_plan_of,
 };
 
 /// Levels above the bottleneck: a patch's sides are multiples of `2^LEVELS`.
@@ -21,6 +21,9 @@ pub const LEVELS: usize = 4;
 
 /// Sides of a patch are multiples of this.
 pub const PATCH_MULTIPLE: usize = 1 << LEVELS;
+
+/// Sections on each side that a network may see.
+pub const MOST_CONTEXT: usize = 4;
 
 /// Pixels with this label are ignored by the loss.
 pub const IGNORE_LABEL: u32 = 255;
@@ -57,6 +60,10 @@ pub struct UNet {
     pub width: usize,
     /// Classes, of which 0 is the background.
     pub classes: usize,
+    /// Neighbouring sections on each side that the network sees beside the one that it segments,
+    /// at most 4.
+    #[cfg_attr(feature = "files", serde(default))]
+    pub context: usize,
     /// The normalisation.
     pub norm: Norm,
     /// The probability that dropout sets a value to zero, `0 <= p < 1`.
@@ -155,6 +162,7 @@ impl UNet {
         Self {
             width: 16,
             classes: 2,
+            context: 0,
             norm: Norm::Batch,
             dropout: 0.25,
             dropout_kind: DropoutKind::Channel,
@@ -176,6 +184,12 @@ impl UNet {
             let got = self.classes;
             return Err(Error::Usage(format!("{got} classes: the network needs two or more")));
         }
+        if self.context > MOST_CONTEXT {
+            return Err(Error::Usage(format!(
+                "--context {}: give at most {MOST_CONTEXT} sections on each side",
+                self.context
+            )));
+        }
         if !(0.0..1.0).contains(&self.dropout) {
             let got = self.dropout;
             return Err(Error::Usage(format!("--dropout {got}: give a probability in [0, 1)")));
@@ -196,6 +210,12 @@ impl UNet {
             )));
         }
         Ok(())
+    }
+
+    /// Sections that the network sees: channels of its input, in order of z, the segmented one
+    /// in the middle.
+    pub fn sections(&self) -> usize {
+        2 * self.context + 1
     }
 
     /// Feature maps on a level; the bottleneck is level [`LEVELS`].
@@ -224,7 +244,7 @@ impl UNet {
     }
 
     fn encoder(&self, level: usize) -> [Unit; 2] {
-        let c_in = if level == 0 { 1 } else { self.channels(level - 1) };
+        let c_in = if level == 0 { self.sections() } else { self.channels(level - 1) };
         self.block(&format!("enc{level}"), c_in, level)
     }
 

@@ -46,6 +46,7 @@ pub fn save(path: &Path, trained: &TrainedNetwork) -> Result<()> {
         ("format", "askem".to_string()),
         ("width", net.width.to_string()),
         ("classes", net.classes.to_string()),
+        ("context", net.context.to_string()),
         ("norm", norm.to_string()),
         ("dropout", net.dropout.to_string()),
         ("dropout_kind", dropout_kind.to_string()),
@@ -156,6 +157,11 @@ pub fn load(path: &Path) -> Result<TrainedNetwork> {
     let net = UNet {
         width: number(path, &metadata, "width")?,
         classes: number(path, &metadata, "classes")?,
+        context: match metadata.contains_key("context") {
+            true => number(path, &metadata, "context")?,
+            // Of before networks saw neighbouring sections.
+            false => 0,
+        },
         norm: match text("norm")? {
             "batch" => Norm::Batch,
             "instance" => Norm::Instance,
@@ -220,7 +226,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("weights.safetensors");
         for norm in [Norm::Batch, Norm::Instance] {
-            let net = UNet { width: 3, norm, ..UNet::paper() };
+            let net = UNet { width: 3, norm, context: 2, ..UNet::paper() };
             let scaling = Scaling { mean: 101.25, deviation: 33.3 };
             let trained = TrainedNetwork { net, weights: net.init(5), patch: 48, scaling };
             save(&path, &trained).unwrap();
@@ -258,8 +264,9 @@ mod tests {
             std::fs::write(&path, bytes).unwrap();
             assert!(load(&path).is_err(), "bit {bit}");
         }
-        // As an earlier version wrote it: the key and its value left out, the header filled up with spaces.
+        // As an earlier version wrote it: the keys and their values left out, the header filled up with spaces.
         let text = String::from_utf8(good[8..8 + length].to_vec()).unwrap();
+        let text = text.replacen("\"context\":\"0\",", "", 1);
         let field = ",\"sha256\":\"";
         let at = text.find(field).unwrap();
         let old = text[..at].to_string() + &text[at + field.len() + 64 + 1..];

@@ -60,9 +60,11 @@ impl Memory {
         let section_of = |region: &Region| region.x.end * region.y.end;
         Ok(Self {
             network: training.shared + training.own + partial + evaluation.own + scoring,
-            patches: labelled * patch * patch * 5,
-            // Two sections of images and labels per region, and the blended probabilities.
-            sections: 2 * 5 * (section_of(train) + section_of(test)) + 8 * section_of(test),
+            patches: labelled * patch * patch * (4 * net.sections() + 1),
+            // Two sections of images and labels per region, the sections that the network sees
+            // beside them, and the blended probabilities.
+            sections: (2 * 5 + 8 * net.context) * (section_of(train) + section_of(test))
+                + 8 * section_of(test),
         })
     }
 }
@@ -75,8 +77,9 @@ pub(super) fn estimate(
     records: &[Record],
 ) -> Result<f64> {
     let pixels = config.patch * config.patch;
+    let sample = model.sample_len();
     let (batch, _) = model.prepare_training(config.batch_size, config.batch_size)?;
-    model.load_patches(&vec![0.0; batch * pixels], &vec![0; batch * pixels])?;
+    model.load_patches(&vec![0.0; batch * sample], &vec![0; batch * pixels])?;
     let time = |work: &mut dyn FnMut() -> Result<()>| -> Result<f64> {
         work()?;
         let (clock, mut rounds) = (Instant::now(), 0);
@@ -92,7 +95,7 @@ pub(super) fn estimate(
         model.loss(batch).map(drop)
     })?;
     let score_batch = model.score_batch();
-    let x = vec![0.0; score_batch * pixels];
+    let x = vec![0.0; score_batch * sample];
     let forward = time(&mut || model.forward(&x, &[Output::Probabilities]).map(drop))?;
     let (per_sample, per_window) = (step / batch as f64, forward / score_batch as f64);
 

@@ -147,6 +147,8 @@ pub(super) enum Fused {
     HeadBackwardInput(View, View, MapRef, usize),
     /// The mean of each channel, for the host.
     Means(MapRef, View),
+    /// Planes of the host as a map.
+    FromPlanes(View, MapRef),
     /// The map as planes, for the host.
     Planes(MapRef, View),
 }
@@ -271,6 +273,10 @@ impl Fused {
                 let from = &arena[places.of(x.region)];
                 let channels = x.channels.real();
                 memory.write([y], |_, [y]| unit::means(x.read(from), x.pixels, channels, y));
+            }
+            Self::FromPlanes(x, y) => {
+                let to = &mut arena[places.of(y.region)][y.at..];
+                from_planes(memory.read(x), y.pixels, y.channels.real(), to, y.stride);
             }
             Self::Planes(x, y) => {
                 let from = &arena[places.of(x.region)];

@@ -277,16 +277,22 @@ impl<'a> Lowerer<'a> {
         Some(3)
     }
 
-    fn source(&mut self, p: &conv2d::Params, view: View) -> Option<Source> {
+    fn source(&mut self, p: &conv2d::Params, view: View, ops: &mut Vec<Op>) -> Option<Source> {
         if let Some(map) = self.read(view) {
             return Some(Source::Map(map));
         }
-        // An image of one channel is the same in either layout.
-        if p.c_in != 1 || self.storage(view) == Storage::Transient {
+        if self.storage(view) == Storage::Transient {
             return None;
         }
         self.image = Some(view.buffer);
-        Some(Source::Image(view, pixels(p.n, p.h, p.w)))
+        let size = pixels(p.n, p.h, p.w);
+        // An image of one channel is the same in either layout.
+        if p.c_in == 1 {
+            return Some(Source::Image(view, size));
+        }
+        let map = self.create(view, size, Channels::single(p.c_in as usize));
+        ops.push(fused(Fused::FromPlanes(view, map)));
+        Some(Source::Map(map))
     }
 
     fn unit(&mut self, p: &conv2d::Params, steps: &[Step], ops: &mut Vec<Op>) -> Option<usize> {
@@ -294,7 +300,7 @@ impl<'a> Lowerer<'a> {
         let conv = &steps[0];
         let size = pixels(p.n, p.h, p.w);
         let output = Channels::single(p.c_out as usize);
-        let x = self.source(p, conv.reads[0])?;
+        let x = self.source(p, conv.reads[0], ops)?;
         let input = match x {
             Source::Image(..) => Channels::single(1),
             Source::Map(map) => map.channels,
@@ -358,7 +364,9 @@ impl<'a> Lowerer<'a> {
         };
         let packed = self.room(sides.packed_len());
         let alone = self.readers.get(&relu.writes[0].buffer) == Some(&1);
+        let measures = matches!(norm, NormKind::Batch(..));
         let cached = !self.trains
+            && !measures
             && matches!(x, Source::Image(image, _) if !self.is_written(image))
             && alone
             && mask.is_some_and(|mask| !mask.element);
@@ -502,9 +510,10 @@ pub(super) fn used_buffers(ops: &[Vec<Op>], count: usize) -> Vec<bool> {
                 mark(&step.writes);
             }
             Op::Fused(fused) => match **fused {
-                Fused::Mask(view, _) | Fused::Means(_, view) | Fused::Planes(_, view) => {
-                    mark(&[view])
-                }
+                Fused::Mask(view, _)
+                | Fused::Means(_, view)
+                | Fused::FromPlanes(view, _)
+                | Fused::Planes(_, view) => mark(&[view]),
                 Fused::Head(_, _, y, _) => mark(&[y]),
                 Fused::HeadBackwardWeight(_, dy, _, _) => mark(&[dy]),
                 Fused::HeadBackwardInput(dy, _, _, _) => mark(&[dy]),

@@ -108,7 +108,7 @@ mod tests {
 
     #[test]
     fn candidates_of_a_box_hold_the_cell_of_each_point() {
-        let partition = Partition::new(Key::new(3), 50.0);
+        let partition = Partition::new(Key::new(3, 0), 50.0);
         let (mut few, mut many) = (Vec::new(), Vec::new());
         for block in 0..8 {
             let low = [block as f32 * 37.0 - 90.0, block as f32 * 11.0, 7.0];

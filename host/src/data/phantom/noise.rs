@@ -11,9 +11,9 @@ use rayon::prelude::*;
 pub(super) struct Key(u64);
 
 impl Key {
-    /// The root of all keys of a phantom.
-    pub(super) fn new(seed: u64) -> Self {
-        Self(key(seed, Purpose::Phantom, 0, 0))
+    /// The root of all keys of a phantom: the first, second, ... that its seed gives.
+    pub(super) fn new(seed: u64, attempt: u64) -> Self {
+        Self(key(seed, Purpose::Phantom, attempt, 0))
     }
 
     /// The key of a use of chance of its own.
@@ -191,7 +191,7 @@ mod tests {
 
     #[test]
     fn noise_is_smooth_and_bounded() {
-        let key = Key::new(1);
+        let key = Key::new(1, 0);
         let mut last = noise(key, -3.0, 0.3, 0.7);
         for i in 1..6000 {
             let value = noise(key, -3.0 + i as f32 * 0.001, 0.3, 0.7);
@@ -202,7 +202,7 @@ mod tests {
 
     #[test]
     fn fields_interpolate_the_noise() {
-        let key = Key::new(2);
+        let key = Key::new(2, 0);
         let field = Field::new(key, [20, 30], 5.0, 4, &[(16.0, 3.0)]);
         let want = |y: f32, x: f32| 3.0 * noise(key.part(1), x / 16.0, y / 16.0, 5.0 / 16.0);
         assert!((field.at(8, 12) - want(8.0, 12.0)).abs() < 1e-5);

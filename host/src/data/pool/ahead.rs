@@ -91,8 +91,9 @@ fn read_batch(
     positions: &[Position],
     values: &mut Vec<f32>,
 ) -> Result<()> {
-    values.resize(positions.len() * patch * patch, 0.0);
-    let patches = values.chunks_mut(patch * patch).zip(positions).enumerate();
+    let len = reader.sample_len(patch);
+    values.resize(positions.len() * len, 0.0);
+    let patches = values.chunks_mut(len).zip(positions).enumerate();
     let failed = patches.par_bridge().filter_map(|(number, (to, &at))| {
         reader.read_to(at, patch, to).err().map(|error| (number, error))
     });

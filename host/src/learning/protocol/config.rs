@@ -5,7 +5,7 @@ use crate::data::pool::Distance;
 use crate::error::{Error, Result};
 use crate::learning::predict::Embedding;
 use crate::learning::strategy::Criterion;
-use crate::learning::train::Augment;
+use crate::learning::train::{Augment, Schedule};
 use crate::network::unet::{DropoutKind, Norm, PATCH_MULTIPLE, UNet};
 
 /// Which score stands behind the strategy `bald`.
@@ -83,6 +83,16 @@ pub struct Config {
     pub lr: f64,
     /// Learning rate of later trainings.
     pub finetune_lr: f64,
+    /// How the learning rate changes within each training.
+    #[cfg_attr(feature = "files", serde(default))]
+    pub schedule: Schedule,
+    /// Share of the samples of each epoch that are drawn among the labelled patches with foreground; the others are drawn among all.
+    #[cfg_attr(feature = "files", serde(default))]
+    pub foreground_share: f64,
+    /// Unlabelled patches of the pool on which batch norm's statistics are measured after each training; 0 leaves the running
+    /// statistics of the training.
+    #[cfg_attr(feature = "files", serde(default))]
+    pub statistics_patches: usize,
     /// Side of a patch in pixels.
     pub patch: usize,
     /// Patches per training step.
@@ -149,6 +159,9 @@ impl Config {
             full_epochs: None,
             lr: 1e-3,
             finetune_lr: 5e-4,
+            schedule: Schedule::Constant,
+            foreground_share: 0.0,
+            statistics_patches: 0,
             patch: 128,
             batch_size: 4,
             label_share: 1.0,
@@ -279,6 +292,7 @@ impl Config {
             ("--batch-size", self.batch_size, MOST_IN_A_BATCH),
             ("--mc-passes", self.mc_passes, MOST_PASSES),
             ("--pool", self.pool, MOST_PATCHES),
+            ("--statistics-patches", self.statistics_patches, MOST_IN_A_BATCH),
         ];
         for (option, value, most) in most {
             if value > most {
@@ -351,6 +365,12 @@ impl Config {
             return Err(Error::Usage(format!(
                 "--label-share {}: give a number above 0 and up to 1",
                 self.label_share
+            )));
+        }
+        if !(0.0..=1.0).contains(&self.foreground_share) {
+            return Err(Error::Usage(format!(
+                "--foreground-share {}: give a number from 0 to 1",
+                self.foreground_share
             )));
         }
         for (option, lr) in [("--lr", self.lr), ("--finetune-lr", self.finetune_lr)] {
@@ -431,6 +451,10 @@ mod tests {
         refuses("--holdout", &|c| c.holdout = f64::NAN);
         refuses("--holdout", &|c| (c.early_stopping, c.initial) = (Some(5), 2));
         refuses("--holdout", &|c| (c.early_stopping, c.holdout) = (Some(5), 0.99));
+        refuses("--foreground-share", &|c| c.foreground_share = 1.5);
+        refuses("--foreground-share", &|c| c.foreground_share = f64::NAN);
+        refuses("--context", &|c| c.net.context = 100);
+        refuses("--statistics-patches", &|c| c.statistics_patches = 1 << 40);
         refuses("--label-share", &|c| c.label_share = 0.0);
         refuses("--label-share", &|c| c.label_share = f64::NAN);
         refuses("--class-weights", &|c| c.class_weights = vec![1.0]);

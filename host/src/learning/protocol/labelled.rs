@@ -13,8 +13,9 @@ pub(super) struct Labelled {
 }
 
 impl Labelled {
-    pub(super) fn new(patch: usize) -> Self {
-        Self { train: Dataset::new(patch), held_out: Dataset::new(patch) }
+    pub(super) fn new(config: &Config) -> Self {
+        let set = || Dataset::with_sections(config.patch, config.net.sections());
+        Self { train: set(), held_out: set() }
     }
 
     /// Adds the patches that have been labelled together, of which some are held out for good: what the network has once been
@@ -65,8 +66,9 @@ mod tests {
     use super::*;
 
     fn filled(share: f64) -> Labelled {
-        let config = Config { early_stopping: Some(3), holdout: share, ..Config::paper() };
-        let mut labelled = Labelled::new(1);
+        let config =
+            Config { early_stopping: Some(3), holdout: share, patch: 1, ..Config::paper() };
+        let mut labelled = Labelled::new(&config);
         let mut next = 0;
         for count in [20, 7, 1, 1, 1] {
             let samples: Vec<_> = (next..next + count)
@@ -90,8 +92,9 @@ mod tests {
     #[test]
     fn held_out_patches_have_little_and_much_foreground() {
         for seed in 0..20 {
-            let config = Config { early_stopping: Some(3), holdout: 0.2, seed, ..Config::paper() };
-            let mut labelled = Labelled::new(2);
+            let config =
+                Config { early_stopping: Some(3), holdout: 0.2, seed, patch: 2, ..Config::paper() };
+            let mut labelled = Labelled::new(&config);
             // A quarter of the patches has foreground: four drawn plainly have none in three of ten draws.
             let samples: Vec<_> =
                 (0..20).map(|i| (vec![0.0; 4], vec![u8::from(i % 4 == 1); 4])).collect();
@@ -102,8 +105,9 @@ mod tests {
 
     #[test]
     fn without_early_stopping_nothing_is_held_out() {
-        let mut labelled = Labelled::new(1);
-        labelled.extend(&Config::paper(), &vec![(vec![0.0], vec![1]); 20]);
+        let config = Config { patch: 1, ..Config::paper() };
+        let mut labelled = Labelled::new(&config);
+        labelled.extend(&config, &vec![(vec![0.0], vec![1]); 20]);
         assert_eq!((labelled.train.len(), labelled.held_out.len()), (20, 0));
         assert!(labelled.early_stopping(&Config::paper()).is_none());
     }

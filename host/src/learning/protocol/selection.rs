@@ -1,5 +1,7 @@
 //! Scores of the pool, and the strategy's choice among them.
 
+use askem_kernels::rng::{Purpose, key};
+
 use super::{Experiment, FirstChoice, Observer, Phase, Picked, stop_if_asked};
 use crate::data::pool::Position;
 use crate::data::volume::FOREGROUND;
@@ -69,9 +71,11 @@ impl Experiment<'_> {
 
     fn first_choice(&self, model: &mut Model, at: Position) -> Result<FirstChoice> {
         let side = self.config.patch;
-        let mut raw = Vec::with_capacity(side * side);
-        self.data.train.read(at, side, &mut raw)?;
-        let p = model.forward(&raw, &[Output::Probabilities])?.remove(0);
+        let mut x = Vec::with_capacity(self.data.train.sample_len(side));
+        self.data.train.read(at, side, &mut x)?;
+        let p = model.forward(&x, &[Output::Probabilities])?.remove(0);
+        let middle = model.net().context * side * side;
+        let raw = x[middle..][..side * side].to_vec();
         let foreground = p[..side * side].iter().map(|background| 1.0 - background).collect();
         Ok(FirstChoice { side, raw, foreground })
     }
@@ -105,6 +109,16 @@ impl Experiment<'_> {
         };
         let (reader, pool) = (self.data.train, &self.pool[..]);
         if let Some(criterion) = needs.scores {
+            let statistics = model.statistics()?;
+            if criterion.is_under_dropout() {
+                let count = self.unlabelled.len() / model.sample_len();
+                let of = |i: usize| {
+                    let pass = (1 << 62) | iteration as u64;
+                    key(config.seed, Purpose::Dropout, pass, i as u64)
+                };
+                let keys: Vec<u64> = (0..count).map(of).collect();
+                model.measure_statistics(&self.unlabelled, Some(&keys))?;
+            }
             // The whole pool: a patch's number in it keys its dropout masks.
             let mc = McOptions {
                 passes: config.mc_passes,
@@ -112,6 +126,7 @@ impl Experiment<'_> {
                 iteration: iteration as u64,
             };
             known.scores = predict::scores(model, reader, pool, criterion, mc, advance)?;
+            model.set_statistics(&statistics)?;
         }
         if needs.class_entropy {
             known.class_entropy = predict::class_entropies(model, reader, pool, advance)?;

@@ -59,7 +59,8 @@ fn loss(model: &mut Model, data: &Dataset, class_weights: &[f32]) -> Result<f32>
     let classes = class_weights.len();
     let (mut sum, mut weights) = (0.0_f64, 0.0_f64);
     let batch = model.score_batch() * pixels;
-    for (x, labels) in data.x.chunks(batch).zip(data.labels.chunks(batch)) {
+    let batches = data.x.chunks(batch * data.sections).zip(data.labels.chunks(batch));
+    for (x, labels) in batches {
         let p = model.forward(x, &[Output::Probabilities])?.remove(0);
         for (sample, labels) in labels.chunks(pixels).enumerate() {
             let p = &p[sample * classes * pixels..][..classes * pixels];

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use super::*;
 use crate::compute::cpu::CpuExecutor;
 use crate::compute::plan::Plan;
-use crate::learning::train::{Augment, Dataset, Progress, TrainOptions, train};
+use crate::learning::train::{Augment, Dataset, Progress, Schedule, TrainOptions, train};
 use crate::network::unet::mc_plan;
 
 /// A processor that takes no plan of more bytes.
@@ -89,6 +89,59 @@ fn scores(model: &mut Model) -> (Vec<Vec<f32>>, McScores) {
     let keys: Vec<Vec<u64>> =
         (0..3).map(|t| (0..PATCHES as u64).map(|i| 100 * t + i).collect()).collect();
     (found, model.mc_dropout(&image(), &keys).expect("some batch fits"))
+}
+
+/// Mean and variance, channel by channel, of the first unit's convolution.
+fn first_moments(weights: &Weights, x: &[f32]) -> Vec<[f64; 2]> {
+    let entry = net().parameters().get("enc0.0.conv.weight").expect("it is there").clone();
+    let filters = &weights.parameters[entry.offset..][..entry.len()];
+    let moments = |filter: &[f32]| {
+        let (mut sum, mut squares, mut count) = (0.0, 0.0, 0.0);
+        for image in x.chunks(PATCH * PATCH) {
+            let at = |y: usize, x: usize| match (y.checked_sub(1), x.checked_sub(1)) {
+                (Some(y), Some(x)) if y < PATCH && x < PATCH => f64::from(image[y * PATCH + x]),
+                _ => 0.0,
+            };
+            for (y, x) in (0..PATCH).flat_map(|y| (0..PATCH).map(move |x| (y, x))) {
+                let z: f64 = (0..9).map(|k| f64::from(filter[k]) * at(y + k / 3, x + k % 3)).sum();
+                (sum, squares, count) = (sum + z, squares + z * z, count + 1.0);
+            }
+        }
+        let mean = sum / count;
+        [mean, squares / count - mean * mean]
+    };
+    filters.chunks(9).map(moments).collect()
+}
+
+#[test]
+fn measured_statistics_are_those_of_all_patches() {
+    let mut model = model(usize::MAX);
+    let before = model.weights().unwrap();
+    // More than are normalised together, and not a multiple.
+    let x: Vec<f32> = image().into_iter().chain(image().into_iter().map(|v| 0.5 - v)).collect();
+    model.measure_statistics(&x, None).unwrap();
+    let after = model.weights().unwrap();
+    assert_eq!(before.parameters, after.parameters);
+    let bank = net().statistics();
+    let [mean, var] = ["mean", "var"].map(|what| {
+        let entry = bank.get(&format!("enc0.0.norm.running_{what}")).expect("it is there");
+        after.statistics[entry.offset..][..entry.len()].to_vec()
+    });
+    for (channel, [want_mean, want_var]) in first_moments(&after, &x).into_iter().enumerate() {
+        let near = |got: f32, want: f64| (f64::from(got) - want).abs() < 1e-3 * (1.0 + want.abs());
+        assert!(near(mean[channel], want_mean), "{} {want_mean}", mean[channel]);
+        assert!(near(var[channel], want_var), "{} {want_var}", var[channel]);
+    }
+    // Again, they are the same bits; under dropout, others.
+    model.measure_statistics(&x, None).unwrap();
+    assert_eq!(model.weights().unwrap(), after);
+    let keys: Vec<u64> = (0..2 * PATCHES as u64).collect();
+    model.measure_statistics(&x, Some(&keys)).unwrap();
+    let dropped = model.statistics().unwrap();
+    let deep = bank.get("dec3.1.norm.running_var").expect("it is there").offset;
+    assert_ne!(dropped[deep], after.statistics[deep]);
+    model.set_statistics(&after.statistics).unwrap();
+    assert_eq!(model.weights().unwrap(), after);
 }
 
 #[test]
@@ -207,6 +260,8 @@ fn patches_that_do_not_fit_all_at_once_train_alike() {
         epochs: 2,
         lr: 1e-2,
         later_lr: None,
+        schedule: Schedule::Constant,
+        foreground_share: 0.0,
         batch_size: 4,
         class_weights: vec![1.0, 2.0],
         augment: Augment { flips: true, turns: true },

@@ -2,6 +2,7 @@
 
 mod backward;
 mod scoring;
+mod statistics;
 mod training;
 
 use askem_kernels::{
@@ -13,6 +14,7 @@ use super::{Bank, DropoutKind, LEVELS, Norm, UNet, Unit, decoder_name};
 use crate::compute::plan::{BufferId, Plan, PlanBuilder, View};
 
 pub use scoring::{forward_plan, mc_plan, mc_plan_of};
+pub use statistics::{StatisticsPlan, statistics_plan};
 pub use training::{AdamOptions, TrainingPlan, labelled_patches, training_plan, training_plan_of};
 
 /// PyTorch's `eps` of both normalisations.
@@ -53,7 +55,7 @@ pub enum Output {
 pub struct ForwardPlan {
     /// The steps.
     pub plan: Plan,
-    /// Input `[n, 1, h, w]`, normalised grey values.
+    /// Input `[n, sections, h, w]`, normalised grey values.
     pub x: BufferId,
     /// What was asked for, in that order.
     pub outputs: Vec<(Output, BufferId)>,
@@ -68,9 +70,9 @@ pub struct ForwardPlan {
 pub struct McPlan {
     /// The steps.
     pub plan: Plan,
-    /// Input `[n, 1, h, w]`, normalised grey values.
+    /// Input `[n, sections, h, w]`, normalised grey values.
     pub x: BufferId,
-    /// Where passes are stacked, input `[stacked, n, 4]`, `u32`: for each of them the [`Site`](askem_kernels::crop::Site) of each
+    /// Where passes are stacked, input `[stacked, n, sections, 4]`, `u32`: for each of them the [`Site`](askem_kernels::crop::Site) of each
     /// patch, whose `z` is its number. It stays from run to run.
     pub sites: Option<BufferId>,
     /// Input `[stacked, n, 2]`, `u32`: the dropout key of each sample in each pass of the run.
@@ -92,6 +94,25 @@ enum Mode {
     Train,
     Evaluate,
     McDropout,
+    /// Normalises by the batch, and leaves its statistics as the running ones.
+    Statistics {
+        dropout: bool,
+    },
+}
+
+impl Mode {
+    fn drops(self) -> bool {
+        match self {
+            Self::Train | Self::McDropout => true,
+            Self::Evaluate => false,
+            Self::Statistics { dropout } => dropout,
+        }
+    }
+
+    /// Whether batch norm takes the batch's statistics, not the running ones.
+    fn measures(self) -> bool {
+        matches!(self, Self::Train | Self::Statistics { .. })
+    }
 }
 
 /// What a unit's backward pass needs of its forward pass.
@@ -149,8 +170,8 @@ impl<'a> Net<'a> {
             (statistic_bank.len > 0).then(|| b.shared("statistics", statistic_bank.len));
         let gradients = (mode == Mode::Train).then(|| b.shared("gradients", parameter_bank.len));
         let no_bias = b.kept("no bias", 1);
-        let x = b.kept("x", n * h * w);
-        let drops = mode != Mode::Evaluate && net.dropout > 0.0;
+        let x = b.kept("x", n * net.sections() * h * w);
+        let drops = mode.drops() && net.dropout > 0.0;
         let keys = drops.then(|| b.kept_uint("dropout keys", 2 * n));
         Self {
             net,
@@ -221,7 +242,7 @@ impl<'a> Net<'a> {
             c: unit.c_out as u32,
             hw: self.pixels(unit.level) as u32,
             eps: NORM_EPS,
-            momentum: NORM_MOMENTUM,
+            momentum: if self.mode == Mode::Train { NORM_MOMENTUM } else { 1.0 },
         }
     }
 
@@ -293,7 +314,7 @@ impl<'a> Net<'a> {
                 let bias = self.parameter(&format!("{name}.norm.bias"));
                 let running_mean = self.statistic(&format!("{name}.norm.running_mean"));
                 let running_var = self.statistic(&format!("{name}.norm.running_var"));
-                if self.mode != Mode::Train {
+                if !self.mode.measures() {
                     let call = Call::BatchNormForwardEval(params);
                     let reads = [conv, running_mean, running_var, weight, bias];
                     self.b.step(call, &reads, &[normed]);
@@ -411,10 +432,10 @@ impl<'a> Net<'a> {
         logits
     }
 
-    /// Of samples that are cut out of so many patches.
-    fn crop_params(&self, patches: usize) -> crop::Params {
-        let [n, h, w] = [self.n, self.h, self.w].map(|size| size as u32);
-        crop::Params { n, h, w, depth: patches as u32, height: h, width: w }
+    /// Of planes that are cut out of so many, of the sizes of the plan's.
+    fn crop_params(&self, n: usize, planes: usize) -> crop::Params {
+        let [n, h, w, depth] = [n, self.h, self.w, planes].map(|size| size as u32);
+        crop::Params { n, h, w, depth, height: h, width: w }
     }
 
     /// `[n, classes, h * w]`, as the ops on pixels take them.

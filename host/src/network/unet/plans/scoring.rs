@@ -75,9 +75,10 @@ pub fn mc_plan_of(net: &UNet, stacked: usize, [n, h, w]: [usize; 3], passes: usi
     let mut x = g.x;
     let mut sites = None;
     if stacked > 1 {
-        x = g.b.kept("patches", pixels);
-        let of_every_pass = g.b.kept_uint("sites", stacked * n * 4);
-        let params = g.crop_params(n);
+        let sections = net.sections();
+        x = g.b.kept("patches", pixels * sections);
+        let of_every_pass = g.b.kept_uint("sites", stacked * n * sections * 4);
+        let params = g.crop_params(stacked * n * sections, n * sections);
         g.b.step(Call::CropImages(params), &[x, of_every_pass], &[g.x]);
         sites = Some(of_every_pass.buffer);
     }

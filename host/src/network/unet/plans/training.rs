@@ -11,12 +11,15 @@ use crate::network::unet::{IGNORE_LABEL, UNet};
 pub struct TrainingPlan {
     /// The steps.
     pub plan: Plan,
-    /// Input `[patches, h, w]`, shared: normalised grey values of the labelled patches.
+    /// Input `[patches, sections, h, w]`, shared: normalised grey values of the labelled patches.
     pub images: BufferId,
     /// Input `[patches, h, w]`, shared: their classes, a byte each, four to a word; [`IGNORE_LABEL`] is ignored.
     pub labels: BufferId,
     /// Input `[n, 4]`, `u32`: what the step takes of them, a [`Site`](askem_kernels::crop::Site) each.
     pub sites: BufferId,
+    /// Where the network sees several sections, input `[n, sections, 4]`, `u32`: the sites of each
+    /// sample's sections, whose `z` counts sections.
+    pub section_sites: Option<BufferId>,
     /// Input `[classes]`.
     pub class_weights: BufferId,
     /// Input `[n, 2]`, `u32`: the dropout key of each sample, low word first.
@@ -35,9 +38,12 @@ pub fn training_plan(net: &UNet, n: usize, h: usize, w: usize, adam: AdamOptions
 }
 
 /// The buffers that hold labelled patches, so many of `h x w`: grey values, and classes in bytes.
-pub fn labelled_patches(b: &mut PlanBuilder, [patches, h, w]: [usize; 3]) -> [View; 2] {
+pub fn labelled_patches(b: &mut PlanBuilder, net: &UNet, [patches, h, w]: [usize; 3]) -> [View; 2] {
     let pixels = patches * h * w;
-    [b.shared("labelled images", pixels), b.shared_uint("labels", pixels.div_ceil(4))]
+    [
+        b.shared("labelled images", net.sections() * pixels),
+        b.shared_uint("labels", pixels.div_ceil(4)),
+    ]
 }
 
 /// A training step on `n` patches of `h x w`, which are cut out of `patches` labelled ones, turned and mirrored.
@@ -48,11 +54,14 @@ pub fn training_plan_of(
     adam: AdamOptions,
 ) -> TrainingPlan {
     let mut g = Net::new(net, Mode::Train, "train", "step", [n, h, w]);
-    let [images, packed_labels] = labelled_patches(&mut g.b, [patches, h, w]);
+    let [images, packed_labels] = labelled_patches(&mut g.b, net, [patches, h, w]);
     let sites = g.b.kept_uint("sites", 4 * n);
     let labels = g.b.transient_uint("batch labels", n * h * w);
-    let params = g.crop_params(patches);
-    g.b.step(Call::CropImages(params), &[images, sites], &[g.x]);
+    let sections = net.sections();
+    let section_sites = (sections > 1).then(|| g.b.kept_uint("section sites", 4 * n * sections));
+    let params = g.crop_params(n * sections, patches * sections);
+    g.b.step(Call::CropImages(params), &[images, section_sites.unwrap_or(sites)], &[g.x]);
+    let params = g.crop_params(n, patches);
     g.b.step(Call::CropLabels(params), &[packed_labels, sites], &[labels]);
     let class_weights = g.b.kept("class weights", net.classes);
     let step = g.b.kept("adam step", 2);
@@ -86,6 +95,7 @@ pub fn training_plan_of(
         images: images.buffer,
         labels: packed_labels.buffer,
         sites: sites.buffer,
+        section_sites: section_sites.map(|view| view.buffer),
         class_weights: class_weights.buffer,
         keys: g.keys.map(|v| v.buffer),
         step: step.buffer,

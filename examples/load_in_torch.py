@@ -4,8 +4,8 @@
     python3 load_in_torch.py weights.safetensors
         says what the file holds
     python3 load_in_torch.py weights.safetensors images.safetensors answers.safetensors
-        reads the tensor `grey` [n, h, w] (grey values as in the images, sides a multiple of 16) and
-        writes `logits` and `probabilities`, both [n, classes, h, w]
+        reads the tensor `grey` [n, h, w] (grey values as in the images, sides a multiple of 16; with
+        neighbouring sections [n, sections, h, w], in order of z) and writes `logits` and `probabilities`, both [n, classes, h, w]
 
 In a program of your own:
 
@@ -38,6 +38,7 @@ class About:
     dropout_kind: str  # channel | element
     input_mean: float
     input_std: float
+    context: int = 0  # neighbouring sections on each side, which are input channels too
 
 
 class Unit(nn.Module):
@@ -64,7 +65,8 @@ class UNet(nn.Module):
             return nn.Sequential(Unit(inputs, outputs, about), Unit(outputs, outputs, about))
 
         for level in range(LEVELS):
-            self.add_module(f"enc{level}", block(width[level - 1] if level else 1, width[level]))
+            sections = 2 * about.context + 1
+            self.add_module(f"enc{level}", block(width[level - 1] if level else sections, width[level]))
         self.mid = block(width[LEVELS - 1], width[LEVELS])
         for i in range(LEVELS):
             outputs = width[LEVELS - 1 - i]
@@ -92,7 +94,8 @@ def load(path: str) -> tuple[UNet, About]:
     """The network in evaluation mode, and what is needed to feed it."""
     with safe_open(path, framework="pt") as file:
         text = file.metadata()
-    about = About(**{name: kind(text[name]) for name, kind in About.__annotations__.items()})
+    known = About.__annotations__.items()
+    about = About(**{name: kind(text[name]) for name, kind in known if name in text})
     net = UNet(about)
     missing, unexpected = net.load_state_dict(load_file(path), strict=False)
     # PyTorch counts batches beside the running statistics; nothing in a forward pass reads the count.
@@ -108,7 +111,9 @@ def main(arguments: list[str]) -> None:
     net, about = load(arguments[0])
     if len(arguments) == 1:
         return print(about, f"{sum(p.numel() for p in net.parameters())} parameters", sep="\n")
-    grey = load_file(arguments[1])["grey"].unsqueeze(1)
+    grey = load_file(arguments[1])["grey"]
+    if about.context == 0:
+        grey = grey.unsqueeze(1)
     with torch.no_grad():
         logits = net((grey - about.input_mean) / about.input_std)
     save_file({"logits": logits, "probabilities": logits.softmax(1)}, arguments[2])

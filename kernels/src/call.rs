@@ -227,6 +227,9 @@ calls! {
     CropImages = crop::images(sections: float, sites: uint) -> (x: float);
     CropLabels = crop::labels(packed_labels: uint, sites: uint) -> (labels: uint);
 
+    WarpImages = warp::images(x: float, transforms: uint) -> (y: float);
+    WarpLabels = warp::labels(labels: uint, transforms: uint) -> (warped: uint);
+
     ConcatChannelsForward = concat_channels::forward(a: float, b: float) -> (y: float);
     ConcatChannelsBackwardInput = concat_channels::backward_input(dy: float) -> (da: float, db: float);
 

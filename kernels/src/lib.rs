@@ -38,6 +38,7 @@ pub mod instance_norm;
 pub mod max_pool2d;
 pub mod relu;
 pub mod softmax;
+pub mod warp;
 
 // Scores, and what compares results.
 pub mod allclose;

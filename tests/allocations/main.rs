@@ -43,14 +43,14 @@ fn bytes_per_step(net: UNet, batch: usize) -> usize {
     model.set_weights(&weights).unwrap();
     let x: Vec<f32> = (0..batch * patch * patch).map(|i| (i % 17) as f32 / 17.0).collect();
     let labels: Vec<u8> = (0..x.len()).map(|i| (i / 5 % 2) as u8).collect();
-    assert_eq!(model.prepare_training(batch, batch).unwrap(), (batch, true));
+    assert_eq!(model.prepare_training(batch, batch, false).unwrap(), (batch, true));
     model.load_patches(&x, &labels).unwrap();
     let sites: Vec<Site> = (0..batch as u32).map(|z| Site { z, ..Site::default() }).collect();
     let keys: Vec<u64> = (0..batch as u64).collect();
     let mut steps = |count: usize| {
         let before = BYTES.load(Ordering::Relaxed);
         for _ in 0..count {
-            model.train_step(&sites, &keys, &[1.0, 1.0], [1e-3, 1.0]).unwrap();
+            model.train_step(&sites, None, &keys, &[1.0, 1.0], [1e-3, 1.0]).unwrap();
         }
         BYTES.load(Ordering::Relaxed) - before
     };

@@ -4,10 +4,11 @@ use askem::compute::plan::Plan;
 use askem::network::unet::{
     AdamOptions, Bank, Banks, DropoutKind, ForwardPlan, IGNORE_LABEL, McPlan, Norm, Output,
     ParameterKind, StatisticsPlan, TrainingPlan, UNet, forward_plan, mc_plan_of, statistics_plan,
-    training_plan,
+    training_plan_of,
 };
 use askem_kernels::adam;
 use askem_kernels::rng::{Purpose, Xoshiro256PlusPlus, below, key, normal, stream, uniform};
+use askem_kernels::warp::Transform;
 
 use crate::compare::Tensor;
 use crate::run_plan::{ByReference, RunPlan};
@@ -30,6 +31,8 @@ pub(crate) struct Case {
     pub(crate) h: usize,
     pub(crate) w: usize,
     pub(crate) seed: u64,
+    /// Whether training warps its samples.
+    pub(crate) warped: bool,
 }
 
 impl Case {
@@ -44,7 +47,8 @@ impl Case {
                     let (classes, dropout) = (2 + odd, 0.25);
                     let context = usize::from(cases.len() % 3 == 1);
                     let net = UNet { width, classes, context, norm, dropout, dropout_kind };
-                    cases.push(Self { net, n, h, w, seed: 0 });
+                    let warped = cases.len() % 4 < 2;
+                    cases.push(Self { net, n, h, w, seed: 0, warped });
                 }
             }
         }
@@ -53,9 +57,10 @@ impl Case {
     }
 
     pub(crate) fn label(&self) -> String {
-        let Self { net, n, h, w, seed } = self;
+        let Self { net, n, h, w, seed, warped } = self;
+        let warped = if *warped { ", warped" } else { "" };
         format!(
-            "{:?} norm, {:?} dropout, width {}, {} classes, {} sections, {n} x {h} x {w}, data {seed}",
+            "{:?} norm, {:?} dropout, width {}, {} classes, {} sections, {n} x {h} x {w}, data {seed}{warped}",
             net.norm,
             net.dropout_kind,
             net.width,
@@ -87,6 +92,16 @@ impl Case {
     /// Every patch, the last one first, some of them upside down or mirrored.
     fn sites(&self) -> Vec<u32> {
         (0..self.n as u32).rev().flat_map(|z| [z, 0, 0, z % 4 * 2]).collect()
+    }
+
+    /// A turn, a scale, and another contrast for each sample.
+    fn transforms(&self) -> Vec<u32> {
+        let of = |sample: usize| {
+            let turn = Transform::turn(0.7 * sample as f64 + 0.2, 0.9);
+            Transform { gain: 1.1, offset: -0.1, ..turn }
+        };
+        let all: Vec<Transform> = (0..self.n).map(of).collect();
+        bytemuck::cast_slice(&all).to_vec()
     }
 
     /// The sites of all sections of the samples at `sites`.
@@ -130,7 +145,7 @@ impl Case {
 
     pub(crate) fn training_plan(&self) -> TrainingPlan {
         let adam = AdamOptions { eps: ADAM_EPS, ..AdamOptions::default() };
-        training_plan(&self.net, self.n, self.h, self.w, adam)
+        training_plan_of(&self.net, self.n, [self.n, self.h, self.w], adam, self.warped)
     }
 
     pub(crate) fn forward_plan(&self, outputs: &[Output]) -> ForwardPlan {
@@ -162,6 +177,9 @@ impl Case {
         run.write(plan.images, &self.image());
         run.write_uint(plan.labels, &self.labels());
         run.write_uint(plan.sites, &self.sites());
+        if let Some(buffer) = plan.transforms {
+            run.write_uint(buffer, &self.transforms());
+        }
         if let Some(buffer) = plan.section_sites {
             run.write_uint(buffer, &self.section_sites(&self.sites()));
         }

@@ -12,7 +12,7 @@ use crate::run_plan::OnDevice;
 fn case(norm: Norm) -> Case {
     let dropout_kind = DropoutKind::Channel;
     let net = UNet { width: 2, classes: 2, context: 0, norm, dropout: 0.25, dropout_kind };
-    Case { net, n: 3, h: 32, w: 32, seed: 0 }
+    Case { net, n: 3, h: 32, w: 32, seed: 0, warped: false }
 }
 
 /// Trains with a plan that `spoil` has changed, and expects that the comparison says so.

@@ -91,7 +91,7 @@ fn network_in(precision: Precision) {
     {
         // Wide enough for matrix units.
         let net = UNet { width: 8, classes: 2, context: 0, norm, dropout: 0.25, dropout_kind };
-        let case = Case { net, n: 2, h: 32, w: 32, seed: 0 };
+        let case = Case { net, n: 2, h: 32, w: 32, seed: 0, warped: false };
         let what = format!("{} in {precision}", case.label());
         let outputs = [Output::Probabilities, Output::Entropy, Output::EmbeddingMean];
         for outputs in [&outputs[..], &outputs[1..2]] {

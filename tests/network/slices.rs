@@ -26,7 +26,7 @@ fn training_in_slices() {
     for norm in [Norm::Batch, Norm::Instance] {
         // Wide enough for slices of channels.
         let net = UNet { width: 8, classes: 2, context: 0, norm, dropout: 0.25, dropout_kind };
-        let case = Case { net, n: 2, h: 32, w: 32, seed: 0 };
+        let case = Case { net, n: 2, h: 32, w: 32, seed: 0, warped: false };
         let plan = case.training_plan();
         let mut first_step = |slices| {
             gpu.set_slices(Some(slices));

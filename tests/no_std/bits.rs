@@ -7,7 +7,7 @@ use askem_kernels::{
     conv2d, conv2d_joined, conv2d_norm_relu, conv2d_split_channels, conv2d_split_k,
     conv2d_statistics, crop, cross_entropy, dropout, dropout_masks, entropy, global_avg_pool2d,
     instance_norm, k_center_greedy, k_means, k_means_plus_plus, least_confidence, max_pool2d,
-    min_sq_dist, pairwise_sq_dist, patch_sum, relu, segmentation_head, softmax,
+    min_sq_dist, pairwise_sq_dist, patch_sum, relu, segmentation_head, softmax, warp,
 };
 
 /// Buffers of a pass at most, and elements in the largest.
@@ -79,6 +79,7 @@ const DROPS: dropout_masks::Params =
     dropout_masks::Params::new(2, 1 << 30, 1.25, &[(3, 5), (0, 70)]);
 const CONCAT: concat_channels::Params = concat_channels::Params { n: 2, c_a: 3, c_b: 2, hw: 35 };
 const CROP: crop::Params = crop::Params { n: 2, h: 3, w: 5, depth: 2, height: 7, width: 6 };
+const WARP: warp::Params = warp::Params { n: 2, c: 2, h: 3, w: 5 };
 const LOSS: cross_entropy::Params = cross_entropy::Params { n: 2, c: 3, hw: 35, ignore_label: 255 };
 const BALD: bald::Params = bald::Params { n: 2, c: 3, hw: 35, passes: 3, stacked: 1 };
 const GREEDY: k_center_greedy::Params = k_center_greedy::Params { rows: 15, dim: 7, capacity: 4 };
@@ -136,6 +137,8 @@ pub(crate) const CALLS: &[Call] = &[
     Call::DropoutMasksDraw(DROPS),
     Call::CropImages(CROP),
     Call::CropLabels(CROP),
+    Call::WarpImages(WARP),
+    Call::WarpLabels(WARP),
     Call::ConcatChannelsForward(CONCAT),
     Call::ConcatChannelsBackwardInput(CONCAT),
     Call::SoftmaxForward(softmax::Params { n: 2, c: 3, hw: 35 }),

@@ -7,7 +7,7 @@ use askem_kernels::{
     Call, SIGNATURES, bald, batch_norm, batch_norm_relu, batch_norm_split, concat_channels,
     conv_transpose2d, conv2d, conv2d_joined, conv2d_norm_relu, conv2d_split_channels,
     conv2d_statistics, crop, cross_entropy, dropout, entropy, global_avg_pool2d, instance_norm,
-    k_means, least_confidence, max_pool2d, patch_sum, relu, segmentation_head, softmax,
+    k_means, least_confidence, max_pool2d, patch_sum, relu, segmentation_head, softmax, warp,
 };
 
 use crate::harness;
@@ -78,6 +78,8 @@ fn folded() -> Vec<Call> {
     calls.extend([Call::ConcatChannelsForward(p), Call::ConcatChannelsBackwardInput(p)]);
     let p = crop::Params { n: MANY, h: 1, w: 3, depth: 2, height: 3, width: 5 };
     calls.extend([Call::CropImages(p), Call::CropLabels(p)]);
+    let p = warp::Params { n: MANY, c: 1, h: 3, w: 2 };
+    calls.extend([Call::WarpImages(p), Call::WarpLabels(p)]);
     let p = softmax::Params { n, c: 2, hw };
     calls.extend([Call::SoftmaxForward(p), Call::SoftmaxBackwardInput(p)]);
     let p = cross_entropy::Params { n, c: 2, hw, ignore_label: 255 };

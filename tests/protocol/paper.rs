@@ -2,7 +2,7 @@
 
 use askem::learning::predict::Embedding;
 use askem::learning::protocol::{Bald, Config, InitialStrategy};
-use askem::learning::train::Augment;
+use askem::learning::train::{Augment, Schedule};
 use askem::network::unet::{DropoutKind, Norm, UNet};
 
 #[test]
@@ -25,6 +25,9 @@ fn the_preset_holds_the_papers_numbers() {
         full_epochs,
         lr,
         finetune_lr,
+        schedule,
+        foreground_share,
+        statistics_patches,
         patch,
         batch_size,
         label_share,
@@ -50,11 +53,13 @@ fn the_preset_holds_the_papers_numbers() {
     // Left open there, settled by the project.
     assert_eq!((*batch_size, *mc_passes), (4, 10));
     assert_eq!((net.dropout, net.dropout_kind), (0.25, DropoutKind::Channel));
-    assert_eq!(*augment, Augment { flips: true, turns: true });
+    assert_eq!(*augment, Augment { flips: true, turns: true, ..Augment::default() });
     assert_eq!(class_weights[..], [1.0, 1.0]);
     assert_eq!(*full_epochs, None);
     assert_eq!((*max_steps, *early_stopping), (None, None), "all epochs are trained");
     assert_eq!(*initial_strategy, InitialStrategy::Random);
+    assert_eq!((*schedule, *foreground_share, *statistics_patches), (Schedule::Constant, 0.0, 0));
+    assert_eq!(net.context, 0, "a section is segmented by itself");
     assert_eq!(*label_share, 1.0, "patches are labelled whole");
     assert_eq!((*min_distance, *min_distance_z), (0, 0), "the paper has no such rule");
     paper.validate().unwrap();

@@ -5,7 +5,9 @@ use std::ops::ControlFlow;
 use askem::data::pool::draw_pool;
 use askem::learning::annotator::{Annotator, SimulatedAnnotator};
 use askem::learning::protocol::{Config, Observer, Progress, Unobserved};
-use askem::learning::train::{Augment, Dataset, EarlyStopping, TrainOptions, TrainState, train};
+use askem::learning::train::{
+    Augment, Dataset, EarlyStopping, Schedule, TrainOptions, TrainState, train,
+};
 use askem::network::model::Model;
 use askem::network::unet::Output;
 
@@ -35,7 +37,7 @@ fn train_options() -> TrainOptions {
         foreground_share: 0.0,
         batch_size: 4,
         class_weights: vec![1.0, 3.0],
-        augment: Augment { flips: true, turns: true },
+        augment: Augment { flips: true, turns: true, ..Augment::default() },
         seed: SEED,
         iteration: 0,
     }

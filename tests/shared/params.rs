@@ -8,7 +8,7 @@ use askem_kernels::{
     conv2d_split_channels, conv2d_split_k, conv2d_statistics, crop, cross_entropy, dropout,
     dropout_masks, entropy, global_avg_pool2d, instance_norm, k_center_greedy, k_means,
     k_means_plus_plus, least_confidence, max_pool2d, min_sq_dist, pairwise_sq_dist, patch_sum,
-    relu, segmentation_head, softmax,
+    relu, segmentation_head, softmax, warp,
 };
 use proptest::prelude::*;
 
@@ -262,6 +262,10 @@ pub(crate) fn allclose() -> impl Strategy<Value = allclose::Params> {
 pub(crate) fn crop() -> impl Strategy<Value = crop::Params> {
     (small(), side(), side(), small(), side(), side())
         .prop_map(|(n, h, w, depth, height, width)| crop::Params { n, h, w, depth, height, width })
+}
+
+pub(crate) fn warp() -> impl Strategy<Value = warp::Params> {
+    (small(), small(), side(), side()).prop_map(|(n, c, h, w)| warp::Params { n, c, h, w })
 }
 
 pub(crate) fn relu() -> impl Strategy<Value = relu::Params> {

@@ -95,6 +95,10 @@ macro_rules! for_each_pass {
                 images: CropImages,
                 labels: CropLabels,
             }
+            warp => {
+                images: WarpImages,
+                labels: WarpLabels,
+            }
             cross_entropy => {
                 forward: CrossEntropyForward,
                 reduce: CrossEntropyReduce,

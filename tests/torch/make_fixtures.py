@@ -398,10 +398,37 @@ def cuts() -> None:
     keep("crop", sections=sections, packed_labels=packed, sites=sites, x=cut(sections), labels=cut(labels))
 
 
+def warps() -> None:
+    """Patches resampled by grid_sample, whose corners are the centres of the first and last pixels."""
+    one = 1 << 14
+    n, c, h, w = 3, 2, 6, 9
+    x = normal(n, c, h, w)
+    labels = torch.randint(0, 256, (n, h, w))
+    matrices = [[15000, -4321, 3210, 12000], [-7001, 13003, -14009, -5003], [24001, 107, -211, 30011]]
+    changes = [[1.25, 0.5], [0.75, -0.25], [1.0, 0.125]]
+    bits = torch.tensor(changes, dtype=torch.float32).view(torch.int32).to(torch.int64)
+    transforms = torch.cat([torch.tensor(matrices) % (1 << 32), bits], 1)
+
+    def grid(matrix: list[int]) -> torch.Tensor:
+        rows, columns = torch.arange(h).double() - (h - 1) / 2, torch.arange(w).double() - (w - 1) / 2
+        a, b, c_, d = (entry / one for entry in matrix)
+        across = torch.meshgrid(rows, columns, indexing="ij")
+        y, x_ = a * across[0] + b * across[1], c_ * across[0] + d * across[1]
+        return torch.stack([x_ / ((w - 1) / 2), y / ((h - 1) / 2)], -1)
+
+    grids = torch.stack([grid(matrix) for matrix in matrices])
+    options = {"padding_mode": "reflection", "align_corners": True}
+    y = F.grid_sample(x, grids, mode="bilinear", **options)
+    gain, offset = torch.tensor(changes, dtype=torch.float64).T
+    y = gain[:, None, None, None] * y + offset[:, None, None, None]
+    warped = F.grid_sample(labels[:, None].double(), grids, mode="nearest", **options)[:, 0].long()
+    keep("warp", x=x, labels=labels, transforms=transforms, y=y, warped=warped)
+
+
 def main() -> None:
     torch.manual_seed(1)
     torch.set_num_threads(1)
-    for make in (convolutions, pooling, normalisation, pointwise, classification, optimiser, scores, geometry, cuts):
+    for make in (convolutions, pooling, normalisation, pointwise, classification, optimiser, scores, geometry, cuts, warps):
         make()
     save_file(stored, HERE / "ops.safetensors", {"torch": torch.__version__})
     training_step("batch", "channel")

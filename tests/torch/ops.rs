@@ -8,7 +8,7 @@ use askem_kernels::{
     Call, Element, Real, SIGNATURES, adam, bald, batch_norm, concat_channels, confusion,
     conv_transpose2d, conv2d, conv2d_joined, crop, cross_entropy, dropout, entropy,
     global_avg_pool2d, instance_norm, k_center_greedy, k_means, least_confidence, max_pool2d,
-    min_sq_dist, pairwise_sq_dist, patch_sum, relu, softmax,
+    min_sq_dist, pairwise_sq_dist, patch_sum, relu, softmax, warp,
 };
 
 use crate::fixtures::{Fixtures, Stored};
@@ -206,6 +206,10 @@ fn calls(f: &Fixtures) -> Vec<(String, Call)> {
     let ([depth, height, width], [n, h, w]) = (f.shape("crop/sections"), f.shape("crop/x"));
     let p = crop::Params { n, h, w, depth, height, width };
     add("crop", &[Call::CropImages(p), Call::CropLabels(p)]);
+
+    let [n, c, h, w] = f.shape("warp/x");
+    let p = warp::Params { n, c, h, w };
+    add("warp", &[Call::WarpImages(p), Call::WarpLabels(p)]);
 
     let [n, c, hw] = planes("softmax/logits");
     let p = softmax::Params { n, c, hw };

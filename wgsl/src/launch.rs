@@ -163,6 +163,8 @@ fn workgroups(call: &Call, form: &Form) -> u64 {
             planes(wide(p.n) * wide(p.c), p.hw)
         }
         Call::CropImages(p) | Call::CropLabels(p) => planes(wide(p.n), p.h * p.w),
+        Call::WarpImages(p) => planes(wide(p.n) * wide(p.c), p.h * p.w),
+        Call::WarpLabels(p) => planes(wide(p.n), p.h * p.w),
         Call::ConcatChannelsForward(p) | Call::ConcatChannelsBackwardInput(p) => {
             planes(wide(p.n) * (wide(p.c_a) + wide(p.c_b)), p.hw)
         }

@@ -110,6 +110,7 @@ fn uniforms_have_the_bytes_of_the_rust_structs() {
         relu { len }
         segmentation_head { n, stacked, c, classes, hw }
         softmax { n, c, hw }
+        warp { n, c, h, w }
     };
     assert_eq!(layouts.len(), SHADERS.len());
     for (shader, (op, size, members)) in SHADERS.iter().zip(layouts) {

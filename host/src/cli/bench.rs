@@ -239,17 +239,17 @@ fn train(args: &TrainArgs, common: &Common) -> Result<()> {
         let x = random(batch * pixels);
         let mut rng = stream(2, Purpose::Test, 0, 0);
         let labels: Vec<u8> = (0..batch * pixels).map(|_| rng.next_u32() as u8 & 1).collect();
-        let (batch, _) = model.prepare_training(batch, batch)?;
+        let (batch, _) = model.prepare_training(batch, batch, false)?;
         model.load_patches(&x, &labels)?;
         let sites: Vec<Site> =
             (0..batch as u32).map(|z| Site { z, symmetry: z % 8, ..Site::default() }).collect();
         let keys: Vec<u64> = (0..batch as u64).collect();
         let seconds = median_of_groups(args.net.repeats, |steps| {
             for _ in 0..steps {
-                model.train_step(&sites, &keys, &[1.0, 1.0], [1e-3, 1.0])?;
+                model.train_step(&sites, None, &keys, &[1.0, 1.0], [1e-3, 1.0])?;
             }
             // Reading the loss waits for the device. A training reads it once an epoch.
-            let loss = model.loss(batch)?;
+            let loss = model.loss()?;
             if loss.is_finite() {
                 Ok(())
             } else {

@@ -243,7 +243,9 @@ fn has_foreground(labels: &LabelVolume, region: &Region) -> Result<bool> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Preset {
-    /// A small network and short trainings: minutes on two cores.
+    /// A small network and stable trainings with few labels: about a quarter of an hour on two cores.
+    Lab,
+    /// The same with shorter trainings: minutes on two cores.
     Quick,
     /// The paper's numbers.
     Paper,
@@ -262,7 +264,7 @@ pub(super) struct ExperimentArgs {
     /// Set by `train`, and in files: epochs of the strategy `full`.
     #[arg(skip)]
     pub(super) full_epochs: Option<usize>,
-    /// Settings to start from [default: paper]
+    /// Settings to start from [default: lab, or paper below a --config that names none]
     #[arg(long, help_heading = "Experiment")]
     preset: Option<Preset>,
     /// Decides everything random [default: 0]
@@ -275,26 +277,26 @@ pub(super) struct ExperimentArgs {
     /// [default: random]
     #[arg(long, help_heading = "Experiment")]
     initial_strategy: Option<InitialStrategy>,
-    /// Patches that may be labelled [default: 2000; quick: 300]
+    /// Patches that may be labelled [default: 1000; quick: 300; paper: 2000]
     #[arg(long, value_name = "PATCHES", help_heading = "Experiment")]
     pool: Option<usize>,
     /// Patches labelled per iteration [default: 20]
     #[arg(long, value_name = "PATCHES", help_heading = "Experiment")]
     query: Option<usize>,
-    /// Iterations after the initial training [default: 25; quick: 4]
+    /// Iterations after the initial training [default: 4; paper: 25]
     #[arg(long, value_name = "N", help_heading = "Experiment")]
     iterations: Option<usize>,
     /// Share of each chosen patch that is labelled: a square at a random place in it; the other pixels are ignored in training [default: 1]
     #[arg(long, value_name = "SHARE", help_heading = "Experiment")]
     label_share: Option<f64>,
-    /// Epochs of the initial training [default: 500; quick: 100]
+    /// Epochs of the initial training, at most [default: 400; paper: 500]
     #[arg(long, value_name = "N", help_heading = "Training")]
     pub(super) epochs: Option<usize>,
-    /// Epochs of each later training [default: 200; quick: 25]
+    /// Epochs of each later training, at most [default: 400; paper: 200]
     #[arg(long, value_name = "N", help_heading = "Training")]
     finetune_epochs: Option<usize>,
     /// Steps of each training at most, rounded down to whole epochs; full supervision gets as many as all trainings of the others
-    /// together [default: none]
+    /// together [default: 2000; quick: 400; paper: none]
     #[arg(long, value_name = "STEPS", help_heading = "Training")]
     max_steps: Option<usize>,
     /// Stop a training when the loss on held-out patches has not fallen for so many epochs, and take the best network
@@ -304,29 +306,36 @@ pub(super) struct ExperimentArgs {
     /// Share of the labelled patches that --early-stopping holds out of training [default: 0.2]
     #[arg(long, value_name = "SHARE", requires = "early_stopping", help_heading = "Training")]
     holdout: Option<f64>,
-    /// Adam's learning rate in the initial training [default: 0.001; quick: 0.003]
+    /// Adam's learning rate in the initial training [default: 0.003; paper: 0.001]
     #[arg(long, value_name = "RATE", help_heading = "Training")]
     lr: Option<f64>,
-    /// Adam's learning rate in later trainings [default: 0.0005; quick: 0.0015]
+    /// Adam's learning rate in later trainings [default: 0.003; paper: 0.0005]
     #[arg(long, value_name = "RATE", help_heading = "Training")]
     finetune_lr: Option<f64>,
-    /// How the learning rate changes within a training [default: constant]
+    /// How the learning rate changes within a training [default: cosine; paper: constant]
     #[arg(long, help_heading = "Training")]
     schedule: Option<Schedule>,
-    /// Share of a training's samples that are drawn among the patches with foreground; the others are drawn among all [default: 0]
+    /// Share of a training's samples that are drawn among the patches with foreground; the others are drawn among all [default: 0.5;
+    /// paper: 0]
     #[arg(long, value_name = "SHARE", help_heading = "Training")]
     foreground_share: Option<f64>,
     /// Unlabelled patches of the pool on which batch norm's statistics are measured after each training; 0 keeps the training's
-    /// [default: 0]
+    /// [default: 64; paper: 0]
     #[arg(long, value_name = "PATCHES", help_heading = "Training")]
     statistics_patches: Option<usize>,
     /// Patches per training step [default: 4]
     #[arg(long, value_name = "PATCHES", help_heading = "Training")]
     batch_size: Option<usize>,
-    /// Symmetries applied in training, separated by commas [default: flips,turns]
-    #[arg(long, value_name = "flips,turns|none", value_delimiter = ',', help_heading = "Training")]
+    /// How training changes patches, separated by commas: mirrors, quarter turns, turns by any angle with scales, contrast and
+    /// brightness [default: all four; paper: flips,turns]
+    #[arg(
+        long,
+        value_name = "flips,turns,affine,intensity|none",
+        value_delimiter = ',',
+        help_heading = "Training"
+    )]
     augment: Option<Vec<AugmentKind>>,
-    /// Factors of the loss of background and foreground pixels [default: 1,1; quick: 1,3]
+    /// Factors of the loss of background and foreground pixels [default: 1,1]
     #[arg(long, value_name = "B,F", value_delimiter = ',', help_heading = "Training")]
     class_weights: Option<Vec<f32>>,
     /// Side of a patch in pixels, a multiple of 16 [default: 128]
@@ -335,16 +344,16 @@ pub(super) struct ExperimentArgs {
     /// Neighbouring sections on each side that the network sees beside the one that it segments [default: 0]
     #[arg(long, value_name = "SECTIONS", help_heading = "Network")]
     context: Option<usize>,
-    /// Feature maps of the first level [default: 16; quick: 8]
+    /// Feature maps of the first level [default: 8; paper: 16]
     #[arg(long, value_name = "MAPS", help_heading = "Network")]
     width: Option<usize>,
     /// Normalisation after each convolution [default: batch]
     #[arg(long, help_heading = "Network")]
     norm: Option<Norm>,
-    /// Probability of dropout [default: 0.25; quick: 0.1]
+    /// Probability of dropout [default: 0.1; paper: 0.25]
     #[arg(long, value_name = "P", help_heading = "Network")]
     dropout: Option<f32>,
-    /// What dropout sets to zero: feature maps or single values [default: channel; quick: element]
+    /// What dropout sets to zero: feature maps or single values [default: element; paper: channel]
     #[arg(long, help_heading = "Network")]
     dropout_kind: Option<DropoutKind>,
     /// Dropout passes of the strategy bald [default: 10]
@@ -458,8 +467,12 @@ impl Given {
             None => ConfigFile::default(),
         };
         let mut config = match self.experiment.preset.or(file.experiment.preset) {
+            Some(Preset::Lab) => Config::lab(),
             Some(Preset::Quick) => Config::quick(),
-            Some(Preset::Paper) | None => Config::paper(),
+            Some(Preset::Paper) => Config::paper(),
+            // A run's file leaves out what is not set, which is so in the paper's settings.
+            None if self.config_file.is_some() => Config::paper(),
+            None => Config::lab(),
         };
         file.experiment.apply(&mut config)?;
         self.experiment.apply(&mut config)?;

@@ -174,7 +174,7 @@ impl Run<'_> {
         self.announce(model.executor(), &train, &test, done)?;
         if done <= self.resolved.last_iteration() {
             let wanted = config.batch_size;
-            let (batch, _) = model.prepare_training(wanted, wanted)?;
+            let (batch, _) = model.prepare_training(wanted, wanted, config.augment.warps())?;
             if batch < wanted {
                 note!(
                     "askem: note: {} can't hold a training step of {wanted} patches, and takes {batch} at a time",

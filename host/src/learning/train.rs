@@ -2,10 +2,12 @@
 
 mod early_stopping;
 
+use std::f64::consts::PI;
 use std::ops::ControlFlow;
 
 use askem_kernels::crop::{Site, Symmetry};
-use askem_kernels::rng::{Purpose, Rng, key, shuffle, stream};
+use askem_kernels::rng::{Purpose, Rng, key, shuffle, stream, uniform};
+use askem_kernels::warp::Transform;
 
 use crate::data::volume::IGNORED;
 use crate::error::{Error, Result};
@@ -85,8 +87,8 @@ impl Dataset {
     }
 }
 
-/// Which symmetries of the square training may apply to a patch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How training may change a patch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "files", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "files", serde(from = "Vec<AugmentKind>", into = "Vec<AugmentKind>"))]
 pub struct Augment {
@@ -94,9 +96,20 @@ pub struct Augment {
     pub flips: bool,
     /// Turn by quarters.
     pub turns: bool,
+    /// Turn by any angle, and scale by 4/5 to 5/4; corners from beyond the patch are mirrored.
+    pub affine: bool,
+    /// Multiply contrast by 4/5 to 5/4, and shift brightness by up to 0.3 standard deviations.
+    pub intensity: bool,
 }
 
-/// A kind of symmetry, as settings list them.
+impl Augment {
+    /// Whether it takes more than symmetries of the square.
+    pub fn warps(self) -> bool {
+        self.affine || self.intensity
+    }
+}
+
+/// A kind of change, as settings list them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "files", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "files", serde(rename_all = "snake_case"))]
@@ -106,6 +119,10 @@ pub enum AugmentKind {
     Flips,
     /// Quarter turns.
     Turns,
+    /// Turns by any angle, and scales.
+    Affine,
+    /// Contrast and brightness.
+    Intensity,
     /// Nothing.
     None,
 }
@@ -115,15 +132,21 @@ impl From<Vec<AugmentKind>> for Augment {
         Self {
             flips: kinds.contains(&AugmentKind::Flips),
             turns: kinds.contains(&AugmentKind::Turns),
+            affine: kinds.contains(&AugmentKind::Affine),
+            intensity: kinds.contains(&AugmentKind::Intensity),
         }
     }
 }
 
 impl From<Augment> for Vec<AugmentKind> {
     fn from(augment: Augment) -> Self {
-        let flips = augment.flips.then_some(AugmentKind::Flips);
-        let turns = augment.turns.then_some(AugmentKind::Turns);
-        let kinds: Self = flips.into_iter().chain(turns).collect();
+        let all = [
+            (augment.flips, AugmentKind::Flips),
+            (augment.turns, AugmentKind::Turns),
+            (augment.affine, AugmentKind::Affine),
+            (augment.intensity, AugmentKind::Intensity),
+        ];
+        let kinds: Self = all.into_iter().filter_map(|(is, kind)| is.then_some(kind)).collect();
         if kinds.is_empty() { vec![AugmentKind::None] } else { kinds }
     }
 }
@@ -145,7 +168,7 @@ pub struct TrainOptions {
     pub batch_size: usize,
     /// Factor of the loss of each class's pixels.
     pub class_weights: Vec<f32>,
-    /// Symmetries.
+    /// How patches are changed.
     pub augment: Augment,
     /// Decides order, augmentation and dropout.
     pub seed: u64,
@@ -179,7 +202,7 @@ impl Schedule {
                     return (t + 1) as f64 / (warm + 1) as f64;
                 }
                 let share = (t - warm) as f64 / (steps - warm).max(1) as f64;
-                0.5 * (1.0 + (std::f64::consts::PI * share).cos())
+                0.5 * (1.0 + (PI * share).cos())
             }
         }
     }
@@ -265,7 +288,8 @@ pub fn train(
         }
         None => model.clear_moments()?,
     }
-    let (batch_size, all_fit) = model.prepare_training(data.len(), options.batch_size)?;
+    let (batch_size, all_fit) =
+        model.prepare_training(data.len(), options.batch_size, options.augment.warps())?;
     if all_fit {
         model.load_patches(&data.x, &data.labels)?;
     }
@@ -305,10 +329,17 @@ pub fn train(
             let t = done * steps_per_epoch + index;
             let lr = lr * options.schedule.factor(t, options.epochs * steps_per_epoch);
             let step = adam_step(adam, lr, t + 1);
-            model.train_step(&sites, &keys, &options.class_weights, step)?;
+            let transforms: Vec<Transform> = match options.augment.warps() {
+                true => {
+                    batch.iter().map(|_| draw_transform(options.augment, &mut augment)).collect()
+                }
+                false => Vec::new(),
+            };
+            let transforms = (!transforms.is_empty()).then_some(&transforms[..]);
+            model.train_step(&sites, transforms, &keys, &options.class_weights, step)?;
             let epoch_ended = index + 1 == steps_per_epoch;
             if may_be_last || epoch_ended {
-                sum += f64::from(model.loss(batch.len())?) * batch.len() as f64;
+                sum += f64::from(model.loss()?) * batch.len() as f64;
                 count += batch.len();
             }
             let mut losses = None;
@@ -376,6 +407,22 @@ fn draw_symmetry(augment: Augment, bits: u32) -> Symmetry {
     mirrored << 2 | turns
 }
 
+/// A random change of a patch. One patch in four keeps its shape, so that training sees what it
+/// is later asked about.
+fn draw_transform(augment: Augment, rng: &mut impl Rng) -> Transform {
+    let mut between = |low: f64, high: f64| low + (high - low) * uniform(rng);
+    let mut transform = Transform::default();
+    if augment.affine && between(0.0, 1.0) < 0.75 {
+        let angle = between(-PI, PI);
+        transform = Transform::turn(angle, f64::powf(1.25, between(-1.0, 1.0)));
+    }
+    if augment.intensity {
+        transform.gain = f64::powf(1.25, between(-1.0, 1.0)) as f32;
+        transform.offset = between(-0.3, 0.3) as f32;
+    }
+    transform
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -383,7 +430,9 @@ mod tests {
     #[test]
     fn symmetries_are_those_that_are_allowed() {
         let drawn = |flips, turns| -> std::collections::BTreeSet<Symmetry> {
-            (0..64).map(|bits| draw_symmetry(Augment { flips, turns }, bits)).collect()
+            (0..64)
+                .map(|bits| draw_symmetry(Augment { flips, turns, ..Augment::default() }, bits))
+                .collect()
         };
         assert!(drawn(true, true).into_iter().eq(0..8));
         assert!(drawn(false, true).into_iter().eq(0..4));

@@ -5,6 +5,7 @@ mod statistics;
 use std::collections::HashMap;
 
 use askem_kernels::crop::Site;
+use askem_kernels::warp::Transform;
 
 use crate::compute::executor::{Executor, PlanId, Reading, SCORE_BATCH};
 use crate::compute::plan::{BufferId, PlanBuilder};
@@ -37,8 +38,10 @@ pub struct Model {
     score_batch: usize,
     /// Where labelled patches lie.
     labelled: Option<Labelled>,
-    /// By batch; they cut their patches out of `labelled`.
-    training: HashMap<usize, (PlanId, TrainingPlan)>,
+    /// By batch, and whether they warp; they cut their patches out of `labelled`.
+    training: HashMap<(usize, bool), (PlanId, TrainingPlan)>,
+    /// The plan of the last step.
+    last_step: (usize, bool),
     /// By outputs and batch.
     forward: HashMap<(Vec<Output>, usize), (PlanId, ForwardPlan)>,
     /// By passes, those of them that run at once, and batch.
@@ -103,6 +106,7 @@ impl Model {
             score_batch,
             labelled: None,
             training: HashMap::new(),
+            last_step: (0, false),
             forward: HashMap::new(),
             mc: HashMap::new(),
             measuring: statistics::Plans::new(),
@@ -183,18 +187,23 @@ impl Model {
         self.put(self.state, self.moments.1, &zeros)
     }
 
-    /// Makes room on the device for labelled patches and for training steps that take `wanted` of them, or half as many, or a quarter,
+    /// Makes room on the device for labelled patches and for training steps, warped or not, that take `wanted` of them, or half as many, or a quarter,
     /// if the device can't hold that. Returns how many a step takes, and whether all the patches have room: where they don't, those
     /// of a step have. The same device gives the same answer, so that a training goes on as it began.
     ///
     /// # Errors
     /// What the device says, [`Error::TooLarge`] if it can't hold a step of one patch.
-    pub fn prepare_training(&mut self, patches: usize, wanted: usize) -> Result<(usize, bool)> {
+    pub fn prepare_training(
+        &mut self,
+        patches: usize,
+        wanted: usize,
+        warped: bool,
+    ) -> Result<(usize, bool)> {
         let mut batch = wanted.clamp(1, patches.max(1));
         loop {
             // Doubled, so that a set that grows by and by seldom needs other room.
             for room in [patches.next_power_of_two(), patches, batch] {
-                match self.make_room(room).and_then(|()| self.prepare_step(batch)) {
+                match self.make_room(room).and_then(|()| self.prepare_step(batch, warped)) {
                     Err(Error::TooLarge(_)) if room > batch || batch > 1 => {}
                     other => return other.map(|()| (batch, room >= patches)),
                 }
@@ -222,13 +231,14 @@ impl Model {
     }
 
     /// Prepares the plan of a step.
-    fn prepare_step(&mut self, n: usize) -> Result<()> {
-        if !self.training.contains_key(&n) {
+    fn prepare_step(&mut self, n: usize, warped: bool) -> Result<()> {
+        if !self.training.contains_key(&(n, warped)) {
             let room = self.labelled.map_or(n, |labelled| labelled.patches);
             let sizes = [n, self.patch, self.patch];
-            let plan = training_plan_of(&self.net, room, sizes, AdamOptions::default());
+            let adam = AdamOptions::default();
+            let plan = training_plan_of(&self.net, room, sizes, adam, warped);
             let id = self.executor.prepare(plan.plan.clone())?;
-            self.training.insert(n, (id, plan));
+            self.training.insert((n, warped), (id, plan));
         }
         Ok(())
     }
@@ -251,22 +261,29 @@ impl Model {
     }
 
     /// One optimiser step on the patches that `sites` cut out of those that were loaded: `z` counts patches. `keys` are the samples'
-    /// dropout keys and `adam_step` is Adam's `[step size, second-moment correction]`.
+    /// dropout keys and `adam_step` is Adam's `[step size, second-moment correction]`. With `transforms`, one for each sample, they are
+    /// warped.
     pub fn train_step(
         &mut self,
         sites: &[Site],
+        transforms: Option<&[Transform]>,
         keys: &[u64],
         class_weights: &[f32],
         adam_step: [f32; 2],
     ) -> Result<()> {
         let n = sites.len();
-        self.prepare_step(n)?;
-        let (id, plan) = &self.training[&n];
+        let warped = transforms.is_some();
+        self.prepare_step(n, warped)?;
+        self.last_step = (n, warped);
+        let (id, plan) = &self.training[&(n, warped)];
         let executor = &mut *self.executor;
         executor.write(*id, plan.sites, bytemuck::cast_slice(sites))?;
         if let Some(buffer) = plan.section_sites {
             let sites = each_section(&self.net, sites);
             executor.write(*id, buffer, bytemuck::cast_slice(&sites))?;
+        }
+        if let (Some(buffer), Some(transforms)) = (plan.transforms, transforms) {
+            executor.write(*id, buffer, bytemuck::cast_slice(transforms))?;
         }
         executor.write(*id, plan.class_weights, bytemuck::cast_slice(class_weights))?;
         executor.write(*id, plan.step, bytemuck::cast_slice(&adam_step))?;
@@ -276,10 +293,16 @@ impl Model {
         executor.run(*id, "step")
     }
 
-    /// The mean loss of the last training step with `n` patches.
-    pub fn loss(&mut self, n: usize) -> Result<f32> {
+    /// The mean loss of the last training step.
+    ///
+    /// # Errors
+    /// What the device says.
+    ///
+    /// # Panics
+    /// If there was none.
+    pub fn loss(&mut self) -> Result<f32> {
         let (id, buffer) = {
-            let (id, plan) = &self.training[&n];
+            let (id, plan) = &self.training[&self.last_step];
             (*id, plan.loss)
         };
         Ok(self.get(id, buffer, 1)?[0])

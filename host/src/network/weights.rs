@@ -1,7 +1,7 @@
 //! Weights on disk, in PyTorch's names and layouts.
 //!
 //! A safetensors file with one f32 tensor per parameter. Its metadata hold what is needed to use it:
-//! `format = askem`, `width`, `classes`, `norm`, `dropout`, `dropout_kind`, `patch`,
+//! `format = askem`, `width`, `classes`, `context`, `norm`, `dropout`, `dropout_kind`, `patch`,
 //! `input_mean`, `input_std`, and a checksum, `sha256`, of the whole file with zeros in its place; files of earlier
 //! versions have none. A network input is `(grey value - input_mean) / input_std`.
 

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use askem_kernels::crop::Site;
+use askem_kernels::warp::Transform;
 
 use crate::compute::executor::Executor;
 use crate::data::pool::{PatchReader, Region};
@@ -38,7 +39,13 @@ impl Memory {
             if full { config.pool } else { config.initial + config.iterations * config.query };
         let sizes = [config.batch_size, patch, patch];
         let adam = AdamOptions::default();
-        let steps = training_plan_of(net, labelled.next_power_of_two(), sizes, adam);
+        let steps = training_plan_of(
+            net,
+            labelled.next_power_of_two(),
+            sizes,
+            adam,
+            config.augment.warps(),
+        );
         let training = executor.memory(&steps.plan);
         // The last batch of an epoch may be smaller and has a plan of its own.
         let partial = if labelled.is_multiple_of(config.batch_size) { 0 } else { training.own };
@@ -78,7 +85,8 @@ pub(super) fn estimate(
 ) -> Result<f64> {
     let pixels = config.patch * config.patch;
     let sample = model.sample_len();
-    let (batch, _) = model.prepare_training(config.batch_size, config.batch_size)?;
+    let warped = config.augment.warps();
+    let (batch, _) = model.prepare_training(config.batch_size, config.batch_size, warped)?;
     model.load_patches(&vec![0.0; batch * sample], &vec![0; batch * pixels])?;
     let time = |work: &mut dyn FnMut() -> Result<()>| -> Result<f64> {
         work()?;
@@ -90,9 +98,11 @@ pub(super) fn estimate(
         Ok(clock.elapsed().as_secs_f64() / f64::from(rounds))
     };
     let sites = vec![Site::default(); batch];
+    let transforms = vec![Transform::default(); batch];
+    let transforms = warped.then_some(&transforms[..]);
     let step = time(&mut || {
-        model.train_step(&sites, &vec![0; batch], &config.class_weights, [0.0, 1.0])?;
-        model.loss(batch).map(drop)
+        model.train_step(&sites, transforms, &vec![0; batch], &config.class_weights, [0.0, 1.0])?;
+        model.loss().map(drop)
     })?;
     let score_batch = model.score_batch();
     let x = vec![0.0; score_batch * sample];

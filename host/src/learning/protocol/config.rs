@@ -171,30 +171,30 @@ impl Config {
             min_distance_z: 0,
             embedding: Embedding::Mean,
             class_weights: vec![1.0, 1.0],
-            augment: Augment { flips: true, turns: true },
+            augment: Augment { flips: true, turns: true, ..Augment::default() },
             net: UNet::paper(),
         }
     }
 
-    /// A small network and a short training that show the protocol within minutes on two cores.
+    /// What a lab starts with: a small network and a training that is stable with few labels, 100 of
+    /// them in all.
     ///
-    /// Full supervision gets 60 epochs, more than the others' sample-steps: with as few it would end far
-    /// from the ceiling that it stands for.
-    ///
-    /// So short a training would call everything background: foreground, a twentieth of the pixels, counts
-    /// three times, the learning rate is higher, and dropout is light.
-    pub fn quick() -> Self {
+    /// Batch norm's statistics come from unlabelled patches, half of a training's samples hold
+    /// foreground, the learning rate follows a cosine, and patches are turned, scaled and made lighter
+    /// or darker. What each of these gains is measured in `benches/RESULTS.md`.
+    pub fn lab() -> Self {
         Self {
-            initial: 20,
-            pool: 300,
-            query: 20,
+            pool: 1000,
             iterations: 4,
-            epochs: 100,
-            finetune_epochs: 25,
-            full_epochs: Some(60),
+            epochs: 400,
+            finetune_epochs: 400,
+            max_steps: Some(2000),
             lr: 3e-3,
-            finetune_lr: 1.5e-3,
-            class_weights: vec![1.0, 3.0],
+            finetune_lr: 3e-3,
+            schedule: Schedule::Cosine,
+            foreground_share: 0.5,
+            statistics_patches: 64,
+            augment: Augment { flips: true, turns: true, affine: true, intensity: true },
             net: UNet {
                 width: 8,
                 dropout: 0.1,
@@ -203,6 +203,11 @@ impl Config {
             },
             ..Self::paper()
         }
+    }
+
+    /// A small [`lab`](Self::lab), which shows the protocol within minutes on two cores.
+    pub fn quick() -> Self {
+        Self { pool: 300, max_steps: Some(400), ..Self::lab() }
     }
 
     /// How near chosen patches may lie.

@@ -221,7 +221,7 @@ fn work_may_start_before_earlier_results_are_taken() {
 
 /// Bytes of a step that takes `n` of so many patches.
 fn of_step(patches: usize, n: usize) -> usize {
-    bytes(&training_plan_of(&net(), patches, [n, PATCH, PATCH], AdamOptions::default()).plan)
+    bytes(&training_plan_of(&net(), patches, [n, PATCH, PATCH], AdamOptions::default(), false).plan)
 }
 
 #[test]
@@ -236,15 +236,15 @@ fn a_training_step_that_does_not_fit_is_cut() {
         (of_step(15, 1), 0, (1, true)),
     ] {
         let mut model = model(most);
-        assert_eq!(model.prepare_training(15, wanted).expect("one fits"), fits, "{most}");
+        assert_eq!(model.prepare_training(15, wanted, false).expect("one fits"), fits, "{most}");
         let batch = fits.0;
         let labels = vec![0; batch * PATCH * PATCH];
         model.load_patches(&image()[..batch * PATCH * PATCH], &labels).expect("there is room");
         let sites = vec![Site::default(); batch];
-        model.train_step(&sites, &vec![0; batch], &[1.0, 1.0], [1e-3, 1.0]).expect("it fits");
-        assert!(model.loss(batch).expect("it was computed").is_finite());
+        model.train_step(&sites, None, &vec![0; batch], &[1.0, 1.0], [1e-3, 1.0]).expect("it fits");
+        assert!(model.loss().expect("it was computed").is_finite());
     }
-    let error = model(of_step(1, 1) - 1).prepare_training(15, 4).expect_err("nothing fits");
+    let error = model(of_step(1, 1) - 1).prepare_training(15, 4, false).expect_err("nothing fits");
     assert!(matches!(error, Error::TooLarge(_)), "{error}");
 }
 
@@ -264,13 +264,13 @@ fn patches_that_do_not_fit_all_at_once_train_alike() {
         foreground_share: 0.0,
         batch_size: 4,
         class_weights: vec![1.0, 2.0],
-        augment: Augment { flips: true, turns: true },
+        augment: Augment { flips: true, turns: true, ..Augment::default() },
         seed: 5,
         iteration: 0,
     };
     let trained = |most: usize, all_fit: bool| {
         let mut model = model(most);
-        assert_eq!(model.prepare_training(PATCHES, 4).expect("it fits"), (4, all_fit));
+        assert_eq!(model.prepare_training(PATCHES, 4, false).expect("it fits"), (4, all_fit));
         let observe = &mut |_: &mut Model, _: Progress<'_>| Ok(ControlFlow::Continue(()));
         train(&mut model, &data, &options, None, None, observe).expect("it trains");
         model.weights().expect("they can be read")

@@ -92,6 +92,16 @@ fn integers(
             let size = [p.depth, p.height, p.width, 8][i % 4];
             if below(rng, 8) == 0 { rng.next_u32() } else { below(rng, size) }
         }),
+        // Turns and scales, and now and then anything; then contrast and brightness.
+        (Call::WarpImages(_) | Call::WarpLabels(_), "transforms") => {
+            each(&mut |rng, i| match i % 6 {
+                4 => between(rng, 0.5, 2.0).to_bits(),
+                5 => between(rng, -1.0, 1.0).to_bits(),
+                _ if below(rng, 8) == 0 => rng.next_u32(),
+                _ => below(rng, 1 << 16).wrapping_sub(1 << 15),
+            })
+        }
+        (Call::WarpLabels(_), "labels") => each(&mut |rng, _| below(rng, 256)),
         (Call::CropLabels(_), "packed_labels") => each(&mut |rng, _| rng.next_u32()),
         (_, "keys") => each(&mut |rng, _| rng.next_u32()),
         _ => return None,

@@ -7,7 +7,7 @@ use askem_kernels::{
     conv2d_split_channels, conv2d_split_k, conv2d_statistics, crop, cross_entropy, dropout,
     dropout_masks, entropy, global_avg_pool2d, instance_norm, k_center_greedy, k_means,
     k_means_plus_plus, least_confidence, max_pool2d, min_sq_dist, pairwise_sq_dist, patch_sum,
-    relu, segmentation_head, softmax,
+    relu, segmentation_head, softmax, warp,
 };
 
 /// Calls of a million numbers or more, of every pass that has several forms.
@@ -181,6 +181,8 @@ pub(super) fn calls() -> Vec<Call> {
 
     let p = crop::Params { n, h: 19, w: 23, depth: 3, height: 29, width: 31 };
     calls.extend([Call::CropImages(p), Call::CropLabels(p)]);
+    let p = warp::Params { n, c, h: 19, w: 23 };
+    calls.extend([Call::WarpImages(p), Call::WarpLabels(p)]);
     calls.push(Call::EntropyForward(entropy::Params { n, c, hw }));
     calls.push(Call::LeastConfidenceForward(least_confidence::Params { n, c, hw }));
     let p = bald::Params { n, c, hw, passes: 4, stacked: 2 };

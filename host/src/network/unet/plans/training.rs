@@ -1,6 +1,6 @@
 //! The plan of a training step.
 
-use askem_kernels::{Call, adam, cross_entropy};
+use askem_kernels::{Call, adam, cross_entropy, warp};
 
 use super::{Banks, Mode, Net};
 use crate::compute::plan::{BufferId, Plan, PlanBuilder, View};
@@ -20,6 +20,9 @@ pub struct TrainingPlan {
     /// Where the network sees several sections, input `[n, sections, 4]`, `u32`: the sites of each
     /// sample's sections, whose `z` counts sections.
     pub section_sites: Option<BufferId>,
+    /// Where samples are warped, input `[n, 6]`, `u32`: a
+    /// [`Transform`](askem_kernels::warp::Transform) each.
+    pub transforms: Option<BufferId>,
     /// Input `[classes]`.
     pub class_weights: BufferId,
     /// Input `[n, 2]`, `u32`: the dropout key of each sample, low word first.
@@ -34,7 +37,7 @@ pub struct TrainingPlan {
 
 /// A training step on `n` patches of `h x w`, of as many that are labelled.
 pub fn training_plan(net: &UNet, n: usize, h: usize, w: usize, adam: AdamOptions) -> TrainingPlan {
-    training_plan_of(net, n, [n, h, w], adam)
+    training_plan_of(net, n, [n, h, w], adam, false)
 }
 
 /// The buffers that hold labelled patches, so many of `h x w`: grey values, and classes in bytes.
@@ -46,23 +49,37 @@ pub fn labelled_patches(b: &mut PlanBuilder, net: &UNet, [patches, h, w]: [usize
     ]
 }
 
-/// A training step on `n` patches of `h x w`, which are cut out of `patches` labelled ones, turned and mirrored.
+/// A training step on `n` patches of `h x w`, which are cut out of `patches` labelled ones, turned by quarters and mirrored, and,
+/// where that is asked for, warped.
 pub fn training_plan_of(
     net: &UNet,
     patches: usize,
     [n, h, w]: [usize; 3],
     adam: AdamOptions,
+    warped: bool,
 ) -> TrainingPlan {
     let mut g = Net::new(net, Mode::Train, "train", "step", [n, h, w]);
     let [images, packed_labels] = labelled_patches(&mut g.b, net, [patches, h, w]);
     let sites = g.b.kept_uint("sites", 4 * n);
-    let labels = g.b.transient_uint("batch labels", n * h * w);
+    let mut labels = g.b.transient_uint("batch labels", n * h * w);
     let sections = net.sections();
     let section_sites = (sections > 1).then(|| g.b.kept_uint("section sites", 4 * n * sections));
     let params = g.crop_params(n * sections, patches * sections);
-    g.b.step(Call::CropImages(params), &[images, section_sites.unwrap_or(sites)], &[g.x]);
+    let cut = if warped { g.b.transient("cut", g.x.len) } else { g.x };
+    g.b.step(Call::CropImages(params), &[images, section_sites.unwrap_or(sites)], &[cut]);
     let params = g.crop_params(n, patches);
     g.b.step(Call::CropLabels(params), &[packed_labels, sites], &[labels]);
+    let transforms = warped.then(|| {
+        let [n32, c, h32, w32] = [n, sections, h, w].map(|size| size as u32);
+        let params = warp::Params { n: n32, c, h: h32, w: w32 };
+        let call = Call::WarpImages(params);
+        let transforms = g.b.kept_uint("transforms", call.len("transforms"));
+        g.b.step(call, &[cut, transforms], &[g.x]);
+        let warped = g.b.transient_uint("warped labels", n * h * w);
+        g.b.step(Call::WarpLabels(params), &[labels, transforms], &[warped]);
+        labels = warped;
+        transforms.buffer
+    });
     let class_weights = g.b.kept("class weights", net.classes);
     let step = g.b.kept("adam step", 2);
     let loss = g.b.kept("loss", 3);
@@ -96,6 +113,7 @@ pub fn training_plan_of(
         labels: packed_labels.buffer,
         sites: sites.buffer,
         section_sites: section_sites.map(|view| view.buffer),
+        transforms,
         class_weights: class_weights.buffer,
         keys: g.keys.map(|v| v.buffer),
         step: step.buffer,

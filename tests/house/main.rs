@@ -4,8 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// From the ground up. A room may use those before it.
-const ROOMS: [&str; 7] =
-    ["compute", "data", "network", "learning", "pools", "results", "cli"];
+const ROOMS: [&str; 7] = ["compute", "data", "network", "learning", "pools", "results", "cli"];
 
 /// All Rust files below `folder`.
 fn sources(folder: &Path) -> Vec<PathBuf> {

@@ -161,6 +161,7 @@ impl Experiment<'_> {
             let clock = Instant::now();
             let jaccard = self.evaluate(model, iteration, observer)?;
             seconds.evaluate = clock.elapsed().as_secs_f64();
+            observer.network(iteration, &model.weights()?)?;
 
             let clock = Instant::now();
             let labelled = self.labelled.len();

@@ -17,7 +17,7 @@ use crate::data::files::write_atomically;
 use crate::error::{Error, Result};
 use crate::learning::protocol::Record;
 use crate::results::comparison::{Series, summarize};
-use crate::results::run_dir::{Resolved, RunDir};
+use crate::results::run_dir::{Resolved, RunDir, best_held_out};
 
 const STYLE: &str = "
 :root { color-scheme: light dark; --ink: #1b1b1b; --soft: #595959; --paper: #fff; --card: #f5f5f3; --line: #d8d8d4; }
@@ -58,6 +58,9 @@ pub fn write_run_page(out: &Path, resolved: &Resolved, records: &[Record]) -> Re
         first.labelled,
         100.0 * last.labelled_foreground
     ));
+    if let Some(best) = best_held_out(records) {
+        put(best_network(best, last));
+    }
     let curve = Curve::new(strategy.clone(), points(records, |r| r.jaccard));
     put(figure(
         out,
@@ -92,6 +95,18 @@ pub fn write_run_page(out: &Path, resolved: &Resolved, records: &[Record]) -> Re
     put(figure(out, "times", &times::svg(&[series]), "Seconds of the whole run.")?);
     put(settings_block(&settings));
     write(out, &format!("askem: {strategy}"), &body)
+}
+
+/// Which iteration's network is best by the patches held out, and where it lies.
+fn best_network(best: &Record, last: &Record) -> String {
+    let loss = best.best.map_or(f64::NAN, |best| best.held_out_loss);
+    let whether = if best.iteration == last.iteration { ", the last one," } else { "" };
+    format!(
+        "<p class=\"soft\">On the patches held out of training the network of iteration {}{whether} is best \
+         (loss {loss:.4}): Jaccard index {:.3} with {} labelled patches. <code>askem predict --run</code> takes it: \
+         <code>weights/{:03}.safetensors</code>.</p>",
+        best.iteration, best.jaccard, best.labelled, best.iteration
+    )
 }
 
 fn points(records: &[Record], value: impl Fn(&Record) -> f64) -> Vec<(f64, f64)> {

@@ -20,7 +20,7 @@ use crate::compute::executor::Executor;
 use crate::data::pool::{PatchReader, Scaling, draw_pool};
 use crate::error::{Error, Result};
 use crate::learning::annotator::SimulatedAnnotator;
-use crate::learning::protocol::{self, Config, Data, Record};
+use crate::learning::protocol::{self, Config, Data, Record, known_patches};
 use crate::network::model::Model;
 use crate::network::weights::{self, TrainedNetwork};
 use crate::results::report;
@@ -81,7 +81,8 @@ impl Job {
         let open = open_data(&source, config.seed)?;
         open.train_region.require_patch(config.patch, "training")?;
         open.test_region.require_patch(config.patch, "test")?;
-        draw_pool(&open.train_region, config.patch, config.pool, config.seed)?;
+        let pool = draw_pool(&open.train_region, config.patch, config.pool, config.seed)?;
+        known_patches(&config, &SimulatedAnnotator::new(&open.train_labels), &pool)?;
         let scaling = Scaling::measure(&*open.train_raw, &open.train_region)?;
         let executor = common.open_device()?;
 

@@ -222,13 +222,13 @@ pub fn winner(summaries: &[Summary]) -> Option<&Summary> {
 /// All iterations of all runs, a line each.
 pub fn iterations_csv(all: &[Series]) -> String {
     let mut out = String::from(
-        "strategy,seed,iteration,labelled,labelled_foreground,loss,jaccard,train_seconds,score_seconds,evaluate_seconds\n",
+        "strategy,seed,iteration,labelled,labelled_foreground,loss,jaccard,train_seconds,score_seconds,evaluate_seconds,labelled_pixels\n",
     );
     for series in all {
         for (seed, records) in &series.runs {
             for r in records {
                 out += &format!(
-                    "{},{seed},{},{},{},{},{},{},{},{}\n",
+                    "{},{seed},{},{},{},{},{},{},{},{},{}\n",
                     series.strategy,
                     r.iteration,
                     r.labelled,
@@ -237,7 +237,8 @@ pub fn iterations_csv(all: &[Series]) -> String {
                     r.jaccard,
                     r.seconds.train,
                     r.seconds.score,
-                    r.seconds.evaluate
+                    r.seconds.evaluate,
+                    r.labelled_pixels.map_or_else(String::new, |pixels| pixels.to_string())
                 );
             }
         }
@@ -285,6 +286,7 @@ mod tests {
             seed,
             labelled: 20 * (iteration + 1),
             labelled_foreground: 0.1,
+            labelled_pixels: Some(20 * 16384),
             loss: 0.5,
             initial: None,
             epochs: Some(10),

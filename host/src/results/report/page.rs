@@ -50,10 +50,12 @@ pub fn write_run_page(out: &Path, resolved: &Resolved, records: &[Record]) -> Re
     };
     put(format!("<h1>{} on {}</h1>", escape(strategy), escape(&data_name(resolved))));
     put(format!(
-        "<p class=\"verdict\">Jaccard index <b>{:.3}</b> with {} labelled patches, from {:.3} with {}. \
+        "<p class=\"verdict\">Jaccard index <b>{:.3}</b> with {} labelled patches{}, from {:.3} with {}. \
          {:.1} % of what was labelled is foreground.</p>",
         last.jaccard,
         last.labelled,
+        last.labelled_pixels
+            .map_or_else(String::new, |pixels| format!(" ({} pixels)", grouped(pixels))),
         first.jaccard,
         first.labelled,
         100.0 * last.labelled_foreground
@@ -107,6 +109,19 @@ fn best_network(best: &Record, last: &Record) -> String {
          <code>weights/{:03}.safetensors</code>.</p>",
         best.iteration, best.jaccard, best.labelled, best.iteration
     )
+}
+
+/// A count with its thousands apart.
+fn grouped(count: u64) -> String {
+    let digits = count.to_string();
+    let mut out = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
 }
 
 fn points(records: &[Record], value: impl Fn(&Record) -> f64) -> Vec<(f64, f64)> {

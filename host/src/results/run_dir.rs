@@ -25,6 +25,7 @@ use crate::data::volume::LabelValue;
 use crate::error::{Error, Result};
 use crate::learning::protocol::Config;
 
+pub use checkpoint::data_of;
 pub use identity::DataIdentity;
 pub use networks::{Chosen, Reason, best_held_out};
 pub use standing::{Longer, Standing, compare_length};

@@ -1,6 +1,7 @@
 //! One self-contained HTML page for a run or a comparison: it opens by double click, loads nothing, and follows the reader's dark or
 //! light scheme.
 
+mod claims;
 mod comparison;
 
 use std::fmt::Write;
@@ -16,7 +17,7 @@ use super::{PALETTE, escape, picks, rasterize, times};
 use crate::data::files::write_atomically;
 use crate::error::{Error, Result};
 use crate::learning::protocol::Record;
-use crate::results::comparison::{Series, summarize};
+use crate::results::comparison::{Baseline, Series, summarize, system};
 use crate::results::run_dir::{Resolved, RunDir, best_held_out};
 
 const STYLE: &str = "
@@ -29,10 +30,14 @@ h1 { font-size: 1.7rem; line-height: 1.2; margin: 0 0 .75rem; } h2 { font-size: 
 p { margin: .5rem 0; max-width: 46rem; } .verdict { font-size: 1.15rem; } .soft, figcaption { color: var(--soft); font-size: .92rem; }
 .table { overflow-x: auto; } table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .9rem; }
 th, td { padding: .35rem .55rem; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap; }
-th:first-child, td:first-child { text-align: left; } th { font-weight: 600; } tr.best td { font-weight: 700; }
+th:first-child, td:first-child { text-align: left; } th { font-weight: 600; white-space: normal; vertical-align: bottom; } tr.best td { font-weight: 700; }
 figure { margin: 1rem 0; } figure svg, figure img { display: block; max-width: 100%; height: auto; border-radius: 6px; background: #fff; }
 .row img { width: 100%; image-rendering: pixelated; } .row { display: grid; grid-template-columns: repeat(auto-fit, minmax(18rem, 1fr)); gap: 1rem; }
 .key span { display: inline-block; width: .9em; height: .9em; border-radius: 2px; margin: 0 .35em 0 1em; vertical-align: -.08em; border: 1px solid #0006; }
+.claims { list-style: none; padding: 0; max-width: 54rem; } .claims li { display: flex; gap: .75rem; align-items: baseline; margin: .45rem 0; }
+.chip { flex: 0 0 6rem; white-space: nowrap; text-align: center; font-size: .8rem; font-weight: 600; border-radius: 99px; border: 1px solid; padding: .05rem .3rem; }
+.yes { color: #007a58; } .open { color: var(--soft); } .no { color: #b84e00; } td small { color: var(--soft); }
+@media (prefers-color-scheme: dark) { .yes { color: #4cc9a0; } .no { color: #ff9a52; } }
 pre { background: var(--card); padding: 1rem; border-radius: 6px; overflow-x: auto; font-size: .85rem; }
 ";
 
@@ -254,7 +259,8 @@ fn write(out: &Path, title: &str, body: &str) -> Result<()> {
 pub fn write_page_of(path: &Path) -> Result<()> {
     if let Some(all) = comparison::load(path)? {
         let summaries = summarize(&all)?;
-        return super::write_comparison(path, &all, &summaries);
+        let system = Baseline::read(path)?.and_then(|baseline| system(&all, &baseline));
+        return super::write_comparison(path, &all, &summaries, system.as_ref());
     }
     let Some(resolved) = RunDir::peek(path)? else {
         return Err(Error::Input(format!(

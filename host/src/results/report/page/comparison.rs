@@ -5,10 +5,11 @@ use std::path::Path;
 
 use super::super::curve::{Axis, Curve, Figure};
 use super::super::{escape, picks, times};
+use super::claims::{claims, summary_table, verdict};
 use super::{KEY, data_name, figure, image, queries, settings_block, spreads, write};
 use crate::error::{Error, Result};
 use crate::learning::protocol::Record;
-use crate::results::comparison::{self, FULL, Series, Summary};
+use crate::results::comparison::{self, FULL, Series, Summary, System};
 use crate::results::run_dir::{Resolved, RunDir};
 
 /// Writes `report.html` of a comparison: its runs lie beside it as `STRATEGY-SEED`.
@@ -16,6 +17,7 @@ pub(in crate::results::report) fn write_comparison_page(
     out: &Path,
     all: &[Series],
     summaries: &[Summary],
+    system: Option<&System>,
 ) -> Result<()> {
     let settings = std::fs::read_to_string(out.join("compare.toml")).unwrap_or_default();
     let seeds = all.iter().map(|series| series.runs.len()).max().unwrap_or(0);
@@ -25,7 +27,7 @@ pub(in crate::results::report) fn write_comparison_page(
         body.push('\n');
     };
     put("<h1>Which patches are worth a label?</h1>".into());
-    put(format!("<p class=\"verdict\">{}</p>", verdict(summaries, seeds)));
+    put(format!("<p class=\"verdict\">{}</p>", verdict(summaries, system)));
     put(format!("<p class=\"soft\">{}</p>", what_was_run(&settings, all.len(), seeds)));
     put(figure(
         out,
@@ -33,10 +35,15 @@ pub(in crate::results::report) fn write_comparison_page(
         &comparison_figure(all).svg(),
         "Mean over seeds. Up to four curves have bands of one standard deviation to each side; the table below has it for all. The dashed line is full supervision: every label of the pool.",
     )?);
+    put(claims(summaries, system));
     put("<h2>In numbers</h2>".into());
     put(summary_table(summaries));
-    put("<p class=\"soft\">Mean of the curve: area under it divided by its width. Labels for 90 % and 95 % of full supervision, and labels saved against random \
-        for random's last Jaccard index, with the middle 95 % over resampled seeds; 0 where it is never reached.</p>".into());
+    put("<p class=\"soft\">Mean of the curve: area under it divided by its width. From random: \
+         mean difference of the same seeds, and its p after correction. Labels saved: how many \
+         times as many random needs for its own last Jaccard index; in the interval, 0 where a \
+         strategy never gets there. Labels for 90 % and 95 %: of full supervision's Jaccard \
+         index.</p>"
+        .into());
     put("<h2>What the network gets wrong</h2>".into());
     put(overlays(out, all, summaries));
     put("<h2>What was asked for</h2>".into());
@@ -102,52 +109,6 @@ fn foreground_figure(all: &[Series]) -> Figure {
     }
 }
 
-fn verdict(summaries: &[Summary], seeds: usize) -> String {
-    let Some(best) = comparison::winner(summaries) else {
-        return "Only full supervision was run.".into();
-    };
-    let named = |name: &str| summaries.iter().find(|summary| summary.strategy == name);
-    if best.strategy == "random" && summaries.len() > 1 {
-        return format!(
-            "No strategy beats random, whose curve is {:.3} high in the mean and ends at {:.3}.",
-            best.area.mean, best.last.mean
-        );
-    }
-    let mut text = format!(
-        "<b>{}</b> is best: its curve is {:.3} high in the mean and ends at {:.3}.",
-        escape(&best.strategy),
-        best.area.mean,
-        best.last.mean
-    );
-    if let Some(random) = named("random").filter(|_| best.strategy != "random") {
-        let _ = write!(
-            text,
-            " Random's is {:.3} high and ends at {:.3}.",
-            random.area.mean, random.last.mean
-        );
-        let factor = best.saving.and_then(|saving| saving.factor).filter(|&factor| factor > 1.0);
-        if let Some(factor) = factor {
-            let [low, high] = best.saving.map_or([0.0; 2], |saving| saving.interval);
-            let _ = write!(
-                text,
-                " It needs <b>{factor:.1} times fewer labels</b> for what random reaches at its end ({low:.1} to {high:.1} over seeds{}).",
-                if low > 1.0 { "" } else { "; as that reaches 1 or less, the saving is not shown" }
-            );
-        }
-    }
-    if let Some(full) = named(FULL) {
-        let _ = write!(text, " Full supervision reaches {:.3}.", full.last.mean);
-    }
-    if seeds < 3 {
-        let _ = write!(
-            text,
-            " With {seeds} seed{} this is one observation, no result.",
-            if seeds == 1 { "" } else { "s" }
-        );
-    }
-    text
-}
-
 fn what_was_run(settings: &str, strategies: usize, seeds: usize) -> String {
     let Ok(resolved) = toml::from_str::<Resolved>(settings) else { return String::new() };
     let config = &resolved.experiment;
@@ -163,37 +124,6 @@ fn what_was_run(settings: &str, strategies: usize, seeds: usize) -> String {
         config.pool,
         config.net.width
     )
-}
-
-fn summary_table(summaries: &[Summary]) -> String {
-    let best = comparison::winner(summaries).map(|summary| summary.strategy.clone());
-    let mut out = String::from(
-        "<div class=\"table\"><table><tr><th>strategy</th><th>Jaccard at the end</th><th>mean of the curve</th><th>labels for 90 %</th><th>95 %</th><th>labels saved</th><th>foreground</th><th>seconds</th></tr>",
-    );
-    let labels = |value: Option<f64>| value.map_or("–".into(), |v: f64| format!("{v:.0}"));
-    let mut sorted: Vec<&Summary> = summaries.iter().collect();
-    sorted.sort_by(|a, b| b.area.mean.total_cmp(&a.area.mean));
-    for s in sorted {
-        let saved = s.saving.map_or("–".into(), |saving| {
-            let factor = saving.factor.map_or("never".into(), |f| format!("{f:.1} ×"));
-            format!("{factor} ({:.1} to {:.1})", saving.interval[0], saving.interval[1])
-        });
-        let class = if Some(&s.strategy) == best.as_ref() { " class=\"best\"" } else { "" };
-        let _ = write!(
-            out,
-            "<tr{class}><td>{}</td><td>{:.3} ± {:.3}</td><td>{:.3} ± {:.3}</td><td>{}</td><td>{}</td><td>{saved}</td><td>{:.1} %</td><td>{:.0}</td></tr>",
-            escape(&s.strategy),
-            s.last.mean,
-            s.last.deviation,
-            s.area.mean,
-            s.area.deviation,
-            labels(s.labels_for_90),
-            labels(s.labels_for_95),
-            100.0 * s.labelled_foreground.mean,
-            s.seconds.mean
-        );
-    }
-    out + "</table></div>"
 }
 
 /// The winner's run of the first seed.

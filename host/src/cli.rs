@@ -18,6 +18,7 @@ mod devices;
 mod eval;
 mod inputs;
 mod inspect;
+mod network;
 mod normalise;
 mod options;
 mod predict;

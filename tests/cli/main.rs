@@ -16,6 +16,8 @@ mod grey_values;
 mod images;
 mod interruption;
 mod label_files;
+mod longer;
+mod networks;
 mod pipes;
 mod precisions;
 #[path = "../shared/program.rs"]

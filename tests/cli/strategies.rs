@@ -58,6 +58,7 @@ fn check_lines(strategy: &str, journal: &[Value]) {
                 "jaccard",
                 "labelled",
                 "labelled_foreground",
+                "labelled_pixels",
                 "loss",
                 "picked",
                 "seconds",

@@ -87,7 +87,7 @@ fn a_run_that_was_killed_before_its_report_gets_it() {
     assert_eq!(journal(&out.join("random-0")), before);
 }
 
-fn copy(from: &Path, to: &Path) {
+pub(crate) fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();

@@ -6,7 +6,9 @@ use askem::data::phantom::Phantom;
 use askem::data::pool::{Position, draw_pool, read_labels};
 use askem::data::volume::{ArrayVolume, IGNORED, LabelOptions, LabelVolume};
 use askem::learning::annotator::Annotator;
-use askem::learning::protocol::{self, Config, Data, Observer, Progress, Unobserved};
+use askem::learning::protocol::{
+    self, Config, Data, InitialStrategy, Observer, Progress, Unobserved,
+};
 use askem::network::model::Model;
 use askem::network::unet::{Norm, Output, UNet};
 use askem_kernels::crop::Site;
@@ -55,6 +57,7 @@ fn shares_and_jaccard_leave_them_out() {
     let foreground = labels.iter().filter(|&&l| l == 1).count();
     assert!(labelled < labels.len() && foreground > 0);
     assert_eq!(record.labelled_foreground, foreground as f64 / labelled as f64);
+    assert_eq!(record.labelled_pixels, Some(labelled as u64), "known pixels are the cost");
 
     let region = &world.test.region;
     assert_eq!(segmentation.0.len(), region.z.len());
@@ -123,6 +126,61 @@ fn the_loss_leaves_them_out() {
 #[test]
 fn the_loss_leaves_them_out_on_the_gpu() {
     check_loss(&mut plain(gpu("the_loss_leaves_them_out_on_the_gpu")));
+}
+
+/// The phantom of which a person has labelled the left half.
+fn half_known() -> World {
+    let phantom = Phantom::new(SHAPE, SEED).unwrap();
+    let labels: Vec<u8> = (0..SHAPE[0])
+        .flat_map(|z| phantom.labels(z).unwrap())
+        .enumerate()
+        .map(|(i, label)| if i % SHAPE[2] >= SHAPE[2] / 2 { 9 } else { label })
+        .collect();
+    World::new(Arc::new(phantom), || {
+        let options = LabelOptions { ignore: Some(9_u8.into()), ..LabelOptions::default() };
+        LabelVolume::new(Box::new(ArrayVolume::from_u8(SHAPE, &labels).unwrap()), options)
+    })
+}
+
+#[test]
+fn patches_without_a_known_pixel_are_never_asked_for() {
+    let world = half_known();
+    for strategy in ["random", "entropy", "k_means", "core_set", "full"] {
+        for initial_strategy in [InitialStrategy::Random, InitialStrategy::Typiclust] {
+            let config = Config { initial_strategy, query: 3, ..tiny(strategy) };
+            let pool = draw_pool(&world.train.region, PATCH, config.pool, SEED).unwrap();
+            let known: Vec<usize> = (0..pool.len()).filter(|&i| pool[i].x < 48).collect();
+            assert!(known.len() < pool.len() && known.len() >= 10, "{} are known", known.len());
+            let outcome = world.run_on_cpu(&config, &mut Unobserved);
+            let records = &outcome.records;
+            let asked = match strategy {
+                "full" => known.clone(),
+                _ => protocol::labelled(&config, &pool, records).unwrap().unwrap(),
+            };
+            let last = records.last().unwrap();
+            assert_eq!(last.labelled, asked.len(), "{strategy}");
+            assert!(asked.iter().all(|index| known.contains(index)), "{strategy}: {asked:?}");
+            let pixels = |&i: &usize| PATCH as u64 * (48 - pool[i].x).min(PATCH) as u64;
+            let pixels = asked.iter().map(pixels).sum::<u64>();
+            assert_eq!(last.labelled_pixels, Some(pixels), "{strategy}");
+            // The first ones can't be drawn again without the labels, so the journal has them.
+            let first = records[0].initial.as_deref();
+            assert_eq!(first, (strategy != "full").then(|| &asked[..config.initial]));
+        }
+    }
+}
+
+#[test]
+fn more_patches_than_are_known_are_refused() {
+    let world = half_known();
+    let config = tiny("entropy");
+    let config = Config { pool: 20, initial: 8, query: 6, iterations: 2, ..config };
+    let mut model = Model::new(cpu(2), config.net, PATCH).unwrap();
+    let refused = world.try_run(&config, &mut model, Progress::default(), &mut Unobserved);
+    let message = refused.unwrap_err().to_string();
+    for part in ["20 patches", "--initial 8", "--query 6", "ask for 20", "--pool"] {
+        assert!(message.contains(part), "`{part}`: {message}");
+    }
 }
 
 /// Somebody who never says anything.

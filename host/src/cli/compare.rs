@@ -1,5 +1,8 @@
 //! `askem compare`: strategies and seeds of one experiment, each cell a run of its own in a process of its own.
 
+mod baseline;
+mod table;
+
 use std::collections::VecDeque;
 use std::fs::{self, File, OpenOptions};
 use std::path::{Path, PathBuf};
@@ -7,19 +10,20 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
 
+use serde_json::json;
+
 use super::inputs::refuse_inputs_in;
 use super::options::{DataArgs, ExperimentArgs, Given, open_data};
 use super::processes::{available_memory, start_child};
 use super::progress::{catch_interrupt, human_bytes, human_time, interrupted};
 use super::run::Memory;
-use super::table::Table;
 use super::{Common, say, say_json};
 use crate::data::files::{remove_leftovers, write_atomically};
 use crate::error::{Error, Result};
 use crate::learning::protocol::{Config, Record};
 use crate::learning::strategy;
 use crate::network::weights;
-use crate::results::comparison::{self, Series, Summary};
+use crate::results::comparison::{self, Baseline, Series};
 use crate::results::report;
 use crate::results::run_dir::{DataSource, Resolved, RunDir, holds_run};
 
@@ -40,9 +44,14 @@ pub(super) struct Args {
         help_heading = "Experiment"
     )]
     strategies: Vec<String>,
-    /// Seeds 0 to N - 1 of each strategy.
+    /// Seeds 0 to N - 1 of each strategy. 3 are a first look; with fewer than 10 no claim is shown
+    /// or refuted, so give 10 for a result.
     #[arg(long, value_name = "N", default_value_t = 3, help_heading = "Experiment")]
     seeds: u64,
+    /// Another comparison of the same data, pool and test region, such as one of the paper's recipe:
+    /// says how many times fewer labels than its random the best strategy here needs.
+    #[arg(long, value_name = "DIR", help_heading = "Experiment")]
+    baseline: Option<PathBuf>,
     #[command(flatten)]
     data: DataArgs,
     #[command(flatten)]
@@ -108,6 +117,10 @@ pub(super) fn execute(args: &Args, common: &Common) -> Result<()> {
     for seed in 0..args.seeds {
         cells.extend(args.strategies.iter().map(|s| Cell { strategy: s.clone(), seed }));
     }
+    let baseline = match &args.baseline {
+        Some(folder) => Some(baseline::load(folder, &args.out, &source, &config, args.seeds)?),
+        None => None,
+    };
     let settings = prepare(&args.out, source.clone(), config.clone(), common)?;
     if source.raw.is_some() {
         // The runs say it in their logs.
@@ -119,12 +132,22 @@ pub(super) fn execute(args: &Args, common: &Common) -> Result<()> {
         if args.jobs > 1 { jobs_that_fit(args, common, &source, &config)? } else { args.jobs };
     catch_interrupt();
     run_cells(args, jobs, common, &settings, &cells)?;
+    if let Some(baseline) = baseline {
+        baseline.write(&args.out)?;
+    }
     finish(args, common, &cells)
 }
 
 /// What a comparison writes beside the runs of its cells, its settings aside.
-const FILES: [&str; 6] =
-    ["report.html", "curves.svg", "curves.png", "iterations.csv", "summary.csv", "comparison.json"];
+const FILES: [&str; 7] = [
+    "report.html",
+    "curves.svg",
+    "curves.png",
+    "iterations.csv",
+    "summary.csv",
+    "comparison.json",
+    comparison::BASELINE,
+];
 
 /// Writes the settings of all cells, or compares them with those that are there. Gives the file.
 fn prepare(out: &Path, data: DataSource, config: Config, common: &Common) -> Result<PathBuf> {
@@ -362,46 +385,21 @@ fn finish(args: &Args, common: &Common, cells: &[Cell]) -> Result<()> {
         series.expect("every cell's strategy is listed").runs.push((cell.seed, records));
     }
     let summaries = comparison::summarize(&all)?;
-    report::write_comparison(&args.out, &all, &summaries)?;
+    let system =
+        Baseline::read(&args.out)?.and_then(|baseline| comparison::system(&all, &baseline));
+    report::write_comparison(&args.out, &all, &summaries, system.as_ref())?;
     if common.json {
-        return summaries.iter().try_for_each(say_json);
+        summaries.iter().try_for_each(say_json)?;
+        return system.iter().try_for_each(|system| say_json(&json!({ "system": system })));
     }
-    say(table(&summaries))?;
+    say(table::of(&summaries))?;
+    let claims = summaries.iter().filter_map(|summary| summary.claim.as_ref());
+    let sentences = claims.map(|claim| &claim.sentence);
+    sentences.chain(system.iter().map(|system| &system.sentence)).try_for_each(say)?;
     say(format_args!(
         "Results in {0}: report.html, curves.svg, curves.png, summary.csv, iterations.csv, comparison.json",
         args.out.display()
     ))
-}
-
-fn table(summaries: &[Summary]) -> Table {
-    let mut table = Table::new(&[
-        "strategy",
-        "Jaccard at the end",
-        "mean of the curve",
-        "labels for 90 %",
-        "95 %",
-        "labels saved",
-        "foreground",
-        "time",
-    ]);
-    let labels = |value: Option<f64>| value.map_or("-".into(), |v: f64| format!("{v:.0}"));
-    for s in summaries {
-        let saved = s.saving.map_or("-".into(), |saving| {
-            let factor = saving.factor.map_or("never".into(), |f| format!("{f:.1} times"));
-            format!("{factor} ({:.1} to {:.1})", saving.interval[0], saving.interval[1])
-        });
-        table.row(vec![
-            s.strategy.clone(),
-            format!("{:.3} ± {:.3}", s.last.mean, s.last.deviation),
-            format!("{:.3} ± {:.3}", s.area.mean, s.area.deviation),
-            labels(s.labels_for_90),
-            labels(s.labels_for_95),
-            saved,
-            format!("{:.1} %", 100.0 * s.labelled_foreground.mean),
-            human_time(s.seconds.mean),
-        ]);
-    }
-    table
 }
 
 #[cfg(test)]

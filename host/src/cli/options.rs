@@ -380,6 +380,12 @@ impl ExperimentArgs {
         self.seed.is_some()
     }
 
+    /// The number of iterations, if it is all that is given.
+    fn only_iterations(&self) -> Option<usize> {
+        let rest = Self { iterations: None, ..self.clone() };
+        self.iterations.filter(|_| rest == Self::default())
+    }
+
     /// Changes what was given.
     fn apply(&self, config: &mut Config) -> Result<()> {
         fn set<T: Clone>(target: &mut T, given: &Option<T>) {
@@ -457,6 +463,12 @@ pub(super) struct Given {
 }
 
 impl Given {
+    /// The number of iterations, if it is all that is given.
+    pub(super) fn only_iterations(&self) -> Option<usize> {
+        let nothing_else = self.config_file.is_none() && self.data == DataArgs::default();
+        self.experiment.only_iterations().filter(|_| nothing_else)
+    }
+
     /// The settings: the preset, changed by the file, changed by the options.
     ///
     /// # Errors

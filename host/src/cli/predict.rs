@@ -7,12 +7,12 @@ use clap::ValueEnum;
 use serde_json::json;
 
 use super::inputs::refuse_inputs_as_outputs;
+use super::network::NetworkArgs;
 use super::normalise::Normalise;
 use super::processes::Share;
 use super::progress::{Bar, catch_interrupt, interrupted};
 use super::warnings::warn_of_images;
 use super::{Common, say, say_json};
-use crate::data::files::sha256;
 use crate::data::pool::{PatchReader, Region};
 use crate::data::volume::{OmeKind, OmeZarrWriter, TiffStackWriter, Volume, is_our_tiff, open_raw};
 use crate::error::{Error, Result};
@@ -20,15 +20,13 @@ use crate::learning::predict::{
     area_foreground, section_foreground, windows_of_area, windows_per_section,
 };
 use crate::network::model::Model;
-use crate::network::weights;
 use crate::pools::score::hash_of_pixels;
 use crate::pools::shard::{Shard, ShardChoice};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// weights.safetensors of a run.
-    #[arg(long, value_name = "FILE")]
-    weights: PathBuf,
+    #[command(flatten)]
+    network: NetworkArgs,
     /// Images: a Zarr or OME-Zarr array, an HDF5 dataset (file.h5:/path), an MRC file, a multi-page TIFF, or a folder of TIFF or PNG sections.
     #[arg(long, value_name = "PATH")]
     raw: PathBuf,
@@ -78,8 +76,9 @@ pub(super) fn execute(args: &Args, common: &Common) -> Result<()> {
     if !to_zarr && share.devices() > 1 {
         return Err(Error::Usage("--device: only a .zarr is written by several devices".into()));
     }
+    let source = args.network.find()?;
     refuse_inputs_as_outputs(
-        &[("--raw", &args.raw), ("--weights", &args.weights)],
+        &[("--raw", &args.raw), (source.option, &source.path)],
         std::slice::from_ref(&args.out),
     )?;
     if args.out.exists() && !to_zarr && !(args.force && is_our_tiff(&args.out)) {
@@ -90,9 +89,7 @@ pub(super) fn execute(args: &Args, common: &Common) -> Result<()> {
         };
         return Err(Error::Usage(format!("--out {} {what}", args.out.display())));
     }
-    let trained = weights::load(&args.weights)?;
-    let file =
-        std::fs::read(&args.weights).map_err(|e| Error::io(&args.weights, "reading it", e))?;
+    let (trained, hash) = source.load()?;
     let raw: Arc<dyn Volume> = Arc::from(open_raw(&args.raw)?);
     let region = Region::whole(raw.shape());
     region.require_patch(trained.patch, "predicted").map_err(|_| {
@@ -108,12 +105,13 @@ pub(super) fn execute(args: &Args, common: &Common) -> Result<()> {
     model.set_weights(&trained.weights)?;
     let scaling = args.normalise.scaling(&raw, &region, trained.scaling, &args.raw)?;
     if !share.is_helper {
+        source.announce();
         warn_of_images(&*raw)?;
     }
     let reader = PatchReader::with_context(raw, region, scaling, trained.net.context);
     catch_interrupt();
     if to_zarr {
-        write_zarr(args, common, &sha256(&file), &mut model, &reader, &share)
+        write_zarr(args, common, &hash, &mut model, &reader, &share)
     } else {
         write_tiff(args, &mut model, &reader)
     }

@@ -20,11 +20,13 @@ use crate::compute::executor::Executor;
 use crate::data::pool::{PatchReader, Scaling, draw_pool};
 use crate::error::{Error, Result};
 use crate::learning::annotator::SimulatedAnnotator;
-use crate::learning::protocol::{self, Config, Data, Record};
+use crate::learning::protocol::{self, Config, Data, Record, known_patches};
 use crate::network::model::Model;
 use crate::network::weights::{self, TrainedNetwork};
 use crate::results::report;
-use crate::results::run_dir::{DataIdentity, DataSource, Resolved, RunDir, Standing};
+use crate::results::run_dir::{
+    DataIdentity, DataSource, Longer, Resolved, RunDir, Standing, compare_length,
+};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -53,7 +55,7 @@ pub(super) struct Job {
     /// Where results go.
     #[arg(long, value_name = "DIR", default_value = "askem-run")]
     out: PathBuf,
-    /// Go on with the run that lies in --out.
+    /// Go on with the run that lies in --out; with more --iterations also with one that has ended.
     #[arg(long, conflicts_with = "force")]
     resume: bool,
     /// Overwrite the run that lies in --out.
@@ -79,7 +81,8 @@ impl Job {
         let open = open_data(&source, config.seed)?;
         open.train_region.require_patch(config.patch, "training")?;
         open.test_region.require_patch(config.patch, "test")?;
-        draw_pool(&open.train_region, config.patch, config.pool, config.seed)?;
+        let pool = draw_pool(&open.train_region, config.patch, config.pool, config.seed)?;
+        known_patches(&config, &SimulatedAnnotator::new(&open.train_labels), &pool)?;
         let scaling = Scaling::measure(&*open.train_raw, &open.train_region)?;
         let executor = common.open_device()?;
 
@@ -139,16 +142,38 @@ impl Job {
             return given.resolve();
         };
         stored.experiment.validate()?;
-        let stored = (stored.data, stored.experiment);
-        if given != Given::default() && given.resolve()? != stored {
-            return Err(Error::Usage(format!(
-                "{}: the run there was started with other settings (see its config.toml); resume it with --resume and --out alone",
-                self.out.display()
-            )));
-        }
-        Ok(stored)
+        let there = (stored.data, stored.experiment);
+        let wanted = match given.only_iterations() {
+            Some(iterations) => (there.0.clone(), Config { iterations, ..there.1.clone() }),
+            None if given == Given::default() => return Ok(there),
+            None => given.resolve()?,
+        };
+        let length = compare_length(&wanted.1, &there.1);
+        let (long, short) = (wanted.1.iterations, there.1.iterations);
+        let why = match length {
+            _ if wanted.0 != there.0 => OTHER_SETTINGS.into(),
+            Longer::Same | Longer::Yes => {
+                wanted.1.validate()?;
+                return Ok(wanted);
+            }
+            Longer::Fewer => format!(
+                "has {short} iterations, and --iterations {long} would take back what is done; \
+                 give more, or resume it with --resume and --out alone"
+            ),
+            Longer::PlansAhead => format!(
+                "has the strategy {}, for which the number of iterations decides what happens in \
+                 each: it is not the beginning of one with --iterations {long}; start that one in \
+                 another --out",
+                there.1.strategy
+            ),
+            Longer::Other => OTHER_SETTINGS.into(),
+        };
+        Err(Error::Usage(format!("{}: the run there {why}", self.out.display())))
     }
 }
+
+const OTHER_SETTINGS: &str = "was started with other settings (see its config.toml); resume it \
+    with --resume and --out alone, or let it go on longer with --resume and --iterations";
 
 struct Run<'a> {
     job: &'a Job,
@@ -189,8 +214,12 @@ impl Run<'_> {
         if self.job.force {
             self.dir.clear()?;
         }
-        self.dir.write_config(&self.resolved)?;
+        if !is_finished {
+            self.dir.take_end_back()?;
+        }
+        // Before the settings: a journal that ends too early is made longer, whatever they say.
         self.dir.cut_journal()?;
+        self.dir.write_config(&self.resolved)?;
         let data = Data {
             train: &train,
             annotator: &annotator,
@@ -238,7 +267,8 @@ impl Run<'_> {
         if !self.json {
             let out = self.job.out.display();
             say(format_args!(
-                "\nResults in {out}: report.html, journal.jsonl, weights.safetensors, curve.png,\nsegmentation.tif, and segmentation.png (one section; errors in colour)"
+                "\nResults in {out}: report.html, journal.jsonl, weights.safetensors (each iteration's in weights/),\n\
+                 curve.png, segmentation.tif, and segmentation.png (one section; errors in colour)"
             ))?;
         }
         Ok(())

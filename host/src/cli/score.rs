@@ -8,12 +8,12 @@ use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
 use super::inputs::refuse_inputs_as_outputs;
+use super::network::NetworkArgs;
 use super::normalise::Normalise;
 use super::processes::Share;
 use super::progress::{Bar, catch_interrupt, human_bytes, human_time, interrupted};
 use super::warnings::warn_of_images;
 use super::{Common, say, say_json};
-use crate::data::files::sha256;
 use crate::data::pool::{PatchReader, Region, Sampling, Sites};
 use crate::data::volume::{Dtype, Volume, open_raw};
 use crate::error::{Error, Result};
@@ -21,16 +21,14 @@ use crate::learning::predict::{self, Embedding, McOptions};
 use crate::learning::protocol::{MOST_PASSES, MOST_PATCHES};
 use crate::learning::strategy::Criterion;
 use crate::network::model::Model;
-use crate::network::weights;
 use crate::pools::score::{embedding_dim, hash_of_pixels, score_chunks};
 use crate::pools::score_store::{About, ScoreStore};
 use crate::pools::shard::{Shard, ShardChoice};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// weights.safetensors of a run.
-    #[arg(long, value_name = "FILE")]
-    weights: PathBuf,
+    #[command(flatten)]
+    network: NetworkArgs,
     /// Images: a Zarr or OME-Zarr array, an HDF5 dataset (file.h5:/path), an MRC file, a multi-page TIFF, or a folder of TIFF or PNG sections.
     #[arg(long, value_name = "PATH")]
     raw: PathBuf,
@@ -145,15 +143,14 @@ pub(super) fn execute(args: &Args, common: &Common) -> Result<()> {
             return Err(Error::Usage(format!("{option} {value}: give at most {most}")));
         }
     }
+    let source = args.network.find()?;
     refuse_inputs_as_outputs(
-        &[("--raw", &args.raw), ("--weights", &args.weights)],
+        &[("--raw", &args.raw), (source.option, &source.path)],
         std::slice::from_ref(&args.out),
     )?;
     let share = Share::of(args.shard()?, common)?;
     common.validate()?;
-    let trained = weights::load(&args.weights)?;
-    let file =
-        std::fs::read(&args.weights).map_err(|e| Error::io(&args.weights, "reading it", e))?;
+    let (trained, hash) = source.load()?;
     let raw: Arc<dyn Volume> = Arc::from(open_raw(&args.raw)?);
     let (shape, chunk, dtype) = (raw.shape(), raw.chunk(), raw.dtype());
     let region = Region::whole(shape);
@@ -162,6 +159,7 @@ pub(super) fn execute(args: &Args, common: &Common) -> Result<()> {
     let sites = Sites::new(sampling, &region, patch, chunk)?;
     let scaling = args.normalise.scaling(&raw, &region, trained.scaling, &args.raw)?;
     if !share.is_helper {
+        source.announce();
         warn_of_images(&*raw)?;
     }
     let reader = PatchReader::with_context(raw, region, scaling, trained.net.context);
@@ -170,7 +168,7 @@ pub(super) fn execute(args: &Args, common: &Common) -> Result<()> {
     let criterion = args.criterion();
     let about = About {
         askem: env!("CARGO_PKG_VERSION").into(),
-        weights: sha256(&file),
+        weights: hash,
         criterion,
         mc_passes: criterion.is_under_dropout().then_some(args.mc_passes),
         seed: args.seed,

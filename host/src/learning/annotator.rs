@@ -10,6 +10,11 @@ use crate::error::Result;
 pub trait Annotator {
     /// The labels of a patch of `patch x patch` pixels: 0 background, 1 foreground, 255 not labelled.
     fn annotate(&self, at: Position, patch: usize) -> Result<Vec<u8>>;
+
+    /// Whether a patch has a pixel that can be labelled. Who can't tell says yes.
+    fn can_label(&self, _at: Position, _patch: usize) -> Result<bool> {
+        Ok(true)
+    }
 }
 
 /// Leaves labels only in a square that covers about a `share` of a patch, at a place that `rng` draws; the others become 255.
@@ -45,6 +50,12 @@ impl<'a> SimulatedAnnotator<'a> {
 impl Annotator for SimulatedAnnotator<'_> {
     fn annotate(&self, at: Position, patch: usize) -> Result<Vec<u8>> {
         read_labels(self.labels, at, patch)
+    }
+
+    fn can_label(&self, at: Position, patch: usize) -> Result<bool> {
+        // Without a value for unknown pixels all are known, and nothing has to be read.
+        Ok(self.labels.inner().options().ignore.is_none()
+            || read_labels(self.labels, at, patch)?.iter().any(|&label| label != IGNORED))
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod config;
 mod evaluation;
+mod known;
 mod labelled;
 mod observer;
 mod record;
@@ -27,6 +28,7 @@ use crate::network::model::Model;
 
 pub use config::{Bald, Config, InitialStrategy, MOST_PASSES, MOST_PATCHES};
 pub use evaluation::compare;
+pub use known::known_patches;
 pub use observer::{FirstChoice, Observer, Phase, Unobserved};
 pub use record::{BestEpoch, Picked, Record, Seconds};
 
@@ -67,10 +69,11 @@ pub fn run(
     config.validate()?;
     let strategy = strategy::by_name(&config.strategy, config.bald.criterion())?;
     let pool = draw_pool(&data.train.region, config.patch, config.pool, config.seed)?;
+    let known = known_patches(config, data.annotator, &pool)?;
     let unlabelled = statistics_patches(config, data.train, &pool)?;
     let labelled = Vec::new();
     let mut experiment =
-        Experiment { config, data, strategy: &*strategy, pool, labelled, unlabelled };
+        Experiment { config, data, strategy: &*strategy, pool, known, labelled, unlabelled };
     experiment.labelled = experiment.initial(model, &progress, observer)?;
     experiment.run(model, progress, observer)
 }
@@ -80,6 +83,8 @@ struct Experiment<'a> {
     data: &'a Data<'a>,
     strategy: &'a dyn Strategy,
     pool: Vec<Position>,
+    /// The patches that can be labelled, increasing.
+    known: Vec<usize>,
     labelled: Vec<usize>,
     /// The patches on which batch norm's statistics are measured.
     unlabelled: Vec<f32>,
@@ -93,12 +98,21 @@ impl Experiment<'_> {
         progress: &Progress,
         observer: &mut dyn Observer,
     ) -> Result<Vec<usize>> {
-        if let Some(first) = first_patches(self.config, self.pool.len(), &progress.records)? {
+        if let Some(first) =
+            first_patches(self.config, &self.known, self.pool.len(), &progress.records)?
+        {
             return Ok(first);
         }
         model.set_weights(&model.net().init(self.config.seed))?;
         let picks = self.choose(&TypiClust, model, 0, self.config.initial, observer)?.1;
         Ok(picks.into_iter().map(|pick| pick.index).collect())
+    }
+
+    /// Whether the first patches can't be told again from the seed alone.
+    fn names_first(&self) -> bool {
+        let by_network = self.config.initial_strategy == InitialStrategy::Typiclust;
+        let some_unknown = self.known.len() < self.pool.len();
+        (by_network || some_unknown) && !self.strategy.labels_everything()
     }
 
     fn iterations(&self) -> usize {
@@ -167,10 +181,12 @@ impl Experiment<'_> {
             let clock = Instant::now();
             let jaccard = self.evaluate(model, iteration, observer)?;
             seconds.evaluate = clock.elapsed().as_secs_f64();
+            observer.network(iteration, &model.weights()?)?;
 
             let clock = Instant::now();
             let labelled = self.labelled.len();
             let labelled_foreground = dataset.foreground();
+            let labelled_pixels = dataset.pixels();
             let picked = if iteration < self.iterations() {
                 self.select(model, iteration, observer)?
             } else {
@@ -187,10 +203,9 @@ impl Experiment<'_> {
                 labelled,
                 labelled_foreground,
                 loss: f64::from(trained.loss),
-                initial: (iteration == 0
-                    && self.config.initial_strategy == InitialStrategy::Typiclust
-                    && !self.strategy.labels_everything())
-                .then(|| self.labelled[..labelled].to_vec()),
+                labelled_pixels: Some(labelled_pixels),
+                initial: (iteration == 0 && self.names_first())
+                    .then(|| self.labelled[..labelled].to_vec()),
                 epochs: self.config.has_shorter_trainings().then_some(trained.epochs),
                 best: trained.best,
                 jaccard,
@@ -334,7 +349,11 @@ pub fn labelled(
     pool: &[Position],
     records: &[Record],
 ) -> Result<Option<Vec<usize>>> {
-    let Some(mut labelled) = first_patches(config, pool.len(), records)? else { return Ok(None) };
+    // Where not all of them are known, the first record names those that were labelled first.
+    let all: Vec<usize> = (0..pool.len()).collect();
+    let Some(mut labelled) = first_patches(config, &all, pool.len(), records)? else {
+        return Ok(None);
+    };
     for record in records {
         labelled.extend(picks_of(record, pool)?);
     }
@@ -343,18 +362,24 @@ pub fn labelled(
 
 /// The patches that are labelled first, where they are known without a network: all, those drawn by chance, or those that the first record
 /// names. They are not computed again, since another device could choose otherwise.
-fn first_patches(config: &Config, pool: usize, records: &[Record]) -> Result<Option<Vec<usize>>> {
-    let mut all: Vec<usize> = (0..pool).collect();
+fn first_patches(
+    config: &Config,
+    known: &[usize],
+    pool: usize,
+    records: &[Record],
+) -> Result<Option<Vec<usize>>> {
+    let mut all = known.to_vec();
     if strategy::by_name(&config.strategy, config.bald.criterion())?.labels_everything() {
         return Ok(Some(all));
     }
-    match (config.initial_strategy, records.first()) {
-        (InitialStrategy::Random, _) => {
+    let first = records.first();
+    match (config.initial_strategy, first) {
+        (InitialStrategy::Random, _) if first.is_none_or(|record| record.initial.is_none()) => {
             let mut rng = stream(config.seed, Purpose::Initial, 0, 0);
             Ok(Some(sample_without_replacement(&mut rng, &mut all, config.initial).to_vec()))
         }
-        (InitialStrategy::Typiclust, None) => Ok(None),
-        (InitialStrategy::Typiclust, Some(record)) => {
+        (_, None) => Ok(None),
+        (_, Some(record)) => {
             let initial = record.initial.clone().unwrap_or_default();
             let different: HashSet<usize> = initial.iter().copied().collect();
             let known = different.iter().all(|&index| index < pool);

@@ -150,6 +150,11 @@ pub trait Strategy: Send + Sync {
         false
     }
 
+    /// Whether what happens in an iteration hangs on how many there are.
+    fn plans_ahead(&self) -> bool {
+        self.labels_everything()
+    }
+
     /// Chooses `k` candidates (all of them if there are fewer), best first.
     fn select(
         &self,

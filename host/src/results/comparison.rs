@@ -1,13 +1,20 @@
 //! Several strategies and seeds of one experiment: what their journals say together.
 
-use askem_kernels::rng::{Purpose, below, stream};
+mod claim;
+mod statistics;
+mod system;
+
 use serde::Serialize;
 
 use crate::error::{Error, Result};
 use crate::learning::protocol::Record;
 
-/// Resamples of the seeds behind an interval.
-const RESAMPLES: usize = 2000;
+pub use claim::{Claim, ENOUGH_SEEDS, Verdict, p_in_words};
+pub use statistics::{Test, holm, sign_flip_p};
+pub use system::{BASELINE, Baseline, System, system};
+
+/// Labelled patches and Jaccard index of a run's iterations.
+type Curve = Vec<(f64, f64)>;
 
 /// The journals of one strategy, a seed each.
 #[derive(Clone, Debug, Default)]
@@ -63,6 +70,8 @@ pub struct Summary {
     pub labels_for_95: Option<f64>,
     /// Against random, where it is there.
     pub saving: Option<Saving>,
+    /// What is said to the claim that it saves labels against random.
+    pub claim: Option<Claim>,
     /// Foreground share of all labelled pixels at the end.
     pub labelled_foreground: Spread,
     /// Seconds of all iterations.
@@ -101,23 +110,24 @@ impl Series {
             .collect()
     }
 
-    /// The mean curve of some of the seeds, each as often as it is named.
-    fn mean_of(&self, seeds: &[u64]) -> Vec<(f64, f64)> {
-        let chosen: Vec<&Vec<Record>> = seeds
-            .iter()
-            .filter_map(|seed| self.runs.iter().find(|(s, _)| s == seed).map(|(_, r)| r))
-            .collect();
-        let length = chosen.iter().map(|records| records.len()).min().unwrap_or(0);
-        let mean = |i: usize, value: &dyn Fn(&Record) -> f64| {
-            chosen.iter().map(|records| value(&records[i])).sum::<f64>() / chosen.len() as f64
-        };
-        (0..length).map(|i| (mean(i, &|r| r.labelled as f64), mean(i, &|r| r.jaccard))).collect()
-    }
-
     fn last(&self, value: impl Fn(&Record) -> f64) -> Spread {
         let last = |(_, records): &(u64, Vec<Record>)| records.last().map(&value);
         Spread::of(&self.runs.iter().filter_map(last).collect::<Vec<_>>())
     }
+}
+
+fn curve_of(records: &[Record]) -> Curve {
+    records.iter().map(|record| (record.labelled as f64, record.jaccard)).collect()
+}
+
+/// The mean of curves after each iteration that all have.
+fn mean_curve<'a>(curves: impl Iterator<Item = &'a [(f64, f64)]>) -> Curve {
+    let curves: Vec<&[(f64, f64)]> = curves.collect();
+    let length = curves.iter().map(|curve| curve.len()).min().unwrap_or(0);
+    let mean = |value: &dyn Fn((f64, f64)) -> f64, i: usize| {
+        curves.iter().map(|curve| value(curve[i])).sum::<f64>() / curves.len() as f64
+    };
+    (0..length).map(|i| (mean(&|point| point.0, i), mean(&|point| point.1, i))).collect()
 }
 
 /// Labels at which a curve first reaches a height, between its points by straight lines.
@@ -143,35 +153,6 @@ fn mean_height(curve: &[(f64, f64)]) -> f64 {
     area / (last.0 - first.0)
 }
 
-fn saving(series: &Series, random: &Series) -> Option<Saving> {
-    let shared: Vec<u64> = random
-        .runs
-        .iter()
-        .map(|(seed, _)| *seed)
-        .filter(|seed| series.runs.iter().any(|(s, _)| s == seed))
-        .collect();
-    let factor = |seeds: &[u64]| -> Option<f64> {
-        let (ours, theirs) = (series.mean_of(seeds), random.mean_of(seeds));
-        let height = theirs.last()?.1;
-        // Random may have been as good earlier.
-        Some(labels_for(&theirs, height)? / labels_for(&ours, height)?)
-    };
-    if shared.is_empty() {
-        return None;
-    }
-    let mut rng = stream(0, Purpose::Strategy, 0, 0);
-    let mut factors: Vec<f64> = (0..RESAMPLES)
-        .map(|_| {
-            let draw = |_| shared[below(&mut rng, shared.len() as u64) as usize];
-            let seeds: Vec<u64> = (0..shared.len()).map(draw).collect();
-            factor(&seeds).unwrap_or(0.0)
-        })
-        .collect();
-    factors.sort_by(f64::total_cmp);
-    let at = |share: f64| factors[(share * (RESAMPLES - 1) as f64).round() as usize];
-    Some(Saving { factor: factor(&shared), interval: [at(0.025), at(0.975)] })
-}
-
 /// A summary of each series, in their order.
 ///
 /// # Errors
@@ -183,14 +164,20 @@ pub fn summarize(all: &[Series]) -> Result<Vec<Summary>> {
         return Err(Error::Input(format!("the strategy {} has no finished run", empty.strategy)));
     }
     let named = |name: &str| all.iter().find(|series| series.strategy == name);
+    let random = named("random");
+    let savings: Vec<Option<Saving>> = all
+        .iter()
+        .map(|series| claim::saving(series, random.filter(|_| series.strategy != FULL)?))
+        .collect();
+    let claims = claim::claims(all, &savings);
     let full = named(FULL).map(|series| series.last(|r| r.jaccard).mean);
-    let summary = |series: &Series| {
+    let summary = |((series, saving), claim): ((&Series, Option<Saving>), Option<Claim>)| {
         let curve: Vec<(f64, f64)> =
             series.curve().iter().map(|p| (p.labelled, p.jaccard.mean)).collect();
         let of_full = |share: f64| full.and_then(|full| labels_for(&curve, share * full));
         let is_curve = series.strategy != FULL;
         let areas: Vec<f64> =
-            series.runs.iter().map(|(seed, _)| mean_height(&series.mean_of(&[*seed]))).collect();
+            series.runs.iter().map(|(_, records)| mean_height(&curve_of(records))).collect();
         let seconds: Vec<f64> = series
             .runs
             .iter()
@@ -205,30 +192,36 @@ pub fn summarize(all: &[Series]) -> Result<Vec<Summary>> {
             area: Spread::of(&areas),
             labels_for_90: if is_curve { of_full(0.9) } else { None },
             labels_for_95: if is_curve { of_full(0.95) } else { None },
-            saving: named("random").filter(|_| is_curve).and_then(|random| saving(series, random)),
+            saving,
+            claim,
             labelled_foreground: series.last(|r| r.labelled_foreground),
             seconds: Spread::of(&seconds),
         }
     };
-    Ok(all.iter().map(summary).collect())
+    Ok(all.iter().zip(savings).zip(claims).map(summary).collect())
 }
 
 /// The strategy, other than full supervision and yardsticks that read labels, with the largest area; ties go to the first.
 pub fn winner(summaries: &[Summary]) -> Option<&Summary> {
-    let candidates = summaries.iter().filter(|s| ![FULL, "fg_random"].contains(&&*s.strategy));
+    let candidates = summaries.iter().filter(|s| may_win(&s.strategy));
     candidates.reduce(|best, s| if s.area.mean > best.area.mean { s } else { best })
+}
+
+/// Full supervision has no curve, and `fg_random` reads labels that nobody has given.
+fn may_win(strategy: &str) -> bool {
+    ![FULL, "fg_random"].contains(&strategy)
 }
 
 /// All iterations of all runs, a line each.
 pub fn iterations_csv(all: &[Series]) -> String {
     let mut out = String::from(
-        "strategy,seed,iteration,labelled,labelled_foreground,loss,jaccard,train_seconds,score_seconds,evaluate_seconds\n",
+        "strategy,seed,iteration,labelled,labelled_foreground,loss,jaccard,train_seconds,score_seconds,evaluate_seconds,labelled_pixels\n",
     );
     for series in all {
         for (seed, records) in &series.runs {
             for r in records {
                 out += &format!(
-                    "{},{seed},{},{},{},{},{},{},{},{}\n",
+                    "{},{seed},{},{},{},{},{},{},{},{},{}\n",
                     series.strategy,
                     r.iteration,
                     r.labelled,
@@ -237,7 +230,8 @@ pub fn iterations_csv(all: &[Series]) -> String {
                     r.jaccard,
                     r.seconds.train,
                     r.seconds.score,
-                    r.seconds.evaluate
+                    r.seconds.evaluate,
+                    r.labelled_pixels.map_or_else(String::new, |pixels| pixels.to_string())
                 );
             }
         }
@@ -245,13 +239,19 @@ pub fn iterations_csv(all: &[Series]) -> String {
     out
 }
 
-/// The summaries, a line each; what is not there is empty.
-pub fn summary_csv(summaries: &[Summary]) -> String {
+/// The summaries, a line each; what is not there is empty. The factor of the system stands in the
+/// line of the best strategy.
+pub fn summary_csv(summaries: &[Summary], system: Option<&System>) -> String {
     let mut out = String::from(
-        "strategy,seeds,jaccard_mean,jaccard_deviation,area_mean,area_deviation,labels_for_90,labels_for_95,saving,saving_low,saving_high,labelled_foreground_mean,seconds_mean\n",
+        "strategy,seeds,jaccard_mean,jaccard_deviation,area_mean,area_deviation,labels_for_90,labels_for_95,saving,saving_low,saving_high,labelled_foreground_mean,seconds_mean,\
+         paired_seeds,area_difference,area_p,area_p_corrected,last_difference,last_p,\
+         last_p_corrected,claim,system,system_low,system_high,system_claim\n",
     );
     let show = |value: Option<f64>| value.map_or_else(String::new, |v| v.to_string());
     for s in summaries {
+        let claim = s.claim.as_ref();
+        let system = system.filter(|system| system.strategy == s.strategy);
+        let test = |test: fn(&Claim) -> f64| show(claim.map(test));
         let cells = [
             s.strategy.clone(),
             s.last.seeds.to_string(),
@@ -266,6 +266,18 @@ pub fn summary_csv(summaries: &[Summary]) -> String {
             show(s.saving.map(|saving| saving.interval[1])),
             s.labelled_foreground.mean.to_string(),
             s.seconds.mean.to_string(),
+            claim.map_or_else(String::new, |claim| claim.seeds.to_string()),
+            test(|claim| claim.area.difference),
+            test(|claim| claim.area.p),
+            test(|claim| claim.area.corrected),
+            test(|claim| claim.last.difference),
+            test(|claim| claim.last.p),
+            test(|claim| claim.last.corrected),
+            claim.map_or_else(String::new, |claim| claim.verdict.to_string()),
+            show(system.and_then(|system| system.factor)),
+            show(system.map(|system| system.interval[0])),
+            show(system.map(|system| system.interval[1])),
+            system.map_or_else(String::new, |system| system.verdict.to_string()),
         ];
         out += &cells.join(",");
         out.push('\n');
@@ -285,6 +297,7 @@ mod tests {
             seed,
             labelled: 20 * (iteration + 1),
             labelled_foreground: 0.1,
+            labelled_pixels: Some(20 * 16384),
             loss: 0.5,
             initial: None,
             epochs: Some(10),
@@ -339,8 +352,8 @@ mod tests {
         assert_eq!(summaries[1].seconds.mean, 8.0);
         assert!((summaries[3].last.deviation - 0.02_f64.sqrt()).abs() < 1e-12);
         assert_eq!(iterations_csv(&all).lines().count(), 1 + 3 * 8 + 2);
-        let lines = summary_csv(&summaries);
-        assert!(lines.lines().all(|line| line.split(',').count() == 13), "{lines}");
+        let lines = summary_csv(&summaries, None);
+        assert!(lines.lines().all(|line| line.split(',').count() == 25), "{lines}");
     }
 
     #[test]

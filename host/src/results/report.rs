@@ -13,7 +13,7 @@ mod picks;
 mod times;
 
 use crate::data::files::write_atomically;
-use crate::results::comparison::{self, Series, Summary};
+use crate::results::comparison::{self, Series, Summary, System};
 use std::path::Path;
 
 pub use curve::{Curve, learning_curve, learning_curve_svg};
@@ -25,19 +25,27 @@ pub use page::{write_page_of, write_run_page};
 /// `comparison.json` and `report.html`.
 ///
 /// Errors: [`Error::Io`] where a file can't be written.
-pub fn write_comparison(out: &Path, all: &[Series], summaries: &[Summary]) -> Result<()> {
+pub fn write_comparison(
+    out: &Path,
+    all: &[Series],
+    summaries: &[Summary],
+    system: Option<&System>,
+) -> Result<()> {
     let svg = page::comparison_figure(all).svg();
     write_atomically(&out.join("curves.svg"), svg.as_bytes())?;
     write_atomically(&out.join("curves.png"), &rasterize(&svg, 2.0)?)?;
     write_atomically(&out.join("iterations.csv"), comparison::iterations_csv(all).as_bytes())?;
-    write_atomically(&out.join("summary.csv"), comparison::summary_csv(summaries).as_bytes())?;
+    write_atomically(
+        &out.join("summary.csv"),
+        comparison::summary_csv(summaries, system).as_bytes(),
+    )?;
     let curves: Vec<_> = all
         .iter()
         .map(|series| serde_json::json!({"strategy": series.strategy, "curve": series.curve()}))
         .collect();
-    let json = serde_json::json!({"summaries": summaries, "curves": curves});
+    let json = serde_json::json!({"summaries": summaries, "curves": curves, "system": system});
     write_atomically(&out.join("comparison.json"), json.to_string().as_bytes())?;
-    page::write_comparison_page(out, all, summaries)
+    page::write_comparison_page(out, all, summaries, system)
 }
 
 /// Colours that people with any colour vision tell apart: those of Okabe and Ito, darkest contrast

@@ -1,4 +1,4 @@
-//! A run's directory: settings, journal, checkpoint, weights, pictures.
+//! A run's directory: settings, journal, checkpoint, networks, pictures.
 //!
 //! Every file but the journal appears under its name only when it is complete. The journal grows
 //! by whole lines; a torn or damaged last line is cut off when the run goes on, and its iteration
@@ -8,6 +8,7 @@
 mod checkpoint;
 mod identity;
 mod journal;
+mod networks;
 mod standing;
 
 use std::cell::Cell;
@@ -24,8 +25,10 @@ use crate::data::volume::LabelValue;
 use crate::error::{Error, Result};
 use crate::learning::protocol::Config;
 
+pub use checkpoint::data_of;
 pub use identity::DataIdentity;
-pub use standing::Standing;
+pub use networks::{Chosen, Reason, best_held_out};
+pub use standing::{Longer, Standing, compare_length};
 
 /// The files of a run. `lock` stays; it keeps two processes from writing into one directory.
 const FILES: [&str; 10] = [
@@ -45,7 +48,8 @@ const FILES: [&str; 10] = [
 type Folder = (&'static str, fn(&str) -> bool);
 
 /// The folders of a run, and which names in them are a run's.
-const FOLDERS: [Folder; 4] = [
+const FOLDERS: [Folder; 5] = [
+    (networks::FOLDER, networks::is_network),
     ("details", |name| {
         name.starts_with("iteration-") && name.ends_with(".json")
             || name.starts_with("query-") && name.ends_with(".png")
@@ -213,17 +217,11 @@ impl RunDir {
     /// # Errors
     /// If one can't be removed.
     pub fn clear(&self) -> Result<()> {
-        let remove = |path: &Path| match fs::remove_file(path) {
-            Err(e) if e.kind() != ErrorKind::NotFound => {
-                Err(Error::io(path, "can't delete the earlier run's file", e))
-            }
-            _ => Ok(()),
-        };
         for (folder, is_ours) in FOLDERS {
             let folder = self.file(folder);
             for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
                 if entry.file_name().to_str().is_some_and(is_ours) {
-                    remove(&entry.path())?;
+                    remove_file(&entry.path())?;
                 }
             }
             // Only where nothing else is in it.
@@ -232,7 +230,15 @@ impl RunDir {
         let _ = fs::remove_dir(self.file("tensorboard"));
         self.checkpoint.set(None);
         self.journal.set(None);
-        FILES.iter().try_for_each(|file| remove(&self.file(file)))
+        FILES.iter().try_for_each(|file| remove_file(&self.file(file)))
+    }
+
+    /// Takes away what a run has only at its end, for one that goes on.
+    ///
+    /// # Errors
+    /// If the system refuses.
+    pub fn take_end_back(&self) -> Result<()> {
+        [networks::FINAL, "report.html"].iter().try_for_each(|file| remove_file(&self.file(file)))
     }
 
     /// Where it is.
@@ -258,6 +264,20 @@ impl RunDir {
         })?;
         write_atomically(&path, text.as_bytes())
     }
+}
+
+fn remove_file(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(e) if e.kind() != ErrorKind::NotFound => {
+            Err(Error::io(path, "can't delete the earlier run's file", e))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether a file is a checkpoint, damaged or not, and so no file of weights.
+pub fn is_checkpoint(path: &Path) -> bool {
+    checkpoint::is_checkpoint(path)
 }
 
 /// Whether a directory holds a run: its settings, a journal, or a checkpoint or weights of this program.
@@ -293,11 +313,17 @@ mod tests {
     fn only_a_runs_own_files_go() {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
-        for name in ["details", "figures", "tensorboard/training"] {
+        for name in ["details", "figures", "tensorboard/training", "weights"] {
             fs::create_dir_all(at(name)).unwrap();
         }
-        let own = ["details/query-00.png", "figures/curve.svg", "curve.png"];
-        let others = ["details/notes.txt", "figures/for-the-paper.svg", "thesis.partial"];
+        let own =
+            ["details/query-00.png", "figures/curve.svg", "weights/003.safetensors", "curve.png"];
+        let others = [
+            "details/notes.txt",
+            "figures/for-the-paper.svg",
+            "weights/best.safetensors",
+            "thesis.partial",
+        ];
         own.iter().chain(&others).for_each(|name| fs::write(at(name), "x").unwrap());
         let message =
             RunDir::open(folder.path(), false, true, Duration::ZERO).unwrap_err().to_string();

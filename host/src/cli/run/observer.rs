@@ -10,6 +10,8 @@ use crate::data::volume::{CachedLabels, Section, TiffStackWriter};
 use crate::error::Result;
 use crate::learning::protocol::{Config, FirstChoice, Observer, Phase, Record};
 use crate::learning::train::{Losses, TrainState};
+use crate::network::unet::Weights;
+use crate::network::weights::TrainedNetwork;
 use crate::results::report::{self, Details};
 use crate::results::run_dir::RunDir;
 
@@ -176,6 +178,13 @@ impl Observer for RunObserver<'_> {
         self.details.set_scores(scores);
         self.first = Some(first.clone());
         Ok(())
+    }
+
+    fn network(&mut self, iteration: usize, weights: &Weights) -> Result<()> {
+        let Config { net, patch, .. } = *self.config;
+        let scaling = self.test.scaling;
+        let trained = TrainedNetwork { net, weights: weights.clone(), patch, scaling };
+        self.dir.write_network(iteration, &trained)
     }
 
     fn iteration_done(&mut self, record: &Record) -> Result<()> {

@@ -38,6 +38,11 @@ impl Labelled {
         if labelled == 0 { 0.0 } else { (train[0] + held_out[0]) as f64 / labelled as f64 }
     }
 
+    /// Labelled pixels.
+    pub(super) fn pixels(&self) -> u64 {
+        self.train.counts()[1] + self.held_out.counts()[1]
+    }
+
     pub(super) fn early_stopping(&self, config: &Config) -> Option<EarlyStopping<'_>> {
         let held_out = &self.held_out;
         config.early_stopping.map(|patience| EarlyStopping { patience, held_out })
@@ -86,6 +91,7 @@ mod tests {
             let labelled = filled(share);
             assert_eq!((labelled.train.len(), labelled.held_out.len()), (30 - expected, expected));
             assert!((labelled.foreground() - 0.5).abs() < 1e-12, "foreground of both sets");
+            assert_eq!(labelled.pixels(), 30);
         }
     }
 

@@ -3,6 +3,7 @@
 use super::Record;
 use crate::error::Result;
 use crate::learning::train::{Losses, TrainState};
+use crate::network::unet::Weights;
 
 /// What an iteration is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +56,11 @@ pub trait Observer {
 
     /// What an iteration chose first, and the scores of all that it chose from; no scores where the strategy needs none.
     fn chosen(&mut self, _iteration: usize, _scores: &[f32], _first: &FirstChoice) -> Result<()> {
+        Ok(())
+    }
+
+    /// The network of an iteration, as it was evaluated.
+    fn network(&mut self, _iteration: usize, _weights: &Weights) -> Result<()> {
         Ok(())
     }
 

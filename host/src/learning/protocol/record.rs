@@ -14,9 +14,12 @@ pub struct Record {
     pub labelled: usize,
     /// Foreground share of their pixels.
     pub labelled_foreground: f64,
+    /// Their pixels whose label is known; nothing in journals of earlier versions.
+    #[cfg_attr(feature = "files", serde(default, skip_serializing_if = "Option::is_none"))]
+    pub labelled_pixels: Option<u64>,
     /// Mean loss of the last epoch.
     pub loss: f64,
-    /// In iteration 0, indices of the patches that were labelled first, where they were not drawn by chance.
+    /// In iteration 0, indices of the patches that were labelled first, where the seed alone does not tell.
     #[cfg_attr(feature = "files", serde(default, skip_serializing_if = "Option::is_none"))]
     pub initial: Option<Vec<usize>>,
     /// Epochs of this training, where early stopping or a budget in steps decides.

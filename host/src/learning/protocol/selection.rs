@@ -22,7 +22,9 @@ impl Experiment<'_> {
         let (known, picks) =
             self.choose(self.strategy, model, iteration, self.config.query, observer)?;
         if let Some(first) = picks.first() {
-            let scores = known.scores_of(&self.labelled);
+            let unknown = (0..self.pool.len()).filter(|index| !self.is_known(*index));
+            let left_out: Vec<usize> = self.labelled.iter().copied().chain(unknown).collect();
+            let scores = known.scores_of(&left_out);
             let first = self.first_choice(model, self.pool[first.index])?;
             observer.chosen(iteration, &scores, &first)?;
         }
@@ -80,12 +82,15 @@ impl Experiment<'_> {
         Ok(FirstChoice { side, raw, foreground })
     }
 
-    /// Whether a patch is not taken and lies far enough from all that are.
+    fn is_known(&self, index: usize) -> bool {
+        self.known.binary_search(&index).is_ok()
+    }
+
+    /// Whether a patch can be labelled, is not taken and lies far enough from all that are.
     fn is_free(&self, index: usize, taken: &[usize]) -> bool {
         let distance = self.config.distance();
-        taken
-            .iter()
-            .all(|&other| other != index && !distance.forbids(self.pool[index], self.pool[other]))
+        let is_far = |&other: &usize| !distance.forbids(self.pool[index], self.pool[other]);
+        self.is_known(index) && taken.iter().all(|other| *other != index && is_far(other))
     }
 
     /// Computes what the strategy needs, for the whole pool.
@@ -157,14 +162,14 @@ pub(super) struct Known {
 }
 
 impl Known {
-    /// Scores of all that is not labelled; the sums over classes where those are known.
-    fn scores_of(&self, labelled: &[usize]) -> Vec<f32> {
+    /// Scores of all that is not left out; the sums over classes where those are known.
+    fn scores_of(&self, left_out: &[usize]) -> Vec<f32> {
         let sums =
             || self.class_entropy.iter().map(|[background, foreground]| background + foreground);
         let all: Vec<f32> =
             if self.scores.is_empty() { sums().collect() } else { self.scores.clone() };
         let mut free = vec![true; all.len()];
-        labelled.iter().for_each(|&i| {
+        left_out.iter().for_each(|&i| {
             if let Some(free) = free.get_mut(i) {
                 *free = false;
             }

@@ -35,6 +35,10 @@ impl Strategy for Clasp {
         Needs { class_entropy: true, ..Needs::default() }
     }
 
+    fn plans_ahead(&self) -> bool {
+        true
+    }
+
     fn select(
         &self,
         candidates: &Candidates<'_>,

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
-use super::{Origin, Resolved, RunDir};
+use super::{DataIdentity, Origin, Resolved, RunDir};
 use crate::data::files::write_atomically;
 use crate::error::{Error, Result};
 use crate::learning::train::{Best, TrainState};
@@ -90,6 +90,12 @@ impl RunDir {
         }
         Ok(())
     }
+}
+
+/// What the data of a run were, if its checkpoint is there and says so.
+pub fn data_of(run: &Path) -> Option<DataIdentity> {
+    let saved = decode(&fs::read(run.join(CURRENT)).ok()?).ok()?;
+    Some(DataIdentity { pixels: saved.pixels?, labels: saved.labels? })
 }
 
 /// Whether a file is a checkpoint, damaged or not.

@@ -203,6 +203,7 @@ pub(super) mod tests {
             seed: 3,
             labelled: 20,
             labelled_foreground: 0.1,
+            labelled_pixels: Some(20 * 16384),
             loss: f64::from(0.1_f32),
             initial: None,
             epochs: Some(100),

@@ -1,10 +1,13 @@
 //! Where an interrupted run stands: what of its files is good, and what has to be computed again.
 
+use std::cmp::Ordering;
+
 use super::checkpoint::{CURRENT, PREVIOUS, Saved};
 use super::journal::Journal;
 use super::{Origin, Resolved, RunDir};
 use crate::error::{Error, Result};
-use crate::learning::protocol::Progress;
+use crate::learning::protocol::{Config, Progress};
+use crate::learning::strategy;
 use crate::network::weights;
 
 /// Where a run goes on.
@@ -24,14 +27,46 @@ impl Resolved {
         if self.experiment.strategy == "full" { 0 } else { self.experiment.iterations }
     }
 
-    /// Whether two runs with these settings do the same, wherever their data lie.
+    /// Whether a run with other settings does the same as one with these, wherever their data lie,
+    /// or the same and more.
     pub(super) fn gives_the_same(&self, other: &Self) -> bool {
         let data = |of: &Self| {
             let data = &of.data;
             let (value, ignore) = (data.label_value, data.ignore_value);
             (value, ignore, data.split_margin, data.phantom_shape, data.test_raw.is_some())
         };
-        self.experiment == other.experiment && data(self) == data(other)
+        let same = [Longer::Same, Longer::Yes];
+        same.contains(&compare_length(&other.experiment, &self.experiment))
+            && data(self) == data(other)
+    }
+}
+
+/// How the settings of a run stand to those of one that is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Longer {
+    /// They are the same.
+    Same,
+    /// They have more iterations, and all is the same up to the end of the run that is there.
+    Yes,
+    /// They have fewer iterations.
+    Fewer,
+    /// They have more iterations, on whose number hangs what happens in each.
+    PlansAhead,
+    /// They differ in other things.
+    Other,
+}
+
+/// How settings stand to those of a run that is there: whether it is the beginning of theirs.
+pub fn compare_length(wanted: &Config, there: &Config) -> Longer {
+    let same = Config { iterations: there.iterations, ..wanted.clone() } == *there;
+    let plans_ahead = strategy::by_name(&there.strategy, there.bald.criterion())
+        .is_ok_and(|strategy| strategy.plans_ahead());
+    match wanted.iterations.cmp(&there.iterations) {
+        _ if !same => Longer::Other,
+        Ordering::Equal => Longer::Same,
+        Ordering::Less => Longer::Fewer,
+        Ordering::Greater if plans_ahead => Longer::PlansAhead,
+        Ordering::Greater => Longer::Yes,
     }
 }
 
@@ -59,6 +94,16 @@ impl RunDir {
             }
         }
         let saved = self.last_good(&mut journal, &mut notes)?;
+        let done = journal.records.len();
+        let is_end = saved.as_ref().is_some_and(|saved| saved.iteration + 1 == done)
+            && journal.records.last().is_some_and(|record| record.picked.is_empty());
+        if is_end && done <= last {
+            // The end of a shorter run, which chose nothing then. Its network is at hand.
+            notes.push(format!("the run goes on: iteration {} chooses patches now", done - 1));
+            journal.records.truncate(done - 1);
+            journal.ends.truncate(done - 1);
+            self.keep_lines(&journal.ends);
+        }
         let checkpoint = saved.map(|saved| (saved.iteration, saved.state));
         let progress = Progress { records: journal.records, checkpoint };
         Ok(Standing { progress, is_finished: false, notes })

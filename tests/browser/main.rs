@@ -120,7 +120,7 @@ fn agree(
     say(&format!("browser: {label}: {tensors} tensors, worst {} ({:.3})", worst.name, worst.used));
 }
 
-/// Three steps of training with dropout, a pass without it, and passes with it.
+/// Three steps of training with dropout, a pass without it, passes with it, and batch norm's statistics.
 #[test]
 fn networks_in_a_browser() {
     let mut browser = Browser::open(0);
@@ -136,5 +136,10 @@ fn networks_in_a_browser() {
         let plan = case.mc_plan(STEPS);
         let answers = references(&plan.plan, |run| case.mc_dropout(run, &plan));
         agree(browser, &case, &plan.plan, &answers, |run| case.mc_dropout(run, &plan));
+        if norm == Norm::Batch {
+            let plan = case.statistics_plan(true);
+            let answers = references(&plan.plan, |run| case.measure(run, &plan));
+            agree(browser, &case, &plan.plan, &answers, |run| case.measure(run, &plan));
+        }
     }
 }

@@ -18,7 +18,7 @@ const SETTINGS: [&str; 24] = [
     "--phantom-shape",
     "2x96x96",
     "--seed",
-    "5",
+    "10",
     "--patch",
     "32",
     "--width",

@@ -12,7 +12,7 @@ use crate::program::{Call, askem};
 
 /// The phantom of the tiny experiments: small, with foreground in both halves under [`SEED`].
 pub(crate) const SHAPE: [usize; 3] = [2, 96, 96];
-pub(crate) const SEED: u64 = 5;
+pub(crate) const SEED: u64 = 10;
 pub(crate) const PATCH: usize = 32;
 pub(crate) const POOL: usize = 12;
 pub(crate) const INITIAL: usize = 4;
@@ -24,7 +24,7 @@ pub(crate) const TINY: [&str; 20] = [
     "--device",
     "cpu",
     "--seed",
-    "5",
+    "10",
     "--patch",
     "32",
     "--width",

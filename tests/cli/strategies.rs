@@ -54,6 +54,7 @@ fn check_lines(strategy: &str, journal: &[Value]) {
             fields(line),
             [
                 "checksum",
+                "epochs",
                 "iteration",
                 "jaccard",
                 "labelled",

@@ -368,8 +368,24 @@ fn help_names_every_option_and_its_default() {
     ] {
         assert!(run.contains(&format!("{option} ")), "{option}: {run}");
     }
-    for default in ["20]", "2000", "25", "500", "200", "0.001", "0.0005", "128", "16", "0.25", "10"]
-    {
+    for default in [
+        "lab",
+        "20]",
+        "1000; quick: 300; paper: 2000]",
+        "4; paper: 25]",
+        "400; paper: 500]",
+        "400; paper: 200]",
+        "2000; quick: 400; paper: none]",
+        "0.003; paper: 0.001]",
+        "0.003; paper: 0.0005]",
+        "cosine",
+        "0.5; paper: 0]",
+        "64; paper: 0]",
+        "128",
+        "8; paper: 16]",
+        "0.1; paper: 0.25]",
+        "10",
+    ] {
         assert!(run.contains(&format!("[default: {default}")), "{default}: {run}");
     }
     assert!(askem(["--version"]).succeed().stdout.starts_with("askem "));

@@ -116,11 +116,11 @@ fn section_labels(key: Key, z: usize, [height, width]: [usize; 2]) -> Vec<u8> {
 
 /// Sections and side of the corner of a phantom that decides whether its tissue will do.
 const CORNER: ([usize; 3], usize) = ([0, 3, 6], 512);
-/// Least and largest share of foreground in each half of it.
-const SHARES: [f64; 2] = [0.025, 0.12];
+/// Least share of foreground in each half of it.
+const LEAST: f64 = 0.01;
 
-/// The first tissue of a seed with neither too little nor too much foreground in both halves of
-/// its corner of 8 x 512 x 512: some have none in a half, where an experiment would test.
+/// The first tissue of a seed with some foreground in both halves of its corner of 8 x 512 x 512:
+/// some have none in a half, where an experiment would test.
 fn tissue_with_foreground(seed: u64) -> Key {
     let (sections, side) = CORNER;
     let is_good = |key: Key| {
@@ -132,7 +132,7 @@ fn tissue_with_foreground(seed: u64) -> Key {
             }
         }
         let pixels = (sections.len() * side * side / 2) as f64;
-        counts.iter().all(|&count| (SHARES[0]..SHARES[1]).contains(&(count as f64 / pixels)))
+        counts.iter().all(|&count| count as f64 >= LEAST * pixels)
     };
     let attempts = (0..64).map(|attempt| Key::new(seed, attempt));
     attempts.clone().find(|&key| is_good(key)).unwrap_or_else(|| Key::new(seed, 0))
@@ -197,6 +197,7 @@ mod tests {
 
     #[test]
     fn every_seed_has_foreground_in_both_halves() {
+        let mut changed = 0;
         for seed in 0..40 {
             let phantom = Phantom::new([8, 512, 512], seed).unwrap();
             let mut counts = [0; 2];
@@ -207,8 +208,10 @@ mod tests {
                 }
             }
             let shares = counts.map(|count| f64::from(count as u32) / (8.0 * 256.0 * 512.0));
-            assert!(shares.iter().all(|share| (0.01..0.15).contains(share)), "{seed}: {shares:?}");
+            assert!(shares.iter().all(|&share| share > 0.005), "{seed}: {shares:?}");
+            changed += u32::from(phantom.key != Key::new(seed, 0));
         }
+        assert!((1..8).contains(&changed), "few have another tissue than their first: {changed}");
     }
 
     #[test]

@@ -1,12 +1,13 @@
 //! Training: shuffled, augmented batches, Adam, and a state to go on from.
 
+mod augment;
 mod early_stopping;
+mod schedule;
 
-use std::f64::consts::PI;
 use std::ops::ControlFlow;
 
-use askem_kernels::crop::{Site, Symmetry};
-use askem_kernels::rng::{Purpose, Rng, key, shuffle, stream, uniform};
+use askem_kernels::crop::Site;
+use askem_kernels::rng::{Purpose, Rng, key, shuffle, stream};
 use askem_kernels::warp::Transform;
 
 use crate::data::volume::IGNORED;
@@ -14,7 +15,11 @@ use crate::error::{Error, Result};
 use crate::network::model::{Model, Moments};
 use crate::network::unet::{AdamOptions, Weights};
 
+use augment::{draw_symmetry, draw_transform};
+
+pub use augment::{Augment, AugmentKind};
 pub use early_stopping::{Best, EarlyStopping};
+pub use schedule::Schedule;
 
 /// Labelled patches, kept in memory.
 #[derive(Clone, Debug)]
@@ -87,70 +92,6 @@ impl Dataset {
     }
 }
 
-/// How training may change a patch.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[cfg_attr(feature = "files", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "files", serde(from = "Vec<AugmentKind>", into = "Vec<AugmentKind>"))]
-pub struct Augment {
-    /// Mirror along x.
-    pub flips: bool,
-    /// Turn by quarters.
-    pub turns: bool,
-    /// Turn by any angle, and scale by 4/5 to 5/4; corners from beyond the patch are mirrored.
-    pub affine: bool,
-    /// Multiply contrast by 4/5 to 5/4, and shift brightness by up to 0.3 standard deviations.
-    pub intensity: bool,
-}
-
-impl Augment {
-    /// Whether it takes more than symmetries of the square.
-    pub fn warps(self) -> bool {
-        self.affine || self.intensity
-    }
-}
-
-/// A kind of change, as settings list them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "files", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "files", serde(rename_all = "snake_case"))]
-#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
-pub enum AugmentKind {
-    /// Mirrors.
-    Flips,
-    /// Quarter turns.
-    Turns,
-    /// Turns by any angle, and scales.
-    Affine,
-    /// Contrast and brightness.
-    Intensity,
-    /// Nothing.
-    None,
-}
-
-impl From<Vec<AugmentKind>> for Augment {
-    fn from(kinds: Vec<AugmentKind>) -> Self {
-        Self {
-            flips: kinds.contains(&AugmentKind::Flips),
-            turns: kinds.contains(&AugmentKind::Turns),
-            affine: kinds.contains(&AugmentKind::Affine),
-            intensity: kinds.contains(&AugmentKind::Intensity),
-        }
-    }
-}
-
-impl From<Augment> for Vec<AugmentKind> {
-    fn from(augment: Augment) -> Self {
-        let all = [
-            (augment.flips, AugmentKind::Flips),
-            (augment.turns, AugmentKind::Turns),
-            (augment.affine, AugmentKind::Affine),
-            (augment.intensity, AugmentKind::Intensity),
-        ];
-        let kinds: Self = all.into_iter().filter_map(|(is, kind)| is.then_some(kind)).collect();
-        if kinds.is_empty() { vec![AugmentKind::None] } else { kinds }
-    }
-}
-
 /// How to train.
 #[derive(Clone, Debug)]
 pub struct TrainOptions {
@@ -174,38 +115,6 @@ pub struct TrainOptions {
     pub seed: u64,
     /// Which training of the experiment this is; part of every random stream's key.
     pub iteration: u64,
-}
-
-/// How the learning rate changes within a training.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[cfg_attr(feature = "files", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "files", serde(rename_all = "snake_case"))]
-#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
-pub enum Schedule {
-    /// Not at all.
-    #[default]
-    Constant,
-    /// Rises over the first tenth of the steps, then falls to zero as a cosine does.
-    ///
-    /// Source: Loshchilov and Hutter 2017 (arXiv 1608.03983), without restarts.
-    Cosine,
-}
-
-impl Schedule {
-    /// The factor of the learning rate at step `t` of `steps`, counted from 0.
-    pub fn factor(self, t: usize, steps: usize) -> f64 {
-        match self {
-            Self::Constant => 1.0,
-            Self::Cosine => {
-                let warm = (steps / 10).max(1);
-                if t < warm {
-                    return (t + 1) as f64 / (warm + 1) as f64;
-                }
-                let share = (t - warm) as f64 / (steps - warm).max(1) as f64;
-                0.5 * (1.0 + (PI * share).cos())
-            }
-        }
-    }
 }
 
 /// A training between two epochs: what is needed to go on as if nothing had happened.
@@ -400,45 +309,9 @@ fn adam_step(adam: AdamOptions, lr: f64, t: usize) -> [f32; 2] {
     [(lr / correction(adam.beta1)) as f32, (1.0 / correction(adam.beta2).sqrt()) as f32]
 }
 
-/// One of the symmetries that may be applied, chosen by random bits.
-fn draw_symmetry(augment: Augment, bits: u32) -> Symmetry {
-    let mirrored = if augment.flips { bits & 1 } else { 0 };
-    let turns = if augment.turns { bits >> 1 & 3 } else { 0 };
-    mirrored << 2 | turns
-}
-
-/// A random change of a patch. One patch in four keeps its shape, so that training sees what it
-/// is later asked about.
-fn draw_transform(augment: Augment, rng: &mut impl Rng) -> Transform {
-    let mut between = |low: f64, high: f64| low + (high - low) * uniform(rng);
-    let mut transform = Transform::default();
-    if augment.affine && between(0.0, 1.0) < 0.75 {
-        let angle = between(-PI, PI);
-        transform = Transform::turn(angle, f64::powf(1.25, between(-1.0, 1.0)));
-    }
-    if augment.intensity {
-        transform.gain = f64::powf(1.25, between(-1.0, 1.0)) as f32;
-        transform.offset = between(-0.3, 0.3) as f32;
-    }
-    transform
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn symmetries_are_those_that_are_allowed() {
-        let drawn = |flips, turns| -> std::collections::BTreeSet<Symmetry> {
-            (0..64)
-                .map(|bits| draw_symmetry(Augment { flips, turns, ..Augment::default() }, bits))
-                .collect()
-        };
-        assert!(drawn(true, true).into_iter().eq(0..8));
-        assert!(drawn(false, true).into_iter().eq(0..4));
-        assert!(drawn(true, false).into_iter().eq([0, 4]));
-        assert!(drawn(false, false).into_iter().eq([0]));
-    }
 
     #[test]
     fn samples_with_foreground_are_as_many_as_asked_for_and_none_comes_much_oftener() {
@@ -479,17 +352,6 @@ mod tests {
             data.push(&[0.0; 4], &labels);
         }
         assert_eq!(data.with_foreground(), [1, 3]);
-    }
-
-    #[test]
-    fn a_cosine_rises_and_falls_to_nearly_nothing() {
-        let factors: Vec<f64> = (0..100).map(|t| Schedule::Cosine.factor(t, 100)).collect();
-        assert!(factors[..10].is_sorted() && factors[10..].is_sorted_by(|a, b| a >= b));
-        assert_eq!(factors[10], 1.0);
-        assert!((factors[55] - 0.5).abs() < 1e-12);
-        assert!(factors.iter().all(|f| (0.0..=1.0).contains(f)) && factors[99] < 1e-3);
-        assert!((0..3).all(|t| Schedule::Cosine.factor(t, 1).is_finite()));
-        assert_eq!(Schedule::Constant.factor(7, 10), 1.0);
     }
 
     #[test]

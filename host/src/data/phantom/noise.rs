@@ -7,7 +7,7 @@ use askem_kernels::rng::{Purpose, key, mix64};
 use rayon::prelude::*;
 
 /// The name of one use of chance.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Key(u64);
 
 impl Key {

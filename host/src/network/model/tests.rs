@@ -6,7 +6,7 @@ use super::*;
 use crate::compute::cpu::CpuExecutor;
 use crate::compute::plan::Plan;
 use crate::learning::train::{Augment, Dataset, Progress, Schedule, TrainOptions, train};
-use crate::network::unet::mc_plan;
+use crate::network::unet::{AdamOptions, mc_plan, training_plan_of};
 
 /// A processor that takes no plan of more bytes.
 struct Small {

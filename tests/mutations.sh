@@ -54,7 +54,7 @@ plant 'BALD that reuses one mask for all passes' host/src/learning/predict.rs \
     '(mc.iteration << 32) | pass as u64' '(mc.iteration << 32) | (pass as u64 & 0)' \
     --test protocol -- scores
 plant 'k_center_greedy that ignores the labelled set' host/src/learning/strategy/core_set.rs \
-    'candidates.labelled, k' 'crate::geometry::Points { values: &[], ..candidates.labelled }, k' \
+    'candidates.labelled, k' 'crate::learning::geometry::Points { values: &[], ..candidates.labelled }, k' \
     --test protocol -- distances
 plant 'an off-by-one at the image border' $shaders/shared/conv_tile.wgsl \
     'y < params.h && x < params.w {' 'y < params.h && x <= params.w {' \

@@ -98,7 +98,7 @@ impl World {
 }
 
 fn pixels() -> Vec<u8> {
-    let phantom = Phantom::pair(SHAPE, 5).unwrap();
+    let phantom = Phantom::pair(SHAPE, 10).unwrap();
     let sections = (0..SHAPE[0]).map(|z| phantom.raw.read_section(z).unwrap().pixels);
     sections.flatten().map(|v| v as u8).collect()
 }

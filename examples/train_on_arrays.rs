@@ -10,7 +10,7 @@ use askem::data::phantom::Phantom;
 use askem::data::pool::{PatchReader, Region, Scaling};
 use askem::data::volume::{CachedLabels, Volume};
 use askem::learning::annotator::SimulatedAnnotator;
-use askem::learning::protocol::{self, Config, Data, Progress, Unobserved};
+use askem::learning::protocol::{self, Config, Data, Progress, Test, Unobserved};
 use askem::network::model::Model;
 use askem::network::unet::UNet;
 
@@ -42,12 +42,18 @@ fn main() -> askem::Result<()> {
     println!("computing on {}", executor.name());
     let mut model = Model::new(executor, config.net, config.patch)?;
     let annotator = SimulatedAnnotator::new(&labels);
-    let data = Data { train: &train, annotator: &annotator, test: &test, test_labels: &labels };
+    let data = Data {
+        train: &train,
+        annotator: &annotator,
+        test: Some(Test { reader: &test, labels: &labels }),
+    };
     let records = protocol::run(&config, &data, &mut model, Progress::default(), &mut Unobserved)?;
     for record in records {
         println!(
             "{} labelled patches: loss {:.3}, Jaccard index {:.3}",
-            record.labelled, record.loss, record.jaccard
+            record.labelled,
+            record.loss,
+            record.jaccard_or_nan()
         );
     }
     Ok(())

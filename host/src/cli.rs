@@ -24,6 +24,7 @@ mod options;
 mod predict;
 mod processes;
 mod progress;
+mod project;
 mod report;
 mod run;
 mod score;
@@ -59,6 +60,7 @@ const EXAMPLES: &str = "Examples:
   askem run --raw raw/ --labels masks/ --strategy entropy --out runs/entropy
   askem run --out runs/entropy --resume
   askem compare --preset quick --strategies random,entropy,full --seeds 3 --out runs/compared
+  askem init brain/ --raw raw/ && askem annotate brain/
   askem inspect --raw raw/ --labels masks/
   askem score --weights runs/entropy/weights.safetensors --raw brain.zarr --stride 128 --out scores.zarr";
 
@@ -135,6 +137,16 @@ enum Command {
     Select(select::Args),
     /// Compare a segmentation with labels.
     Eval(eval::Args),
+    /// Start a project in which a person labels a volume that has no labels.
+    Init(Box<project::InitArgs>),
+    /// Paint in the browser while the network learns, and be asked for the next patches.
+    Annotate(project::AnnotateArgs),
+    /// Write the patches that a project asks for as files for other tools.
+    Query(project::QueryArgs),
+    /// Read labels from other tools into a project.
+    Import(project::ImportArgs),
+    /// Train a project's network on all its labels, and choose the next patches.
+    Learn(project::LearnArgs),
     /// Say what a volume is, and what is wrong with it.
     Inspect(inspect::Args),
     /// List adapters, what they can do, and which one `auto` takes.
@@ -155,6 +167,11 @@ pub fn main() -> ExitCode {
         Command::Score(args) => score::execute(&args, &cli.common),
         Command::Select(args) => select::execute(&args, &cli.common),
         Command::Eval(args) => eval::execute(&args, &cli.common),
+        Command::Init(args) => project::init(&args, &cli.common),
+        Command::Annotate(args) => project::annotate(&args, &cli.common),
+        Command::Query(args) => project::query(&args, &cli.common),
+        Command::Import(args) => project::import_labels(&args, &cli.common),
+        Command::Learn(args) => project::learn_labels(&args, &cli.common),
         Command::Inspect(args) => inspect::execute(&args, &cli.common),
         Command::Devices => devices::execute(&cli.common),
         Command::Bench(args) => bench::execute(&args, &cli.common),

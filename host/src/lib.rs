@@ -2,11 +2,13 @@
 //!
 //! The library trains, scores and selects on arrays; image files, plots and the
 //! command line are features. Its rooms lie one above the other, and each uses only those
-//! below it: [`cli`], [`results`], [`pools`], [`learning`], [`network`], [`data`],
+//! below it: [`cli`], [`annotate`], [`results`], [`pools`], [`learning`], [`network`], [`data`],
 //! [`compute`]. Start with [`compute::plan`] (a network as data), [`compute::executor`]
 //! (who computes it), [`learning::train`], [`learning::predict`] and
 //! [`learning::protocol`].
 
+#[cfg(feature = "annotate")]
+pub mod annotate;
 #[cfg(feature = "cli")]
 pub mod cli;
 pub mod compute;

@@ -34,7 +34,9 @@ fn series(strategy: &str, curves: &[Vec<f64>]) -> Series {
         initial: None,
         epochs: None,
         best: None,
-        jaccard,
+        jaccard: Some(jaccard),
+        unseen_jaccard: None,
+        changed_pixels: None,
         picked: Vec::new(),
         seconds: Seconds::default(),
     };

@@ -4,7 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// From the ground up. A room may use those before it.
-const ROOMS: [&str; 7] = ["compute", "data", "network", "learning", "pools", "results", "cli"];
+const ROOMS: [&str; 8] =
+    ["compute", "data", "network", "learning", "pools", "results", "annotate", "cli"];
 
 /// All Rust files below `folder`.
 fn sources(folder: &Path) -> Vec<PathBuf> {

@@ -19,7 +19,7 @@ fn check(config: &Config, records: &[Record], world: &World) {
         let labelled = if full { config.pool } else { config.initial + i * config.query };
         assert_eq!(record.labelled, labelled);
         assert!(record.loss.is_finite() && record.loss > 0.0, "{record:?}");
-        for share in [record.jaccard, record.labelled_foreground] {
+        for share in [record.jaccard.unwrap(), record.labelled_foreground] {
             assert!((0.0..=1.0).contains(&share), "{record:?}");
         }
         let last = i + 1 == records.len();
@@ -138,6 +138,7 @@ fn a_run_goes_on_from_its_records() {
         let progress = Progress {
             records: whole.records[..done].to_vec(),
             checkpoint: Some((done - 1, kept.states[done - 1].clone())),
+            before: None,
         };
         let records = world.run(&config, &mut model, progress, &mut Unobserved);
         assert_eq!(timeless(records), whole.records, "after {done}");
@@ -184,7 +185,8 @@ fn a_typical_start_differs_and_its_journal_says_which() {
     // It goes on with the patches that the journal names, not with others.
     let go_on = |records: Vec<Record>| {
         let mut model = Model::new(cpu(1), config.net, PATCH).unwrap();
-        let progress = Progress { records, checkpoint: Some((0, kept.states[0].clone())) };
+        let progress =
+            Progress { records, checkpoint: Some((0, kept.states[0].clone())), before: None };
         world.try_run(&config, &mut model, progress, &mut Unobserved).map(timeless)
     };
     let first = whole.records[..1].to_vec();

@@ -7,7 +7,7 @@ use askem::data::pool::{Position, draw_pool, read_labels};
 use askem::data::volume::{ArrayVolume, IGNORED, LabelOptions, LabelVolume};
 use askem::learning::annotator::Annotator;
 use askem::learning::protocol::{
-    self, Config, Data, InitialStrategy, Observer, Progress, Unobserved,
+    self, Config, Data, InitialStrategy, Observer, Progress, Test, Unobserved,
 };
 use askem::network::model::Model;
 use askem::network::unet::{Norm, Output, UNet};
@@ -71,7 +71,7 @@ fn shares_and_jaccard_leave_them_out() {
         }
     }
     assert!(either > 0, "there is foreground");
-    assert_eq!(record.jaccard, f64::from(both) / f64::from(either));
+    assert_eq!(record.jaccard, Some(f64::from(both) / f64::from(either)));
 }
 
 /// The loss of one step of a network without dropout and without statistics over the batch, by hand.
@@ -199,8 +199,7 @@ fn an_annotator_who_says_nothing_does_no_harm() {
     let data = Data {
         train: &world.train,
         annotator: &Silent,
-        test: &world.test,
-        test_labels: &world.test_labels,
+        test: Some(Test { reader: &world.test, labels: &world.test_labels }),
     };
     let mut model = Model::new(cpu(2), config.net, PATCH).unwrap();
     let records =

@@ -18,7 +18,7 @@ use crate::world::{PATCH, SEED, SHAPE, World, allowed, cpu, gpu, net, tiny, trai
 fn picks(world: &World, config: &Config, model: &mut Model) -> Vec<Record> {
     let state = trained(config.net.norm);
     let config = Config { iterations: 1, epochs: state.epochs_done, ..config.clone() };
-    let progress = Progress { records: Vec::new(), checkpoint: Some((0, state.clone())) };
+    let progress = Progress { checkpoint: Some((0, state.clone())), ..Progress::default() };
     world.run(&config, model, progress, &mut Unobserved)
 }
 

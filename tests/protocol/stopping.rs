@@ -97,7 +97,7 @@ fn it_goes_on_from_any_epoch() {
         let mut model = Model::new(cpu(2), config.net, PATCH).unwrap();
         let place = format!("iteration {at}, {} epochs", state.epochs_done);
         let records = whole.records[..at].to_vec();
-        let progress = Progress { records, checkpoint: Some((at, state)) };
+        let progress = Progress { records, checkpoint: Some((at, state)), before: None };
         let records = world.run(&config, &mut model, progress, &mut Unobserved);
         assert_eq!(timeless(records), whole.records, "{place}");
         assert_eq!(model.weights().unwrap(), whole.weights, "{place}");

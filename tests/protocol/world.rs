@@ -8,7 +8,7 @@ use askem::data::phantom::Phantom;
 use askem::data::pool::{PatchReader, Region, Scaling};
 use askem::data::volume::{CachedLabels, LabelVolume, Volume};
 use askem::learning::annotator::SimulatedAnnotator;
-use askem::learning::protocol::{self, Config, Data, Observer, Progress, Record, Seconds};
+use askem::learning::protocol::{self, Config, Data, Observer, Progress, Record, Seconds, Test};
 use askem::learning::train::TrainState;
 use askem::network::model::Model;
 use askem::network::unet::{Norm, UNet, Weights};
@@ -91,8 +91,7 @@ impl World {
         let data = Data {
             train: &self.train,
             annotator: &annotator,
-            test: &self.test,
-            test_labels: &self.test_labels,
+            test: Some(Test { reader: &self.test, labels: &self.test_labels }),
         };
         protocol::run(config, &data, model, progress, observer)
     }

@@ -364,7 +364,7 @@ fn report_done(out: &Path, cell: &Cell, done: usize, total: usize) -> Result<()>
             "{done}/{total} {} seed {}: Jaccard {:.3} in {}",
             cell.strategy,
             cell.seed,
-            last.jaccard,
+            last.jaccard_or_nan(),
             human_time(seconds)
         );
     }

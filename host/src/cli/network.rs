@@ -10,14 +10,14 @@ use crate::results::run_dir::{Chosen, RunDir, is_checkpoint};
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct NetworkArgs {
     /// weights.safetensors of a run, or one of its weights/NNN.safetensors.
-    #[arg(long, value_name = "FILE", required_unless_present = "run", conflicts_with = "run")]
+    #[arg(long, value_name = "FILE", conflicts_with = "run")]
     weights: Option<PathBuf>,
     /// A run's directory, in place of --weights: its network that was best on the patches held out
     /// (--early-stopping), else its last one. The run may have been interrupted.
     #[arg(long, value_name = "DIR")]
     run: Option<PathBuf>,
     /// Of --run, the network of this iteration.
-    #[arg(long, value_name = "N", requires = "run", conflicts_with = "weights")]
+    #[arg(long, value_name = "N", conflicts_with = "weights")]
     iteration: Option<usize>,
 }
 
@@ -30,6 +30,20 @@ pub(super) struct Source {
 }
 
 impl NetworkArgs {
+    /// Takes the network of a project, where one is given.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] if another network is given too.
+    pub(super) fn or_of_project(&self, project: Option<&PathBuf>) -> Result<Self> {
+        match project {
+            None => Ok(self.clone()),
+            Some(_) if self.weights.is_some() || self.run.is_some() => Err(Error::Usage(
+                "give a project's folder, or --weights FILE, or --run DIR: one of them".into(),
+            )),
+            Some(dir) => Ok(Self { run: Some(dir.clone()), ..self.clone() }),
+        }
+    }
+
     /// Finds the file. Reads nothing of a run but its settings and its journal.
     ///
     /// # Errors
@@ -72,11 +86,11 @@ impl Source {
     pub(super) fn announce(&self) {
         let Some(Chosen { path, record, last, reason }) = &self.chosen else { return };
         note!(
-            "askem: note: {}: the network of iteration {} of {last}, {reason}: Jaccard index \
-             {:.3} with {} labelled patches; --iteration N takes another",
+            "askem: note: {}: the network of iteration {} of {last}, {reason}: {}{} labelled \
+             patches; --iteration N takes another",
             path.display(),
             record.iteration,
-            record.jaccard,
+            record.jaccard.map_or(String::new(), |j| format!("Jaccard index {j:.3} with ")),
             record.labelled
         );
     }

@@ -386,6 +386,31 @@ impl ExperimentArgs {
         self.iterations.filter(|_| rest == Self::default())
     }
 
+    /// The settings of a project in which a person labels: queries of so many patches until the pool
+    /// is used up, unless something else is given.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] if they make no experiment.
+    pub(super) fn resolve_for_person(&self, first: usize, query: usize) -> Result<Config> {
+        let mut config = match self.preset {
+            Some(Preset::Quick) => Config::quick(),
+            Some(Preset::Paper) => Config::paper(),
+            Some(Preset::Lab) | None => Config::lab(),
+        };
+        (config.initial, config.query) = (first, query);
+        self.apply(&mut config)?;
+        if self.min_distance.is_none() {
+            // Nobody likes to label the same place twice.
+            config.min_distance = config.patch;
+            config.min_distance_z = self.min_distance_z.unwrap_or(1);
+        }
+        if self.iterations.is_none() {
+            config.iterations = config.pool.saturating_sub(config.initial) / config.query.max(1);
+        }
+        config.validate()?;
+        Ok(config)
+    }
+
     /// Changes what was given.
     fn apply(&self, config: &mut Config) -> Result<()> {
         fn set<T: Clone>(target: &mut T, given: &Option<T>) {

@@ -22,14 +22,18 @@ use crate::learning::predict::{
 use crate::network::model::Model;
 use crate::pools::score::hash_of_pixels;
 use crate::pools::shard::{Shard, ShardChoice};
+use crate::results::run_dir::RunDir;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
+    /// A project's folder, in place of --run and --raw: its last network, on its volume.
+    #[arg(value_name = "PROJECT")]
+    project: Option<PathBuf>,
     #[command(flatten)]
     network: NetworkArgs,
     /// Images: a Zarr or OME-Zarr array, an HDF5 dataset (file.h5:/path), an MRC file, a multi-page TIFF, or a folder of TIFF or PNG sections.
-    #[arg(long, value_name = "PATH")]
-    raw: PathBuf,
+    #[arg(long, value_name = "PATH", required_unless_present = "project")]
+    raw: Option<PathBuf>,
     /// Where the segmentation goes: an OME-Zarr ending in .zarr, which goes on where it was interrupted, or a multi-page TIFF
     /// ending in .tif, for which a section has to fit the memory.
     #[arg(long, value_name = "PATH")]
@@ -47,6 +51,25 @@ pub(super) struct Args {
     /// Overwrite --out, if askem predict wrote it.
     #[arg(long, conflicts_with = "shard")]
     force: bool,
+}
+
+impl Args {
+    /// The volume: the given one, or the project's.
+    fn raw(&self) -> Result<PathBuf> {
+        if let Some(raw) = &self.raw {
+            return Ok(raw.clone());
+        }
+        let Some(dir) = &self.project else {
+            return Err(Error::Usage("give --raw PATH, or a project's folder".into()));
+        };
+        let raw = RunDir::peek(dir)?.and_then(|resolved| resolved.data.raw);
+        raw.ok_or_else(|| {
+            Error::Input(format!(
+                "{}: no project lies there whose volume is known; give --run {0} --raw PATH",
+                dir.display()
+            ))
+        })
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -76,9 +99,10 @@ pub(super) fn execute(args: &Args, common: &Common) -> Result<()> {
     if !to_zarr && share.devices() > 1 {
         return Err(Error::Usage("--device: only a .zarr is written by several devices".into()));
     }
-    let source = args.network.find()?;
+    let raw_path = args.raw()?;
+    let source = args.network.or_of_project(args.project.as_ref())?.find()?;
     refuse_inputs_as_outputs(
-        &[("--raw", &args.raw), (source.option, &source.path)],
+        &[("--raw", &raw_path), (source.option, &source.path)],
         std::slice::from_ref(&args.out),
     )?;
     if args.out.exists() && !to_zarr && !(args.force && is_our_tiff(&args.out)) {
@@ -90,12 +114,12 @@ pub(super) fn execute(args: &Args, common: &Common) -> Result<()> {
         return Err(Error::Usage(format!("--out {} {what}", args.out.display())));
     }
     let (trained, hash) = source.load()?;
-    let raw: Arc<dyn Volume> = Arc::from(open_raw(&args.raw)?);
+    let raw: Arc<dyn Volume> = Arc::from(open_raw(&raw_path)?);
     let region = Region::whole(raw.shape());
     region.require_patch(trained.patch, "predicted").map_err(|_| {
         Error::Input(format!(
             "{}: its sections of {} x {} pixels are smaller than the network's patches of {}",
-            args.raw.display(),
+            raw_path.display(),
             region.height(),
             region.width(),
             trained.patch
@@ -103,7 +127,7 @@ pub(super) fn execute(args: &Args, common: &Common) -> Result<()> {
     })?;
     let mut model = Model::new(share.open_device(common)?, trained.net, trained.patch)?;
     model.set_weights(&trained.weights)?;
-    let scaling = args.normalise.scaling(&raw, &region, trained.scaling, &args.raw)?;
+    let scaling = args.normalise.scaling(&raw, &region, trained.scaling, &raw_path)?;
     if !share.is_helper {
         source.announce();
         warn_of_images(&*raw)?;

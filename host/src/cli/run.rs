@@ -20,7 +20,7 @@ use crate::compute::executor::Executor;
 use crate::data::pool::{PatchReader, Scaling, draw_pool};
 use crate::error::{Error, Result};
 use crate::learning::annotator::SimulatedAnnotator;
-use crate::learning::protocol::{self, Config, Data, Record, known_patches};
+use crate::learning::protocol::{self, Config, Data, Record, Test, known_patches};
 use crate::network::model::Model;
 use crate::network::weights::{self, TrainedNetwork};
 use crate::results::report;
@@ -223,8 +223,7 @@ impl Run<'_> {
         let data = Data {
             train: &train,
             annotator: &annotator,
-            test: &test,
-            test_labels: &open.test_labels,
+            test: Some(Test { reader: &test, labels: &open.test_labels }),
         };
         let board =
             TensorBoard::open(self.dir.path(), self.job.tensorboard, &progress, |record| {
@@ -326,7 +325,7 @@ impl Run<'_> {
     }
 
     fn draw_curve(&self, records: &[Record]) -> Result<()> {
-        let points = records.iter().map(|r| (r.labelled as f64, r.jaccard)).collect();
+        let points = records.iter().map(|r| (r.labelled as f64, r.jaccard_or_nan())).collect();
         let curve = report::Curve::new(self.resolved.experiment.strategy.clone(), points);
         report::learning_curve(
             &[curve],

@@ -15,6 +15,17 @@ pub trait Annotator {
     fn can_label(&self, _at: Position, _patch: usize) -> Result<bool> {
         Ok(true)
     }
+
+    /// Whether a query is answered at once. Else the protocol ends after each, and goes on from
+    /// its progress when the labels are there.
+    fn answers_at_once(&self) -> bool {
+        true
+    }
+
+    /// The patches that were labelled without having been asked for.
+    fn unasked(&self) -> Vec<Position> {
+        Vec::new()
+    }
 }
 
 /// Leaves labels only in a square that covers about a `share` of a patch, at a place that `rng` draws; the others become 255.

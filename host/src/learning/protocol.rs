@@ -8,6 +8,7 @@ mod evaluation;
 mod known;
 mod labelled;
 mod observer;
+mod person;
 mod record;
 mod selection;
 
@@ -18,6 +19,7 @@ use std::time::Instant;
 use askem_kernels::rng::{Purpose, sample_without_replacement, stream};
 
 use self::labelled::Labelled;
+use self::person::is_labelled;
 use crate::data::pool::{PatchReader, Position, draw_pool};
 use crate::data::volume::CachedLabels;
 use crate::error::{Error, Result};
@@ -25,6 +27,7 @@ use crate::learning::annotator::{Annotator, keep_square};
 use crate::learning::strategy::{self, Strategy, TypiClust};
 use crate::learning::train::{TrainOptions, TrainState, train};
 use crate::network::model::Model;
+use crate::network::unet::Weights;
 
 pub use config::{Bald, Config, InitialStrategy, MOST_PASSES, MOST_PATCHES};
 pub use evaluation::compare;
@@ -38,10 +41,17 @@ pub struct Data<'a> {
     pub train: &'a PatchReader,
     /// Labels of the pool's patches.
     pub annotator: &'a dyn Annotator,
+    /// Where the network is judged; nothing where a person labels.
+    pub test: Option<Test<'a>>,
+}
+
+/// A region with labels on which no network is trained.
+#[derive(Clone, Copy)]
+pub struct Test<'a> {
     /// Where the network is judged.
-    pub test: &'a PatchReader,
+    pub reader: &'a PatchReader,
     /// What is true there.
-    pub test_labels: &'a CachedLabels,
+    pub labels: &'a CachedLabels,
 }
 
 /// Where an interrupted experiment goes on.
@@ -51,6 +61,8 @@ pub struct Progress {
     pub records: Vec<Record>,
     /// The last checkpoint and the iteration whose training it is from.
     pub checkpoint: Option<(usize, TrainState)>,
+    /// Where a person labels, the network of the last iteration that is done.
+    pub before: Option<Weights>,
 }
 
 /// Carries out the protocol; returns all records. The model holds the last weights.
@@ -119,14 +131,14 @@ impl Experiment<'_> {
         if self.strategy.labels_everything() { 0 } else { self.config.iterations }
     }
 
-    fn train_options(&self, iteration: usize) -> TrainOptions {
+    fn train_options(&self, iteration: usize, labelled: usize) -> TrainOptions {
         let config = self.config;
         let (epochs, lr, later_lr) = if self.strategy.labels_everything() {
             let epochs = config.full_epochs();
             (epochs, config.lr, Some((epochs / 2, config.finetune_lr)))
         } else {
             let lr = if iteration == 0 { config.lr } else { config.finetune_lr };
-            (config.epochs_of(iteration, self.labelled.len()), lr, None)
+            (config.epochs_of(iteration, labelled), lr, None)
         };
         TrainOptions {
             epochs,
@@ -148,7 +160,7 @@ impl Experiment<'_> {
         progress: Progress,
         observer: &mut dyn Observer,
     ) -> Result<Vec<Record>> {
-        let Progress { mut records, mut checkpoint } = progress;
+        let Progress { mut records, mut checkpoint, before } = progress;
         let mut dataset = Labelled::new(self.config);
         self.annotate(&mut dataset, 0)?;
         // In the steps in which they were labelled, on which it hangs what is held out.
@@ -156,6 +168,11 @@ impl Experiment<'_> {
             let labelled = self.labelled.len();
             self.labelled.extend(picks_of(record, &self.pool)?);
             self.annotate(&mut dataset, labelled)?;
+        }
+        if !self.data.annotator.answers_at_once() {
+            self.annotate_unasked(&mut dataset)?;
+            let progress = Progress { records, checkpoint, before };
+            return self.round_with_person(model, &dataset, progress, observer);
         }
         let mut weights_ready = false;
         if let Some((iteration, state)) = &checkpoint
@@ -173,45 +190,9 @@ impl Experiment<'_> {
                 }
                 _ => {}
             }
-            let mut seconds = Seconds::default();
-            let clock = Instant::now();
-            let trained = self.train(model, &dataset, iteration, from, observer)?;
-            seconds.train = clock.elapsed().as_secs_f64();
-
-            let clock = Instant::now();
-            let jaccard = self.evaluate(model, iteration, observer)?;
-            seconds.evaluate = clock.elapsed().as_secs_f64();
-            observer.network(iteration, &model.weights()?)?;
-
-            let clock = Instant::now();
             let labelled = self.labelled.len();
-            let labelled_foreground = dataset.foreground();
-            let labelled_pixels = dataset.pixels();
-            let picked = if iteration < self.iterations() {
-                self.select(model, iteration, observer)?
-            } else {
-                Vec::new()
-            };
-            self.labelled.extend(picked.iter().map(|p| p.index));
+            let record = self.round(model, &dataset, iteration, from, observer)?;
             self.annotate(&mut dataset, labelled)?;
-            seconds.score = clock.elapsed().as_secs_f64();
-
-            let record = Record {
-                iteration,
-                strategy: self.strategy.name().into(),
-                seed: self.config.seed,
-                labelled,
-                labelled_foreground,
-                loss: f64::from(trained.loss),
-                labelled_pixels: Some(labelled_pixels),
-                initial: (iteration == 0 && self.names_first())
-                    .then(|| self.labelled[..labelled].to_vec()),
-                epochs: self.config.has_shorter_trainings().then_some(trained.epochs),
-                best: trained.best,
-                jaccard,
-                picked,
-                seconds,
-            };
             observer.iteration_done(&record)?;
             records.push(record);
             weights_ready = true;
@@ -220,6 +201,57 @@ impl Experiment<'_> {
             return Err(missing_weights(records.len().saturating_sub(1)));
         }
         Ok(records)
+    }
+
+    /// One iteration: trains, evaluates and chooses what is to be labelled next.
+    fn round(
+        &mut self,
+        model: &mut Model,
+        dataset: &Labelled,
+        iteration: usize,
+        from: Option<TrainState>,
+        observer: &mut dyn Observer,
+    ) -> Result<Record> {
+        let mut seconds = Seconds::default();
+        let clock = Instant::now();
+        let trained = self.train(model, dataset, iteration, from, observer)?;
+        seconds.train = clock.elapsed().as_secs_f64();
+
+        let clock = Instant::now();
+        let jaccard = match self.data.test {
+            Some(test) => Some(self.evaluate(model, test, iteration, observer)?),
+            None => None,
+        };
+        seconds.evaluate = clock.elapsed().as_secs_f64();
+        observer.network(iteration, &model.weights()?)?;
+
+        let clock = Instant::now();
+        let asked = self.labelled.len();
+        let picked = if iteration < self.iterations() {
+            self.select(model, iteration, observer)?
+        } else {
+            Vec::new()
+        };
+        self.labelled.extend(picked.iter().map(|p| p.index));
+        seconds.score = clock.elapsed().as_secs_f64();
+        Ok(Record {
+            iteration,
+            strategy: self.strategy.name().into(),
+            seed: self.config.seed,
+            labelled: dataset.len(),
+            labelled_foreground: dataset.foreground(),
+            loss: f64::from(trained.loss),
+            labelled_pixels: Some(dataset.pixels()),
+            initial: (iteration == 0 && self.names_first())
+                .then(|| self.labelled[..asked].to_vec()),
+            epochs: self.config.has_shorter_trainings().then_some(trained.epochs),
+            best: trained.best,
+            jaccard,
+            unseen_jaccard: None,
+            changed_pixels: None,
+            picked,
+            seconds,
+        })
     }
 
     /// Adds the labelled patches from the `first` on to the training set.
@@ -242,7 +274,10 @@ impl Experiment<'_> {
             }
             samples[i - first] = Some((x, labels));
         }
-        let samples: Vec<_> = samples.into_iter().flatten().collect();
+        let mut samples: Vec<_> = samples.into_iter().flatten().collect();
+        if !self.data.annotator.answers_at_once() {
+            samples.retain(|(_, labels)| is_labelled(labels));
+        }
         dataset.extend(self.config, &samples);
         Ok(())
     }
@@ -281,7 +316,7 @@ impl Experiment<'_> {
         from: Option<TrainState>,
         observer: &mut dyn Observer,
     ) -> Result<Trained> {
-        let options = self.train_options(iteration);
+        let options = self.train_options(iteration, dataset.len());
         let stopping = dataset.early_stopping(self.config);
         let already = from.as_ref().map_or(0, |s| s.epochs_done);
         // The iteration and the epoch of the checkpoint that is there.

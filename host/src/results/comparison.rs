@@ -103,7 +103,7 @@ impl Series {
                 };
                 Point {
                     labelled: Spread::of(&of(&|r| r.labelled as f64)).mean,
-                    jaccard: Spread::of(&of(&|r| r.jaccard)),
+                    jaccard: Spread::of(&of(&|r| r.jaccard_or_nan())),
                     labelled_foreground: Spread::of(&of(&|r| r.labelled_foreground)).mean,
                 }
             })
@@ -117,7 +117,7 @@ impl Series {
 }
 
 fn curve_of(records: &[Record]) -> Curve {
-    records.iter().map(|record| (record.labelled as f64, record.jaccard)).collect()
+    records.iter().map(|record| (record.labelled as f64, record.jaccard_or_nan())).collect()
 }
 
 /// The mean of curves after each iteration that all have.
@@ -170,7 +170,7 @@ pub fn summarize(all: &[Series]) -> Result<Vec<Summary>> {
         .map(|series| claim::saving(series, random.filter(|_| series.strategy != FULL)?))
         .collect();
     let claims = claim::claims(all, &savings);
-    let full = named(FULL).map(|series| series.last(|r| r.jaccard).mean);
+    let full = named(FULL).map(|series| series.last(Record::jaccard_or_nan).mean);
     let summary = |((series, saving), claim): ((&Series, Option<Saving>), Option<Claim>)| {
         let curve: Vec<(f64, f64)> =
             series.curve().iter().map(|p| (p.labelled, p.jaccard.mean)).collect();
@@ -188,7 +188,7 @@ pub fn summarize(all: &[Series]) -> Result<Vec<Summary>> {
             .collect();
         Summary {
             strategy: series.strategy.clone(),
-            last: series.last(|r| r.jaccard),
+            last: series.last(Record::jaccard_or_nan),
             area: Spread::of(&areas),
             labels_for_90: if is_curve { of_full(0.9) } else { None },
             labels_for_95: if is_curve { of_full(0.95) } else { None },
@@ -227,7 +227,7 @@ pub fn iterations_csv(all: &[Series]) -> String {
                     r.labelled,
                     r.labelled_foreground,
                     r.loss,
-                    r.jaccard,
+                    r.jaccard_or_nan(),
                     r.seconds.train,
                     r.seconds.score,
                     r.seconds.evaluate,
@@ -302,7 +302,9 @@ mod tests {
             initial: None,
             epochs: Some(10),
             best: None,
-            jaccard,
+            jaccard: Some(jaccard),
+            unseen_jaccard: None,
+            changed_pixels: None,
             picked: Vec::new(),
             seconds: Seconds { train: 1.0, score: 0.5, evaluate: 0.5 },
         };

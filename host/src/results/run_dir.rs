@@ -72,6 +72,9 @@ fn is_event_file(name: &str) -> bool {
 /// The lines of a comparison's directory that tell it from a run's.
 const COMPARISON: &str = "compare.toml";
 
+/// What a project's directory has and a run's has not: the patches, and how far they are.
+pub const PROJECT: &str = "patches.json";
+
 /// What `config.toml` holds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Resolved {
@@ -153,6 +156,38 @@ impl RunDir {
     /// If a run lies there and neither was asked for, something else has the names of a run's files, or another
     /// process works there.
     pub fn open(path: &Path, resume: bool, force: bool, patience: Duration) -> Result<Self> {
+        if path.join(PROJECT).exists() {
+            return Err(Error::Input(format!(
+                "{0} holds the project of a person ({PROJECT}), which goes on with askem learn {0} \
+                 or askem annotate {0}; choose another --out",
+                path.display()
+            )));
+        }
+        Self::open_any(path, resume, force, patience)
+    }
+
+    /// Opens or makes the directory of a project, whose labels come from a person.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open); a directory that is to be made must not hold a project either.
+    pub fn open_project(path: &Path, make: bool) -> Result<Self> {
+        let is_there = path.join(PROJECT).exists();
+        let show = path.display();
+        if make && is_there {
+            return Err(Error::Input(format!(
+                "{show} holds a project already ({PROJECT}); go on with it, or choose another folder"
+            )));
+        }
+        if !make && !is_there {
+            return Err(Error::Input(format!(
+                "{show}: no project lies there ({PROJECT} is missing); start one with: \
+                 askem init {show} --raw VOLUME"
+            )));
+        }
+        Self::open_any(path, !make, false, Duration::ZERO)
+    }
+
+    fn open_any(path: &Path, resume: bool, force: bool, patience: Duration) -> Result<Self> {
         let wrong = |what: String| Error::Input(format!("{}{what}", path.display()));
         if path.join(COMPARISON).exists() {
             return Err(wrong(format!(

@@ -73,7 +73,7 @@ impl<'a> RunObserver<'a> {
             format!("{:.1} %", 100.0 * record.labelled_foreground),
             self.config.epochs_of_record(record).to_string(),
             format!("{:.4}", record.loss),
-            format!("{:.3}", record.jaccard),
+            format!("{:.3}", record.jaccard_or_nan()),
             human_time(seconds.train),
             human_time(seconds.evaluate),
             human_time(seconds.score),

@@ -60,7 +60,7 @@ impl TensorBoard {
     pub(super) fn iteration_done(&mut self, record: &Record, epochs: usize) -> Result<()> {
         self.epochs += epochs;
         for (tag, value) in [
-            ("jaccard", record.jaccard),
+            ("jaccard", record.jaccard_or_nan()),
             ("labelled_foreground", record.labelled_foreground),
             ("seconds/training", record.seconds.train),
             ("seconds/evaluation", record.seconds.evaluate),

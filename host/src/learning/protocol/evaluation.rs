@@ -2,7 +2,7 @@
 
 use askem_kernels::confusion::{self, Counts};
 
-use super::{Experiment, Observer, Phase, stop_if_asked};
+use super::{Experiment, Observer, Phase, Test, stop_if_asked};
 use crate::data::pool::PatchReader;
 use crate::data::volume::{CachedLabels, FOREGROUND, IGNORED};
 use crate::error::Result;
@@ -13,10 +13,11 @@ impl Experiment<'_> {
     pub(super) fn evaluate(
         &self,
         model: &mut Model,
+        test: Test<'_>,
         iteration: usize,
         observer: &mut dyn Observer,
     ) -> Result<f64> {
-        let reader = self.data.test;
+        let reader = test.reader;
         let region = &reader.region;
         let windows = predict::windows_per_section(reader, self.config.patch);
         observer.phase(iteration, Phase::Evaluate, 0, (windows * region.z.len()) as u64);
@@ -28,8 +29,8 @@ impl Experiment<'_> {
                 observer.advance(done as u64);
                 stop_if_asked(observer)
             })?;
-            counts.add(compare(&p, reader, self.data.test_labels, z)?);
-            self.count_probabilities(&p, z, &mut bins)?;
+            counts.add(compare(&p, reader, test.labels, z)?);
+            count_probabilities(&p, test, z, &mut bins)?;
             if last {
                 let foreground: Vec<u8> = p.iter().map(|&p| u8::from(p > 0.5)).collect();
                 observer.segmentation(z, &foreground)?;
@@ -38,22 +39,27 @@ impl Experiment<'_> {
         observer.calibration(iteration, &bins)?;
         Ok(counts.jaccard())
     }
+}
 
-    /// Counts the pixels of a section by their probability, those to be ignored left out.
-    fn count_probabilities(&self, p: &[f32], z: usize, bins: &mut [[u64; 2]; 10]) -> Result<()> {
-        let width = self.data.test_labels.inner().shape()[2];
-        let section = self.data.test_labels.section(z)?;
-        let region = &self.data.test.region;
-        let rows = region.y.clone().flat_map(|y| &section[y * width..][region.x.clone()]);
-        for (&p, &label) in p.iter().zip(rows) {
-            if label != IGNORED {
-                let bin = &mut bins[((p * 10.0) as usize).min(9)];
-                bin[0] += 1;
-                bin[1] += u64::from(label == FOREGROUND);
-            }
+/// Counts the pixels of a section by their probability, those to be ignored left out.
+fn count_probabilities(
+    p: &[f32],
+    test: Test<'_>,
+    z: usize,
+    bins: &mut [[u64; 2]; 10],
+) -> Result<()> {
+    let width = test.labels.inner().shape()[2];
+    let section = test.labels.section(z)?;
+    let region = &test.reader.region;
+    let rows = region.y.clone().flat_map(|y| &section[y * width..][region.x.clone()]);
+    for (&p, &label) in p.iter().zip(rows) {
+        if label != IGNORED {
+            let bin = &mut bins[((p * 10.0) as usize).min(9)];
+            bin[0] += 1;
+            bin[1] += u64::from(label == FOREGROUND);
         }
-        Ok(())
     }
+    Ok(())
 }
 
 /// The confusion counts of one section's foreground probabilities against the labels.

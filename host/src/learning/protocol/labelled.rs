@@ -21,7 +21,7 @@ impl Labelled {
     /// Adds the patches that have been labelled together, of which some are held out for good: what the network has once been
     /// trained on can't tell when to stop. The held-out ones have little and much foreground as all have.
     pub(super) fn extend(&mut self, config: &Config, samples: &[(Vec<f32>, Vec<u8>)]) {
-        let before = self.train.len() + self.held_out.len();
+        let before = self.len();
         let count = config.held_out(before + samples.len()) - config.held_out(before);
         let mut rng = stream(config.seed, Purpose::HeldOut, before as u64, 0);
         let held_out = spread_by_foreground(&mut rng, samples, count);
@@ -29,6 +29,11 @@ impl Labelled {
             let set = if held_out.contains(&i) { &mut self.held_out } else { &mut self.train };
             set.push(x, labels);
         }
+    }
+
+    /// Patches, of both sets.
+    pub(super) fn len(&self) -> usize {
+        self.train.len() + self.held_out.len()
     }
 
     /// Share of foreground among all labelled pixels.

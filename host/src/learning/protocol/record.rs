@@ -28,12 +28,28 @@ pub struct Record {
     /// With early stopping, the network that was taken.
     #[cfg_attr(feature = "files", serde(default, skip_serializing_if = "Option::is_none"))]
     pub best: Option<BestEpoch>,
-    /// Jaccard index of the foreground over the whole test region.
-    pub jaccard: f64,
+    /// Jaccard index of the foreground over the whole test region; nothing where there is none,
+    /// as when a person labels.
+    pub jaccard: Option<f64>,
+    /// Jaccard index of the network before this training on the patches labelled since, which it
+    /// had never seen; nothing before there is a network, and where labels are simulated.
+    #[cfg_attr(feature = "files", serde(default, skip_serializing_if = "Option::is_none"))]
+    pub unseen_jaccard: Option<f64>,
+    /// Share of the pixels of some unlabelled patches, the same in all iterations, whose class the
+    /// network before this training saw otherwise; only where a person labels.
+    #[cfg_attr(feature = "files", serde(default, skip_serializing_if = "Option::is_none"))]
+    pub changed_pixels: Option<f64>,
     /// What was chosen for labelling after this iteration, best first.
     pub picked: Vec<Picked>,
     /// Wall-clock time.
     pub seconds: Seconds,
+}
+
+impl Record {
+    /// The Jaccard index of the test region, or not a number where there is none.
+    pub fn jaccard_or_nan(&self) -> f64 {
+        self.jaccard.unwrap_or(f64::NAN)
+    }
 }
 
 /// The epoch after which the network was best, by the loss on the held-out patches.

@@ -54,32 +54,26 @@ pub fn write_run_page(out: &Path, resolved: &Resolved, records: &[Record]) -> Re
         body.push('\n');
     };
     put(format!("<h1>{} on {}</h1>", escape(strategy), escape(&data_name(resolved))));
-    put(format!(
-        "<p class=\"verdict\">Jaccard index <b>{:.3}</b> with {} labelled patches{}, from {:.3} with {}. \
-         {:.1} % of what was labelled is foreground.</p>",
-        last.jaccard,
-        last.labelled,
-        last.labelled_pixels
-            .map_or_else(String::new, |pixels| format!(" ({} pixels)", grouped(pixels))),
-        first.jaccard,
-        first.labelled,
-        100.0 * last.labelled_foreground
-    ));
+    put(verdict(first, last));
     if let Some(best) = best_held_out(records) {
         put(best_network(best, last));
     }
-    let curve = Curve::new(strategy.clone(), points(records, |r| r.jaccard));
-    put(figure(
-        out,
-        "curve",
-        &Figure::jaccard(vec![curve], None).svg(),
-        "Jaccard index of the test region after each iteration.",
-    )?);
+    let has_test = last.jaccard.is_some();
+    let judged = |r: &Record| if has_test { r.jaccard } else { r.unseen_jaccard };
+    let (title, caption) = if has_test { TEST_REGION } else { UNSEEN };
+    let known: Vec<Record> = records.iter().filter(|r| judged(r).is_some()).cloned().collect();
+    if !known.is_empty() {
+        let points = points(&known, |r| judged(r).unwrap_or(f64::NAN));
+        let curves = vec![Curve::new(strategy.clone(), points)];
+        let curve = Figure { title: title.into(), ..Figure::jaccard(curves, None) };
+        put(figure(out, "curve", &curve.svg(), caption)?);
+    }
     put("<h2>What the network gets wrong</h2>".into());
     match image(&out.join("segmentation.png")) {
         Some(picture) => {
             put(format!("<figure>{picture}<figcaption>{}</figcaption></figure>", KEY));
         }
+        None if last.jaccard.is_none() => put(NO_TEST.into()),
         None => {
             put("<p class=\"soft\">The segmentation is drawn at the end of the run.</p>".into())
         }
@@ -104,15 +98,55 @@ pub fn write_run_page(out: &Path, resolved: &Resolved, records: &[Record]) -> Re
     write(out, &format!("askem: {strategy}"), &body)
 }
 
+/// Titles and captions of the curve.
+const TEST_REGION: (&str, &str) =
+    ("Jaccard index of the test region", "Jaccard index of the test region after each iteration.");
+const UNSEEN: (&str, &str) = (
+    "Jaccard index on labels not seen",
+    "How well the network before each training foretold the labels given for it, which it had \
+     never seen. They were asked for because they are hard.",
+);
+
+const NO_TEST: &str = "<p class=\"soft\">Labels come from a person, so there is no test region: \
+    look at what <code>askem predict</code> writes.</p>";
+
+/// What the run has come to, in a sentence.
+fn verdict(first: &Record, last: &Record) -> String {
+    let pixels = last.labelled_pixels;
+    let pixels = pixels.map_or_else(String::new, |pixels| format!(" ({} pixels)", grouped(pixels)));
+    let what = match (first.jaccard, last.jaccard) {
+        (Some(from), Some(to)) => format!(
+            "Jaccard index <b>{to:.3}</b> with {} labelled patches{pixels}, from {from:.3} with {}.",
+            last.labelled, first.labelled
+        ),
+        _ => {
+            let unseen = last.unseen_jaccard.map_or_else(String::new, |jaccard| {
+                format!(
+                    " On the last patches labelled, before it learnt from them, the network had a \
+                     Jaccard index of <b>{jaccard:.3}</b>."
+                )
+            });
+            format!("{} labelled patches{pixels}.{unseen}", last.labelled)
+        }
+    };
+    format!(
+        "<p class=\"verdict\">{what} {:.1} % of what was labelled is foreground.</p>",
+        100.0 * last.labelled_foreground
+    )
+}
+
 /// Which iteration's network is best by the patches held out, and where it lies.
 fn best_network(best: &Record, last: &Record) -> String {
     let loss = best.best.map_or(f64::NAN, |best| best.held_out_loss);
     let whether = if best.iteration == last.iteration { ", the last one," } else { "" };
     format!(
         "<p class=\"soft\">On the patches held out of training the network of iteration {}{whether} is best \
-         (loss {loss:.4}): Jaccard index {:.3} with {} labelled patches. <code>askem predict --run</code> takes it: \
+         (loss {loss:.4}){} with {} labelled patches. <code>askem predict --run</code> takes it: \
          <code>weights/{:03}.safetensors</code>.</p>",
-        best.iteration, best.jaccard, best.labelled, best.iteration
+        best.iteration,
+        best.jaccard.map_or_else(String::new, |jaccard| format!(": Jaccard index {jaccard:.3}")),
+        best.labelled,
+        best.iteration
     )
 }
 

@@ -37,6 +37,15 @@ impl RunDir {
         Ok(read(journal)?.records)
     }
 
+    /// The journal to be gone on with, and what of its end is left out, and why.
+    ///
+    /// # Errors
+    /// As [`read_records`](Self::read_records).
+    pub fn read_for_more(&self) -> Result<(Vec<Record>, Option<String>)> {
+        let Journal { records, note, .. } = self.read_journal()?;
+        Ok((records, note))
+    }
+
     /// The journal, whose next line is to follow the last good one.
     pub(super) fn read_journal(&self) -> Result<Journal> {
         let journal = read(&self.file(FILE))?;
@@ -208,7 +217,9 @@ pub(super) mod tests {
             initial: None,
             epochs: Some(100),
             best: Some(BestEpoch { epoch: 90, held_out_loss: f64::from(0.3_f32) }),
-            jaccard: 0.25,
+            jaccard: Some(0.25),
+            unseen_jaccard: None,
+            changed_pixels: None,
             picked: Vec::new(),
             seconds: Seconds { train: 0.1, score: 0.7, evaluate: 1e-3 },
         }

@@ -84,7 +84,7 @@ impl RunDir {
             let path = self.file("weights.safetensors");
             match weights::load(&path) {
                 Ok(_) => {
-                    let progress = Progress { records: journal.records, checkpoint: None };
+                    let progress = Progress { records: journal.records, ..Progress::default() };
                     return Ok(Standing { progress, is_finished: true, notes });
                 }
                 Err(_) if !path.exists() => {
@@ -105,7 +105,7 @@ impl RunDir {
             self.keep_lines(&journal.ends);
         }
         let checkpoint = saved.map(|saved| (saved.iteration, saved.state));
-        let progress = Progress { records: journal.records, checkpoint };
+        let progress = Progress { records: journal.records, checkpoint, before: None };
         Ok(Standing { progress, is_finished: false, notes })
     }
 

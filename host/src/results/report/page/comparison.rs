@@ -162,7 +162,7 @@ fn overlays(out: &Path, all: &[Series], summaries: &[Summary]) -> String {
                 html,
                 "<figure>{picture}<figcaption>{} [{:.3}], seed {seed}, {} labels</figcaption></figure>",
                 escape(&name),
-                last.jaccard,
+                last.jaccard_or_nan(),
                 last.labelled
             );
         }

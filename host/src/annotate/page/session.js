@@ -1,0 +1,274 @@
+// The patch in view and its way through the states: go, done, skip, undo, and what others did.
+
+import * as api from './api.js';
+import { BACKGROUND, FOREGROUND, UNLABELLED } from './labels.js';
+import { clean } from './raster.js';
+
+/** An etag without its quotes. */
+const bare = (etag) => etag?.replace(/^W\/|"/g, '');
+
+export class Session extends EventTarget {
+  constructor({ project, view, saver, tools, proposal }) {
+    super();
+    Object.assign(this, { view, saver, tools, proposal });
+    this.id = null;
+    this.take(project);
+    tools.addEventListener('stroke', ({ detail }) => this.stroked(detail.labels));
+    saver.addEventListener('conflict', ({ detail }) => this.replaced(detail));
+  }
+
+  tell(name, detail = {}) {
+    this.dispatchEvent(new CustomEvent(name, { detail }));
+  }
+
+  note(text) {
+    this.tell('note', { text });
+  }
+
+  // ---- The project ----
+
+  take(project) {
+    this.project = project;
+    for (const patch of project.patches) {
+      const labels = this.saver.get(patch.id);
+      if (labels?.wanted) patch.state = labels.wanted;
+    }
+    this.byId = new Map(project.patches.map((patch) => [patch.id, patch]));
+    const own = project.patches.filter((patch) => patch.query === null).map((patch) => patch.id);
+    const asked = project.query.ids.filter((id) => this.byId.has(id));
+    this.list = [...asked, ...own.filter((id) => !asked.includes(id))];
+    this.view.frames = project.patches;
+    this.view.redraw('labels');
+  }
+
+  get patch() {
+    return this.byId.get(this.id) ?? null;
+  }
+
+  get labels() {
+    return this.saver.get(this.id);
+  }
+
+  /** Reads the list of patches anew, and the labels that another window has changed. */
+  async refresh() {
+    const { acknowledged } = this.saver;
+    const before = this.project.query.number;
+    const project = await api.project();
+    this.take(project);
+    if (acknowledged === this.saver.acknowledged) {
+      for (const { id, etag } of project.patches) {
+        const labels = this.saver.get(id);
+        const settled = labels && !labels.unsaved && !labels.stroke;
+        if (settled && etag && bare(labels.etag) !== bare(etag)) await this.saver.refresh(labels);
+      }
+    }
+    if (project.query.number !== before) {
+      this.note(`Query ${project.query.number + 1}: ${project.query.ids.length} new patches.`);
+    }
+    const left = !this.patch || (project.query.number !== before && this.patch.state !== 'open');
+    if (left) this.goFirst();
+    else this.view.patch = this.patch;
+    this.tell('changed');
+  }
+
+  goFirst() {
+    const open = this.list.find((id) => this.byId.get(id).state === 'open');
+    this.go(open ?? this.list[0] ?? null);
+  }
+
+  // ---- Which patch is in view ----
+
+  async go(id) {
+    this.tools.settle();
+    this.id = id;
+    const { patch } = this;
+    this.view.setPatch(patch, patch && this.saver.get(id));
+    this.view.fit();
+    this.tell('moved');
+    if (!patch) return;
+    this.tools.prepare(patch).catch(() => {});
+    await this.reread(id);
+    this.foresee();
+  }
+
+  /** Fetches what the next patch will need. */
+  foresee() {
+    const next = this.byId.get(this.nextOpen);
+    if (!next) return;
+    this.saver.load(next.id).catch(() => {});
+    this.tools.prepare(next).catch(() => {});
+  }
+
+  /** Shows the labels of the patch if it is still in view; tries again while they do not come. */
+  async reread(id) {
+    try {
+      const labels = await this.saver.load(id);
+      if (this.id !== id) return;
+      this.view.setPatch(this.patch, labels);
+      this.tell('labels', { id });
+    } catch (error) {
+      if (this.id !== id) return;
+      this.note(error.message);
+      if (error.status !== 404) setTimeout(() => this.id === id && this.reread(id), 2500);
+    }
+  }
+
+  /** The next or previous patch of the list. */
+  step(way) {
+    const { list } = this;
+    if (!list.length) return;
+    const at = list.indexOf(this.id);
+    const next = at < 0 ? 0 : (at + way + list.length) % list.length;
+    this.go(list[next]);
+  }
+
+  /** The next open patch after the one in view, if there is any. */
+  get nextOpen() {
+    const at = this.list.indexOf(this.id);
+    const order = [...this.list.slice(at + 1), ...this.list.slice(0, Math.max(0, at))];
+    return order.find((id) => this.byId.get(id).state === 'open') ?? null;
+  }
+
+  // ---- Answers ----
+
+  /** `done` makes what is left background, as the server does; then comes the next open patch. */
+  answer(state) {
+    const { patch, labels } = this;
+    if (!patch) return;
+    if (!labels) {
+      this.note('The labels of this patch have not come yet.');
+      return;
+    }
+    this.tools.settle();
+    labels.begin();
+    if (state === 'done') {
+      labels.values.forEach((value, i) => value === UNLABELLED && labels.set(i, BACKGROUND));
+    }
+    labels.commit({ before: patch.state, after: state });
+    this.setState(labels, state);
+    this.tell('labels', { id: patch.id });
+    const next = this.nextOpen;
+    if (next !== null) this.go(next);
+    else {
+      this.view.refreshLabels();
+      this.note('All patches of this query are answered. Ask for the next, or go back to correct.');
+    }
+  }
+
+  setState(labels, state) {
+    const patch = this.byId.get(labels.id);
+    labels.wanted = state;
+    if (patch) patch.state = state;
+    this.saver.changed(labels);
+    this.tell('changed');
+  }
+
+  /** A stroke has ended: a patch that it leaves unfinished is open again. */
+  stroked(labels) {
+    const patch = this.byId.get(labels.id);
+    const unfinished = patch.state === 'done' && labels.has(UNLABELLED);
+    patch.touched = true;
+    if (unfinished || patch.state === 'skipped') this.setState(labels, 'open');
+    else this.saver.changed(labels);
+    this.tell('labels', { id: labels.id });
+  }
+
+  undo() {
+    this.replay('undo', 'before');
+  }
+
+  redo() {
+    this.replay('redo', 'after');
+  }
+
+  replay(way, side) {
+    if (this.tools.cancel() || !this.labels) return;
+    const { labels } = this;
+    const step = labels[way]();
+    if (!step) {
+      this.note(`Nothing to ${way} in this patch.`);
+      return;
+    }
+    this.view.refreshLabels();
+    if (step.state) this.setState(labels, step.state[side]);
+    else this.stroked(labels);
+    this.tell('labels', { id: labels.id });
+  }
+
+  /** Another window's labels have taken the place of ours. */
+  replaced({ patch: labels }) {
+    const inView = labels.id === this.id;
+    if (inView) {
+      this.tools.cancel();
+      this.view.setPatch(this.patch, labels);
+    }
+    const patch = this.byId.get(labels.id);
+    const which = inView || !patch ? 'this patch' : `a patch in section ${patch.z + 1}`;
+    const back = labels.redoSteps.length ? ' Redo there brings your own strokes back.' : '';
+    this.note(`Another window changed ${which}; its labels are shown now.${back}`);
+    this.tell('labels', { id: labels.id });
+  }
+
+  // ---- Patches of the person's own, and neighbouring sections ----
+
+  async add(z, y, x) {
+    const [, height, width] = this.project.shape;
+    const within = (v, most) => Math.round(Math.min(most - this.project.patch, Math.max(0, v)));
+    try {
+      const id = await api.addPatch(z, within(y, height), within(x, width));
+      await this.refresh();
+      this.tools.choose('brush');
+      await this.go(id);
+    } catch (error) {
+      this.note(error.message);
+    }
+  }
+
+  async remove() {
+    try {
+      await api.removePatch(this.id);
+      await this.refresh();
+    } catch (error) {
+      this.note(error.message);
+    }
+  }
+
+  /** Takes foreground over from the section before or after: its labels, else its proposal. */
+  async copy(way) {
+    const { patch, labels } = this;
+    const z = patch ? patch.z + way : -1;
+    if (!labels || z < 0 || z >= this.project.shape[0]) {
+      this.note('There is no such section.');
+      return;
+    }
+    const same = (one) => one.z === z && one.y === patch.y && one.x === patch.x && one.touched;
+    const twin = this.project.patches.find(same);
+    try {
+      const source = twin
+        ? await this.copyLabels(twin.id)
+        : await this.copyProposal({ z, y: patch.y, x: patch.x });
+      const refusal = this.tools.refusal();
+      if (this.id !== patch.id || refusal) return this.note(refusal ?? 'The patch was left.');
+      if (!source) return this.note('There is no network yet to propose anything there.');
+      this.tools.take(null, (i) => (source(i) ? FOREGROUND : UNLABELLED));
+      const what = twin ? 'Labels' : 'The proposal';
+      this.note(`${what} of section ${z + 1} copied where nothing was labelled.`);
+    } catch (error) {
+      this.note(error.message);
+    }
+  }
+
+  async copyLabels(id) {
+    const { values } = await this.saver.load(id);
+    return (i) => values[i] === FOREGROUND;
+  }
+
+  async copyProposal({ z, y, x }) {
+    const side = this.project.patch;
+    const values = await this.proposal.fetch({ z, y, x, h: side, w: side }, 'prediction');
+    if (!values) return null;
+    const mask = values.map((value) => (value >= this.view.threshold ? 1 : 0));
+    clean(mask, side, this.view.specks);
+    return (i) => mask[i] === 1;
+  }
+}

@@ -1,0 +1,315 @@
+//! `askem init`, `query`, `import`, `learn` and `annotate`: a project with a person.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use serde_json::json;
+
+use super::options::ExperimentArgs;
+use super::progress::{Bar, catch_interrupt, interrupted};
+use super::warnings::warn_of_images;
+use super::{Common, say, say_json};
+use crate::annotate::server::Server;
+use crate::annotate::{Project, State, advice, import, learn, require_person, write_query};
+use crate::compute::cpu::CpuExecutor;
+use crate::data::volume::{LabelOptions, LabelValue, Volume, open_raw};
+use crate::error::{Error, Result};
+use crate::learning::protocol::{Observer, Phase, Record};
+use crate::learning::train::Losses;
+use crate::network::model::Model;
+use crate::results::run_dir::{DataSource, Resolved};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct InitArgs {
+    /// The project's folder.
+    #[arg(value_name = "DIR")]
+    dir: PathBuf,
+    /// Images: a Zarr or OME-Zarr array, an HDF5 dataset (file.h5:/path), an MRC file, a multi-page
+    /// TIFF, or a folder of TIFF or PNG sections.
+    #[arg(long, value_name = "PATH")]
+    raw: PathBuf,
+    /// How patches are chosen: entropy, bald, k_means, core_set, random and the others of askem run
+    /// that look at no labels [default: entropy]
+    #[arg(long, value_name = "NAME", help_heading = "Experiment")]
+    strategy: Option<String>,
+    #[command(flatten)]
+    experiment: ExperimentArgs,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct QueryArgs {
+    /// The project's folder.
+    #[arg(value_name = "DIR")]
+    dir: PathBuf,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct ImportArgs {
+    /// The project's folder.
+    #[arg(value_name = "DIR")]
+    dir: PathBuf,
+    /// Labels: a stack with a page for each patch of a query, a folder of pictures named like the
+    /// patches, one such picture, or labels of the whole volume, in any format that is read.
+    #[arg(value_name = "FILE", required = true)]
+    files: Vec<PathBuf>,
+    /// The query whose patches a stack has, page by page [default: the one to be answered now]
+    #[arg(long, value_name = "N")]
+    query: Option<usize>,
+    /// The one label value that is foreground [default: all but 0]
+    #[arg(long, value_name = "V", allow_negative_numbers = true)]
+    label_value: Option<LabelValue>,
+    /// The label value of pixels that are not labelled [default: 255]
+    #[arg(long, value_name = "V", allow_negative_numbers = true)]
+    ignore_value: Option<LabelValue>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct LearnArgs {
+    /// The project's folder.
+    #[arg(value_name = "DIR")]
+    dir: PathBuf,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct AnnotateArgs {
+    /// The project's folder.
+    #[arg(value_name = "DIR")]
+    dir: PathBuf,
+    /// The address to listen at. Beyond this machine (such as 0.0.0.0) the page is for those alone
+    /// who have the token that is printed; nothing is encrypted.
+    #[arg(long, value_name = "ADDRESS", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
+    host: IpAddr,
+    /// The port to listen at; 0 is any free one.
+    #[arg(long, value_name = "N", default_value_t = 8765)]
+    port: u16,
+}
+
+/// Patches of the first query, and of each later one, where none is given: a few minutes' work.
+const FIRST: usize = 8;
+const QUERY: usize = 4;
+
+pub(super) fn init(args: &InitArgs, common: &Common) -> Result<()> {
+    let mut experiment = args.experiment.clone();
+    experiment.strategy.clone_from(&args.strategy);
+    let config = experiment.resolve_for_person(FIRST, QUERY)?;
+    require_person(&config)?;
+    let raw = std::path::absolute(&args.raw)
+        .map_err(|e| Error::io(&args.raw, "can't find the path", e))?;
+    let volume = open_raw(&raw)?;
+    warn_of_images(&*volume)?;
+    let resolved = Resolved {
+        askem: env!("CARGO_PKG_VERSION").into(),
+        device: "chosen by each command".into(),
+        data: DataSource { raw: Some(raw), ..DataSource::default() },
+        experiment: config,
+    };
+    let project = Project::create(&args.dir, resolved, Arc::from(volume))?;
+    let (dir, shape) = (args.dir.display(), project.raw().shape());
+    let count = project.patches().len();
+    if common.json {
+        return say_json(&json!({ "project": args.dir, "shape": shape, "asked": count }));
+    }
+    let [z, y, x] = shape;
+    let patch = project.config().patch;
+    say(format_args!(
+        "{dir}: a project of {z} x {y} x {x} voxels, which asks for {count} patches of {patch} x \
+         {patch} first.\n\
+         Paint in the browser:    askem annotate {dir}\n\
+         or with other tools:     askem query {dir}, askem import {dir} FILES, askem learn {dir}"
+    ))
+}
+
+fn open(dir: &Path) -> Result<Project> {
+    let project = Project::open(dir, |resolved| {
+        let Some(raw) = &resolved.data.raw else {
+            return Err(Error::Input(format!("{}: config.toml names no volume", dir.display())));
+        };
+        let volume: Box<dyn Volume> = open_raw(raw)?;
+        Ok(Arc::from(volume))
+    })?;
+    for note in project.notes() {
+        note!("askem: note: {note}");
+    }
+    Ok(project)
+}
+
+fn model(project: &Project, common: &Common) -> Result<Model> {
+    let config = project.config();
+    Model::new(common.open_device()?, config.net, config.patch)
+}
+
+pub(super) fn query(args: &QueryArgs, common: &Common) -> Result<()> {
+    let mut project = open(&args.dir)?;
+    let mut network = match project.last_network()? {
+        Some(trained) => {
+            let mut model = model(&project, common)?;
+            model.set_weights(&trained.weights)?;
+            Some(model)
+        }
+        None => None,
+    };
+    let (folder, asked) = write_query(&mut project, network.as_mut())?;
+    let open = asked.iter().filter(|a| a.state == State::Open).count();
+    if common.json {
+        let patch = |a: &crate::annotate::Asked| {
+            json!({
+                "id": a.id, "z": a.at.z, "y": a.at.y, "x": a.at.x, "score": a.score,
+                "state": a.state,
+            })
+        };
+        return say_json(&json!({
+            "query": project.query(), "folder": folder,
+            "patches": asked.iter().map(patch).collect::<Vec<_>>(),
+        }));
+    }
+    for a in &asked {
+        let state = match a.state {
+            State::Open => "to be labelled",
+            State::Done => "done",
+            State::Skipped => "skipped",
+        };
+        say(format_args!("z {:>5}  y {:>6}  x {:>6}  {state}", a.at.z, a.at.y, a.at.x))?;
+    }
+    let (dir, folder) = (args.dir.display(), folder.display());
+    if open == 0 {
+        return say(format_args!("All of it is answered. Go on with: askem learn {dir}"));
+    }
+    say(format_args!(
+        "{folder}: raw.tif, context.tif, start.tif and query.json.\n\
+         Label raw.tif page by page (0 background, 1 foreground, 255 not labelled), then:\n\
+         askem import {dir} LABELS.tif"
+    ))
+}
+
+pub(super) fn import_labels(args: &ImportArgs, common: &Common) -> Result<()> {
+    let mut project = open(&args.dir)?;
+    let query = args.query.unwrap_or(project.query());
+    let files: Vec<&Path> = args.files.iter().map(PathBuf::as_path).collect();
+    let options = LabelOptions { value: args.label_value, ignore: args.ignore_value };
+    let done = import(&mut project, &files, query, options)?;
+    if common.json {
+        let missing = done.missing.iter().map(|at| [at.z, at.y, at.x]).collect::<Vec<_>>();
+        return say_json(&json!({
+            "patches": done.patches, "whole": done.whole, "labelled_pixels": done.pixels[0],
+            "foreground_pixels": done.pixels[1], "missing": missing,
+        }));
+    }
+    say(format_args!(
+        "{} patches read, {} of them labelled whole: {} pixels, {} of them foreground.",
+        done.patches, done.whole, done.pixels[0], done.pixels[1]
+    ))?;
+    for at in &done.missing {
+        say(format_args!("missing: z {}  y {}  x {}", at.z, at.y, at.x))?;
+    }
+    say(format_args!("Go on with: askem learn {}", args.dir.display()))
+}
+
+pub(super) fn learn_labels(args: &LearnArgs, common: &Common) -> Result<()> {
+    let project = open(&args.dir)?;
+    let mut model = model(&project, common)?;
+    catch_interrupt();
+    let mut watcher = Watcher { bar: None };
+    let project = Mutex::new(project);
+    let record = learn(&project, &mut model, &mut watcher).map_err(|e| match e {
+        Error::Interrupted(_) => Error::Interrupted(format!(
+            "interrupted; the project is as before. Start again with: askem learn {}",
+            args.dir.display()
+        )),
+        other => other,
+    })?;
+    drop(watcher);
+    if common.json {
+        return say_json(&record);
+    }
+    let dir = args.dir.display();
+    say(format_args!(
+        "Round {}: {} labelled patches ({:.1} % foreground), loss {:.4}",
+        record.iteration,
+        record.labelled,
+        100.0 * record.labelled_foreground,
+        record.loss
+    ))?;
+    if let Some(jaccard) = record.unseen_jaccard {
+        say(format_args!(
+            "On the patches labelled since the last round, which it had not seen, the network \
+             before had a Jaccard index of {jaccard:.3}."
+        ))?;
+    }
+    let project = project.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    if let Some(advice) = advice(project.records()) {
+        say(advice.text)?;
+    }
+    say(format_args!(
+        "{} patches are asked for next: askem query {dir} or askem annotate {dir}\n\
+         To segment: askem predict {dir} --out SEGMENTATION.zarr",
+        record.picked.len()
+    ))
+}
+
+pub(super) fn annotate(args: &AnnotateArgs, common: &Common) -> Result<()> {
+    let project = open(&args.dir)?;
+    let (trainer, predictor) = match common.open_gpu()? {
+        Some(gpu) => {
+            let config = project.config();
+            (Model::new(Box::new(gpu), config.net, config.patch)?, model(&project, common)?)
+        }
+        // One core stays free for strokes and predictions.
+        None => {
+            let all = std::thread::available_parallelism().map_or(1, usize::from);
+            let threads = common.threads.unwrap_or_else(|| all.saturating_sub(1).max(1));
+            (on_processor(&project, threads)?, on_processor(&project, 1)?)
+        }
+    };
+    let server = Server::bind(project, SocketAddr::new(args.host, args.port), trainer, predictor)?;
+    if common.json {
+        say_json(&json!({ "url": server.url() }))?;
+    } else {
+        say(format_args!(
+            "Open {} in a browser. Ctrl-C ends; all labels are saved.",
+            server.url()
+        ))?;
+    }
+    catch_interrupt();
+    server.serve(interrupted)
+}
+
+fn on_processor(project: &Project, threads: usize) -> Result<Model> {
+    let config = project.config();
+    Model::new(Box::new(CpuExecutor::new(Some(threads))?), config.net, config.patch)
+}
+
+/// Shows how far a round is.
+struct Watcher {
+    bar: Option<Bar>,
+}
+
+impl Observer for Watcher {
+    fn phase(&mut self, iteration: usize, phase: Phase, done: u64, total: u64) {
+        self.bar = None;
+        let what = if phase == Phase::Train { "training" } else { "choosing patches" };
+        self.bar = Some(Bar::new(format!("round {iteration}: {what}"), done, total));
+    }
+
+    fn advance(&mut self, units: u64) {
+        if let Some(bar) = &self.bar {
+            bar.advance(units);
+        }
+    }
+
+    fn epoch_done(&mut self, _: usize, _: usize, losses: Losses) -> Result<()> {
+        if let Some(bar) = &self.bar {
+            bar.message(format!("loss {:.4}", losses.train));
+        }
+        Ok(())
+    }
+
+    fn stop_requested(&self) -> bool {
+        interrupted()
+    }
+
+    fn iteration_done(&mut self, _: &Record) -> Result<()> {
+        self.bar = None;
+        Ok(())
+    }
+}

@@ -1,0 +1,250 @@
+//! The page, driven by real pointer and key events in headless Chromium.
+
+use serde_json::Value;
+
+use crate::browser::Browser;
+use crate::client::Server;
+use crate::world::{PATCH, World, label_file, place, read_png};
+
+/// A project, its server and its page.
+struct Desk {
+    browser: Browser,
+    server: Server,
+    world: World,
+}
+
+impl Desk {
+    fn open(size: [u32; 2]) -> Self {
+        let world = World::new();
+        let server = Server::start(&world.init("brain"));
+        let mut browser = Browser::open(&format!("http://{}/", server.address), size);
+        browser.until("window.askem !== undefined && askem.current() === 0");
+        browser.until("document.querySelector('#view') !== null");
+        if browser.value("document.querySelector('#hint').hidden") == false {
+            browser.click("#hint-close");
+        }
+        Self { browser, server, world }
+    }
+
+    /// Where the centre of a pixel of the patch in view is on the screen.
+    fn on_screen(&mut self, [x, y]: [usize; 2]) -> [f64; 2] {
+        let place = self.browser.value(&format!("askem.patchToScreen({x}, {y})"));
+        [0, 1].map(|i| place[i].as_f64().unwrap())
+    }
+
+    /// A stroke through pixels of the patch in view.
+    fn stroke(&mut self, pixels: &[[usize; 2]]) {
+        let points: Vec<[f64; 2]> = pixels.iter().map(|&pixel| self.on_screen(pixel)).collect();
+        self.browser.drag(&points);
+        self.browser.value("askem.idle()");
+    }
+
+    /// The labels of the patch in view as the page, the server and the file have them: the same.
+    fn labels(&mut self) -> Vec<u8> {
+        self.browser.value("askem.idle()");
+        let shown = self.browser.value("Array.from(askem.labels())");
+        let shown: Vec<u8> =
+            shown.as_array().unwrap().iter().map(|label| label.as_u64().unwrap() as u8).collect();
+        let id = self.current();
+        assert_eq!(self.server.get(&format!("/api/labels?id={id}")).body, shown);
+        let at = self.place_of(id);
+        let file = label_file(&self.world.at("brain"), at);
+        let on_disk = if file.exists() { read_png(&file) } else { vec![255; PATCH * PATCH] };
+        assert_eq!(on_disk, shown);
+        shown
+    }
+
+    fn current(&mut self) -> u64 {
+        self.browser.value("askem.current()").as_u64().unwrap()
+    }
+
+    fn patch(&self, id: u64) -> Value {
+        let project = self.server.project();
+        let all = project["patches"].as_array().unwrap().clone();
+        all.into_iter().find(|patch| patch["id"] == id).unwrap()
+    }
+
+    fn until_state(&self, id: u64, state: &str) {
+        self.server.until(|_| self.patch(id)["state"] == state);
+    }
+
+    fn place_of(&self, id: u64) -> [usize; 3] {
+        place(&self.patch(id))
+    }
+
+    fn set(&mut self, slider: &str, value: u32) {
+        self.browser.value(&format!(
+            "(() => {{ const e = document.querySelector('{slider}'); e.value = {value}; \
+             e.dispatchEvent(new Event('input', {{ bubbles: true }})); \
+             e.dispatchEvent(new Event('change', {{ bubbles: true }})); }})()"
+        ));
+    }
+}
+
+/// The pixels whose centres lie within half a diameter of a point.
+fn disc([cx, cy]: [usize; 2], diameter: usize) -> Vec<usize> {
+    let mut found = Vec::new();
+    for y in 0..PATCH {
+        for x in 0..PATCH {
+            let [dx, dy] = [x.abs_diff(cx), y.abs_diff(cy)];
+            if 4 * (dx * dx + dy * dy) <= diameter * diameter {
+                found.push(y * PATCH + x);
+            }
+        }
+    }
+    found
+}
+
+fn where_is(labels: &[u8], label: u8) -> Vec<usize> {
+    (0..labels.len()).filter(|&i| labels[i] == label).collect()
+}
+
+#[test]
+fn what_is_painted_is_what_lies_on_the_disk() {
+    let mut desk = Desk::open([1280, 800]);
+    assert!(desk.labels().iter().all(|&label| label == 255));
+    desk.set("#brush-size", 7);
+    desk.stroke(&[[10, 12]]);
+    let dot = desk.labels();
+    assert_eq!(where_is(&dot, 1), disc([10, 12], 7), "a dot is a disc of the brush's size");
+
+    // A fast stroke has no gaps.
+    desk.stroke(&[[5, 25], [26, 25]]);
+    let line = desk.labels();
+    for x in 5..=26 {
+        assert_eq!(line[25 * PATCH + x], 1, "column {x}");
+    }
+    desk.browser.key("z", "KeyZ", 2);
+    assert!(desk.labels() == dot, "one step back is one stroke");
+    desk.browser.key("z", "KeyZ", 2 | 8);
+    assert!(desk.labels() == line, "and forth again");
+    desk.browser.click("#undo");
+    assert!(desk.labels() == dot);
+
+    desk.browser.click("#class-background");
+    desk.stroke(&[[20, 5]]);
+    assert_eq!(where_is(&desk.labels(), 0), disc([20, 5], 7));
+    desk.browser.click("#class-unsure");
+    desk.stroke(&[[28, 28]]);
+    let unsure = where_is(&desk.labels(), 254);
+    assert_eq!(
+        unsure,
+        disc([28, 28], 7).into_iter().filter(|&i| i < PATCH * PATCH).collect::<Vec<_>>()
+    );
+
+    desk.browser.click("#tool-eraser");
+    desk.stroke(&[[10, 12]]);
+    assert!(where_is(&desk.labels(), 1).is_empty(), "erased");
+
+    // Around a square, which is filled.
+    desk.browser.click("#class-foreground");
+    desk.browser.click("#tool-lasso");
+    desk.stroke(&[[2, 15], [14, 15], [14, 28], [2, 28], [2, 15]]);
+    let labels = desk.labels();
+    for y in 17..27 {
+        for x in 4..13 {
+            assert_eq!(labels[y * PATCH + x], 1, "{x}, {y} lies within");
+        }
+    }
+    assert!((0..PATCH).all(|x| labels[10 * PATCH + x] != 1), "and nothing beyond");
+
+    // Done: what is left is background, and the next patch is shown.
+    desk.browser.key("Enter", "Enter", 0);
+    desk.browser.until("askem.current() === 1");
+    desk.until_state(0, "done");
+    let done = desk.server.get("/api/labels?id=0").body;
+    for (before, after) in labels.iter().zip(&done) {
+        assert_eq!(*after, if *before == 255 { 0 } else { *before });
+    }
+    // Skipped, back, and the undo of each patch is its own.
+    desk.browser.key("s", "KeyS", 0);
+    desk.browser.until("askem.current() === 2");
+    desk.until_state(1, "skipped");
+    desk.browser.click("#back");
+    desk.browser.until("askem.current() === 1");
+}
+
+#[test]
+fn a_query_is_finished_and_the_next_one_comes() {
+    let mut desk = Desk::open([1280, 800]);
+    desk.set("#brush-size", 1);
+    for id in 0..4 {
+        desk.browser.until(&format!("askem.current() === {id}"));
+        // Row by row what is true, with a brush of one pixel.
+        let at = desk.place_of(id);
+        let truth = desk.world.truth(at);
+        for y in 0..PATCH {
+            let mut x = 0;
+            while x < PATCH {
+                let end = (x..PATCH).find(|&x| truth[y * PATCH + x] == 0).unwrap_or(PATCH);
+                if end > x {
+                    desk.stroke(&[[x, y], [end - 1, y]]);
+                }
+                x = end + 1;
+            }
+        }
+        let painted: Vec<u8> = desk.labels().iter().map(|&l| u8::from(l == 1)).collect();
+        assert!(painted == truth, "patch {id}");
+        desk.browser.click("#done");
+        desk.browser.until(&format!("askem.current() !== {id} || {id} === 3"));
+    }
+    // The network has something to say, which can be accepted.
+    desk.server.until(|state| state["network"]["version"].as_u64() >= Some(1));
+    desk.browser.click("#next-query");
+    desk.browser.until("askem.current() === 4");
+    assert_eq!(desk.server.project()["query"]["number"], 1);
+    let area = {
+        let [z, y, x] = desk.place_of(4);
+        format!("/api/prediction?z={z}&y={y}&x={x}&h={PATCH}&w={PATCH}")
+    };
+    desk.server.until(|state| state["work"]["kind"] == "idle");
+    let proposal: Vec<usize> = {
+        let p = desk.server.get(&area).body;
+        (0..p.len()).filter(|&i| p[i] >= 128).collect()
+    };
+    desk.browser.until("document.querySelector('#proposal-state').textContent === 'up to date'");
+    desk.browser.key("a", "KeyA", 0);
+    assert_eq!(where_is(&desk.labels(), 1), proposal, "the proposal is accepted as it is");
+}
+
+#[test]
+fn strokes_reach_the_screen_at_once_and_every_control_has_a_name() {
+    let mut desk = Desk::open([2560, 1440]);
+    desk.stroke(&[[4, 4], [8, 8], [12, 8], [16, 4], [20, 8]]);
+    let latencies = desk.browser.value("Array.from(askem.strokeLatencies)");
+    assert!(!latencies.as_array().unwrap().is_empty(), "they are measured");
+    let nameless = desk.browser.value(
+        "Array.from(document.querySelectorAll('button, input, select, [role=button], canvas[role]'))\
+         .filter(e => !(e.getAttribute('aria-label') || e.getAttribute('aria-labelledby') || \
+         e.labels?.length || e.textContent.trim() || e.title)).map(e => e.outerHTML)",
+    );
+    assert_eq!(nameless, serde_json::json!([]));
+    // The list of keys, by a key.
+    desk.browser.key("?", "Slash", 8);
+    desk.browser.until("document.querySelector('dialog[open]') !== null");
+    desk.browser.key("Escape", "Escape", 0);
+    desk.browser.until("document.querySelector('dialog[open]') === null");
+}
+
+#[test]
+fn a_server_that_goes_away_is_told_and_the_stroke_is_kept() {
+    let desk = Desk::open([1280, 800]);
+    let Desk { mut browser, server, world } = desk;
+    let port = server.address.rsplit_once(':').unwrap().1.to_string();
+    server.kill();
+    let place = |browser: &mut Browser, x: usize, y: usize| {
+        let place = browser.value(&format!("askem.patchToScreen({x}, {y})"));
+        [0, 1].map(|i| place[i].as_f64().unwrap())
+    };
+    let at = place(&mut browser, 12, 12);
+    browser.drag(&[at]);
+    browser.until(
+        "/not saved|does not answer/.test(document.querySelector('#save-state').textContent)",
+    );
+    let painted = browser.value("Array.from(askem.labels())");
+    let server = Server::start_on_port(&world.at("brain"), &port);
+    browser.value("askem.idle()");
+    let labels = server.get("/api/labels?id=0").body;
+    assert_eq!(serde_json::json!(labels), painted);
+    assert!(labels.contains(&1));
+}

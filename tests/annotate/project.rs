@@ -1,0 +1,194 @@
+//! The commands of a project without the page.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::program::askem;
+use crate::world::{PATCH, SHAPE, World, label_file, on, place, read_png, write_png, write_tiff};
+
+/// The patches that are asked for now.
+fn asked(dir: &Path) -> Vec<[usize; 3]> {
+    let told = on("query", dir).args(["--json"]).succeed().json();
+    told["patches"].as_array().unwrap().iter().map(place).collect()
+}
+
+fn truths(world: &World, patches: &[[usize; 3]]) -> Vec<Vec<u8>> {
+    patches.iter().map(|&at| world.truth(at)).collect()
+}
+
+/// Answers the query that is asked now with the truth, as a stack.
+fn answer(world: &World, dir: &Path) -> Value {
+    let patches = asked(dir);
+    let stack = world.at("answer.tif");
+    write_tiff(&stack, [PATCH, PATCH], &truths(world, &patches));
+    on("import", dir).args([&stack]).args(["--json"]).succeed().json()
+}
+
+#[test]
+fn from_a_volume_without_labels_to_a_segmentation_in_five_commands() {
+    let world = World::new();
+    let dir = world.init("brain");
+    let first = asked(&dir);
+    assert_eq!(first.len(), 4);
+    for file in ["raw.tif", "context.tif", "start.tif", "query.json"] {
+        assert!(dir.join("queries/000").join(file).is_file(), "{file}");
+    }
+    let told = answer(&world, &dir);
+    assert_eq!(
+        (&told["patches"], &told["whole"], &told["missing"]),
+        (&4.into(), &4.into(), &Value::Array(vec![]))
+    );
+    let known: usize = truths(&world, &first).iter().flatten().filter(|&&l| l == 1).count();
+    assert_eq!(told["foreground_pixels"], known);
+    for &at in &first {
+        assert_eq!(read_png(&label_file(&dir, at)), world.truth(at), "{at:?}");
+    }
+
+    let round = on("learn", &dir).args(["--json"]).succeed().json();
+    assert_eq!((&round["iteration"], &round["labelled"]), (&0.into(), &4.into()));
+    assert_eq!((&round["jaccard"], round.get("unseen_jaccard")), (&Value::Null, None));
+    let second = asked(&dir);
+    assert_eq!(second.len(), 2);
+    assert!(second.iter().all(|at| !first.contains(at)), "nothing is asked twice");
+    answer(&world, &dir);
+    let round = on("learn", &dir).args(["--json"]).succeed().json();
+    assert_eq!((&round["iteration"], &round["labelled"]), (&1.into(), &6.into()));
+    for share in ["unseen_jaccard", "changed_pixels"] {
+        let share = round[share].as_f64().unwrap();
+        assert!((0.0..=1.0).contains(&share), "{round}");
+    }
+
+    let out = world.at("mito.tif");
+    on("predict", &dir).path("--out", &out).succeed();
+    let shape = askem(["inspect", "--json"]).path("--raw", &out).succeed().json()["shape"].clone();
+    assert_eq!(shape, serde_json::json!(SHAPE));
+    // What a run's directory has, for a run's tools.
+    askem(["report"]).args([&dir]).succeed();
+    assert!(fs::read_to_string(dir.join("report.html")).unwrap().contains("6 labelled patches"));
+    askem(["score", "--device", "cpu", "--criterion", "entropy", "--stride", "32"])
+        .path("--run", &dir)
+        .path("--raw", &world.at("raw.tif"))
+        .path("--out", &world.at("scores.zarr"))
+        .succeed();
+}
+
+#[test]
+fn the_same_labels_give_the_same_network() {
+    let world = World::new();
+    let rounds: Vec<_> = ["one", "two"]
+        .map(|name| {
+            let dir = world.init(name);
+            answer(&world, &dir);
+            on("learn", &dir).succeed();
+            (fs::read(dir.join("weights/000.safetensors")).unwrap(), asked(&dir))
+        })
+        .into();
+    assert!(rounds[0] == rounds[1]);
+}
+
+#[test]
+fn labels_come_by_name_by_order_and_as_a_whole_volume() {
+    let world = World::new();
+    let dir = world.init("brain");
+    let patches = asked(&dir);
+    // One patch, by its name.
+    let one = world.at("z00000_anna.png");
+    let [z, y, x] = patches[2];
+    let named = world.at(&format!("anna-z{z}_y{y}_x{x}.png"));
+    let mut labels = world.truth(patches[2]);
+    labels[0] = 255;
+    labels[1] = 254;
+    write_png(&named, &labels);
+    let told = on("import", &dir).args([&named]).args(["--json"]).succeed().json();
+    assert_eq!((&told["patches"], &told["whole"]), (&1.into(), &0.into()));
+    assert_eq!(told["missing"].as_array().unwrap().len(), 3);
+    assert_eq!(read_png(&label_file(&dir, patches[2])), labels);
+    write_png(&one, &labels);
+    on("import", &dir).args([&one]).run().refuses(1, &["neither the 4 patches"]);
+    // A folder of named pictures, in an order of its own.
+    let folder = world.at("labels");
+    fs::create_dir(&folder).unwrap();
+    for &at in &patches {
+        let [z, y, x] = at;
+        write_png(&folder.join(format!("z{z:05}_y{y:06}_x{x:06}.png")), &world.truth(at));
+    }
+    let told = on("import", &dir).args([&folder]).args(["--json"]).succeed().json();
+    assert_eq!((&told["patches"], &told["whole"]), (&4.into(), &4.into()));
+    patches.iter().for_each(|&at| assert_eq!(read_png(&label_file(&dir, at)), world.truth(at)));
+    // The whole volume, of which two sections are labelled.
+    let other = world.init("other");
+    let sections: Vec<Vec<u8>> = world
+        .sections()
+        .iter()
+        .enumerate()
+        .map(|(z, section)| if z % 2 == 0 { section.clone() } else { vec![255; section.len()] })
+        .collect();
+    let whole = world.at("whole.tif");
+    write_tiff(&whole, [SHAPE[1], SHAPE[2]], &sections);
+    on("import", &other).args([&whole]).succeed();
+    for &at in &patches {
+        let file = label_file(&other, at);
+        assert_eq!(file.exists(), at[0] % 2 == 0, "{at:?}");
+        if file.exists() {
+            assert_eq!(read_png(&file), world.truth(at));
+        }
+    }
+}
+
+#[test]
+fn labels_that_could_mean_two_things_are_refused_and_change_nothing() {
+    let world = World::new();
+    let dir = world.init("brain");
+    let patches = asked(&dir);
+    let masks: Vec<Vec<u8>> = truths(&world, &patches)
+        .into_iter()
+        .map(|labels| labels.into_iter().map(|label| label * 255).collect())
+        .collect();
+    let stack = world.at("masks.tif");
+    write_tiff(&stack, [PATCH, PATCH], &masks);
+    on("import", &dir)
+        .args([&stack])
+        .run()
+        .refuses(2, &["--label-value 255", "--ignore-value 255"]);
+    assert_eq!(fs::read_dir(dir.join("labels")).unwrap().count(), 0);
+    on("import", &dir).args([&stack]).args(["--label-value", "255"]).succeed();
+    assert_eq!(read_png(&label_file(&dir, patches[0])), world.truth(patches[0]));
+
+    let short = world.at("short.tif");
+    write_tiff(&short, [PATCH, PATCH], &truths(&world, &patches)[..3]);
+    on("import", &dir).args([&short]).run().refuses(1, &["4 patches", "whole volume"]);
+    let wrong = world.at("z0_y1_x2.png");
+    write_png(&wrong, &world.truth(patches[0]));
+    on("import", &dir).args([&wrong]).run().refuses(1, &["no patch that was asked for"]);
+}
+
+#[test]
+fn what_can_not_go_on_says_what_is_missing() {
+    let world = World::new();
+    let dir = world.at("brain");
+    on("learn", &dir).run().refuses(1, &["no project lies there", "askem init"]);
+    let dir = world.init("brain");
+    on("learn", &dir).run().refuses(2, &["no pixel is labelled"]);
+    let raw = world.at("raw.tif");
+    askem(["init"]).args([&dir]).path("--raw", &raw).run().refuses(1, &["a project already"]);
+    let run = askem(["run", "--preset", "quick", "--force"]).path("--out", &dir).run();
+    run.refuses(1, &["the project of a person"]);
+    let other = world.at("other");
+    for (strategy, why) in [("full", "whole pool"), ("fg_random", "nobody"), ("nonsense", "")] {
+        let call = askem(["init", "--strategy", strategy]).args([&other]).path("--raw", &raw);
+        assert!(call.run().code == Some(2) && !other.exists(), "{strategy} {why}");
+    }
+    askem(["init", "--patch", "4096"]).args([&other]).path("--raw", &raw).run();
+    assert!(!other.exists(), "nothing is made for a volume that is too small");
+    // Background alone.
+    let patches = asked(&dir);
+    let empty = vec![vec![0; PATCH * PATCH]; patches.len()];
+    write_tiff(&world.at("empty.tif"), [PATCH, PATCH], &empty);
+    on("import", &dir).args([&world.at("empty.tif")]).succeed();
+    on("learn", &dir).run().refuses(2, &["no pixel is labelled as foreground"]);
+    // A file of labels that was spoilt.
+    fs::write(label_file(&dir, patches[0]), b"not a picture").unwrap();
+    on("learn", &dir).run().refuses(1, &["put back a copy"]);
+}

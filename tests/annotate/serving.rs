@@ -1,0 +1,245 @@
+//! The server without its page: what it answers, to whom, and what survives.
+
+use std::fs;
+use std::process::Command;
+
+use askem_kernels::rng::{Purpose, below, stream};
+
+use crate::client::Server;
+use crate::program::askem;
+use crate::world::{PATCH, SHAPE, World, label_file, on, place, read_png};
+
+#[test]
+fn labels_are_on_the_disk_before_they_are_acknowledged_and_survive_kills() {
+    let world = World::new();
+    let dir = world.init("brain");
+    let mut rng = stream(1, Purpose::Test, 0, 0);
+    // By patch, what the server has acknowledged, and what was sent last.
+    let mut acknowledged: Vec<Vec<u8>> = vec![vec![255; PATCH * PATCH]; 4];
+    let mut sent = acknowledged.clone();
+    let mut strokes = 0;
+    for round in 0..50 {
+        let server = Server::start(&dir);
+        let patches = server.project()["patches"].as_array().unwrap().clone();
+        for patch in &patches {
+            let id = patch["id"].as_u64().unwrap();
+            let there = server.get(&format!("/api/labels?id={id}")).body;
+            let i = id as usize;
+            // The last one may have come through without an answer.
+            assert!(there == acknowledged[i] || there == sent[i], "patch {id} in round {round}");
+            assert_eq!(read_or_none(&dir, place(patch)), there);
+            (acknowledged[i], sent[i]) = (there.clone(), there);
+        }
+        let last = below(&mut rng, 6);
+        let mut killer = None;
+        for stroke in 0..=last {
+            let i = below(&mut rng, 4) as usize;
+            let mut labels = acknowledged[i].clone();
+            let from = below(&mut rng, 900) as usize;
+            labels[from..from + 100].fill(below(&mut rng, 2) as u8);
+            let etag = patches[i]["etag"].as_str().unwrap();
+            let now = server.try_ask("GET", &format!("/api/labels?id={i}"), &[], &[]);
+            let Ok(now) = now else { break };
+            let etag = now.header("etag").map_or(etag, |e| e.trim_matches('"')).to_string();
+            if stroke == last {
+                // In the middle of the last stroke.
+                let (id, wait) = (server.id().to_string(), below(&mut rng, 12) as f64 / 1000.0);
+                let line = format!("sleep {wait}; kill -9 {id}");
+                killer = Some(Command::new("sh").args(["-c", &line]).spawn().unwrap());
+            }
+            sent[i].clone_from(&labels);
+            match server.put(i as u64, &etag, &labels) {
+                Ok(reply) if reply.status == 200 => {
+                    acknowledged[i] = labels;
+                    strokes += 1;
+                }
+                Ok(reply) => panic!("{reply:?}"),
+                Err(_) => break,
+            }
+        }
+        killer.map(|mut killer| killer.wait().unwrap());
+        server.kill();
+    }
+    assert!(strokes > 50, "{strokes} strokes came through");
+}
+
+/// The labels in a patch's file; unlabelled where there is none.
+fn read_or_none(dir: &std::path::Path, at: [usize; 3]) -> Vec<u8> {
+    let file = label_file(dir, at);
+    if file.exists() { read_png(&file) } else { vec![255; PATCH * PATCH] }
+}
+
+#[test]
+fn only_the_page_of_this_server_may_ask() {
+    let world = World::new();
+    let server = Server::start(&world.init("brain"));
+    assert_eq!(server.get("/").status, 200);
+    let rebinding = server.ask("GET", "/api/project", &["Host: evil.example"], &[]);
+    assert_eq!(rebinding.status, 403);
+    let forged = server.ask("POST", "/api/patch?id=0&state=skipped", &[], &[]);
+    assert_eq!(forged.status, 403);
+    let from = ["X-Askem: 1", "Origin: http://evil.example"];
+    assert_eq!(server.ask("POST", "/api/patch?id=0&state=skipped", &from, &[]).status, 403);
+    assert_eq!(server.project()["patches"][0]["state"], "open");
+    let policy = server.get("/").header("content-security-policy").unwrap().to_string();
+    assert!(policy.contains("default-src 'self'") && !policy.contains("script-src"), "{policy}");
+    for path in [
+        "/page/../../../../etc/passwd",
+        "/page/%2e%2e%2f%2e%2e%2fetc%2fpasswd",
+        "/page//etc/passwd",
+        "/api/labels?id=../../config.toml",
+        "/api/labels?id=-1",
+        "/api/labels?id=99999999999999999999",
+        "/api/labels?id=77",
+        "/api/tile?z=0&y=0&x=0&scale=0",
+        "/api/tile?z=99&y=0&x=0&scale=1",
+        "/api/tile?z=0&y=18446744073709551615&x=0&scale=1",
+        "/api/prediction?z=0&y=18446744073709551615&x=0&h=2&w=2",
+        "/api/prediction?z=0&y=0&x=0&h=0&w=0",
+        "/nowhere",
+    ] {
+        let reply = server.get(path);
+        assert!((400..500).contains(&reply.status), "{path}: {reply:?}");
+    }
+    // Whatever it was asked, it goes on.
+    assert_eq!(server.get("/").status, 200);
+}
+
+#[test]
+fn beyond_this_machine_a_token_is_needed() {
+    let world = World::new();
+    let dir = world.init("brain");
+    let server = Server::start_at(&dir, "0.0.0.0");
+    let token = server.token.clone().expect("a token");
+    assert_eq!(server.get("/").status, 403);
+    assert_eq!(server.get("/?token=0123456789abcdef0123456789abcdef").status, 403);
+    let page = server.get(&format!("/?token={token}"));
+    assert_eq!(page.status, 200);
+    let cookie = page.header("set-cookie").unwrap().to_string();
+    assert!(cookie.contains("httponly") && cookie.contains("samesite=strict"), "{cookie}");
+    let cookie = format!("Cookie: askem-token={token}");
+    assert_eq!(server.ask("GET", "/api/project", &[&cookie], &[]).status, 200);
+}
+
+#[test]
+fn two_windows_never_overwrite_each_other_silently() {
+    let world = World::new();
+    let dir = world.init("brain");
+    let server = Server::start(&dir);
+    let first = server.get("/api/labels?id=1");
+    let etag = first.header("etag").unwrap().trim_matches('"').to_string();
+    let mut here = first.body.clone();
+    here[..10].fill(1);
+    let reply = server.put(1, &etag, &here).unwrap();
+    let newer = reply.json()["etag"].as_str().unwrap().to_string();
+    let mut there = first.body;
+    there[20..30].fill(0);
+    let refused = server.put(1, &etag, &there).unwrap();
+    assert_eq!((refused.status, &refused.json()["etag"]), (412, &newer.clone().into()));
+    assert_eq!(server.get("/api/labels?id=1").body, here);
+    assert_eq!(server.put(1, &newer, &there).unwrap().status, 200);
+    let unknown = server.ask("PUT", "/api/labels?id=1", &["X-Askem: 1"], &here);
+    assert_eq!(unknown.status, 428);
+    for wrong in [vec![7; PATCH * PATCH], vec![0; 5], vec![0; 3 << 20]] {
+        let etag = server.get("/api/labels?id=1").header("etag").unwrap().replace('"', "");
+        let reply = server.put(1, &etag, &wrong);
+        assert!(reply.is_err() || (400..500).contains(&reply.unwrap().status));
+    }
+    assert_eq!(server.get("/api/labels?id=1").body, there);
+    // And two programs are not let at one project.
+    on("learn", &dir).run().refuses(1, &["another askem process"]);
+}
+
+#[test]
+fn the_network_follows_the_labels_and_asks_for_more() {
+    let world = World::new();
+    let dir = world.init("brain");
+    let server = Server::start(&dir);
+    let area = "/api/prediction?z=0&y=0&x=0&h=64&w=64";
+    assert_eq!(server.get(area).status, 204, "there is no network yet");
+    assert_eq!(server.change("POST", "/api/next").status, 409, "nothing is labelled");
+    server.until(|state| state["work"]["kind"] == "waiting");
+    for patch in server.project()["patches"].as_array().unwrap() {
+        let id = patch["id"].as_u64().unwrap();
+        // What is foreground is painted; what is left becomes background.
+        let labels: Vec<u8> = world
+            .truth(place(patch))
+            .into_iter()
+            .map(|label| if label == 1 { 1 } else { 255 })
+            .collect();
+        server.put(id, patch["etag"].as_str().unwrap(), &labels).unwrap();
+        let done = server.change("POST", &format!("/api/patch?id={id}&state=done"));
+        assert_eq!(done.status, 200);
+        assert_eq!(server.get(&format!("/api/labels?id={id}")).body, world.truth(place(patch)));
+    }
+    let state = server.until(|state| state["network"]["version"].as_u64() >= Some(1));
+    assert_eq!(state["network"]["labelled_patches"], 4);
+    let reply = server.get(area);
+    assert_eq!((reply.status, reply.body.len()), (200, 64 * 64));
+    let sure = server.get(&format!("{area}&kind=uncertainty"));
+    for (&p, &entropy) in reply.body.iter().zip(&sure.body) {
+        if reply.header("x-network") == sure.header("x-network") {
+            let p = f64::from(p) / 255.0;
+            let want = [p, 1.0 - p].map(|p| if p > 0.0 { -p * p.log2() } else { 0.0 });
+            assert!((f64::from(entropy) / 255.0 - want[0] - want[1]).abs() < 0.04, "{p} {entropy}");
+        }
+    }
+    assert_eq!(server.change("POST", "/api/next").status, 200);
+    server.until(|state| state["curve"].as_array().unwrap().len() == 1);
+    let project = server.project();
+    assert_eq!(
+        (&project["query"]["number"], project["patches"].as_array().unwrap().len()),
+        (&1.into(), 6)
+    );
+    let map = server.get("/api/map").json();
+    assert_eq!(map["patches"].as_array().unwrap().len(), 60 - 4, "all that could be asked for");
+    // A patch of one's own, moved into the volume; asked for again it is the same.
+    let [_, height, width] = SHAPE;
+    let own = server.change("POST", &format!("/api/patch?z=1&y={height}&x={width}")).json();
+    let id = own["id"].as_u64().unwrap();
+    let place_of = |id: u64| {
+        let project = server.project();
+        let all = project["patches"].as_array().unwrap().clone();
+        all.iter().find(|patch| patch["id"] == id).map(place)
+    };
+    let at = [1, height - PATCH, width - PATCH];
+    assert_eq!(place_of(id), Some(at));
+    let again = server.change("POST", &format!("/api/patch?z=1&y={}&x={}", at[1], at[2]));
+    assert_eq!(again.json()["id"], id);
+    assert_eq!(server.change("DELETE", &format!("/api/patch?id={id}")).status, 200);
+    assert_eq!(place_of(id), None);
+    assert_eq!(server.change("DELETE", "/api/patch?id=0").status, 400, "it was asked for");
+    // To the end, and on the command line from there.
+    assert_eq!(server.change("POST", "/api/learn").status, 200);
+    assert_eq!(server.change("POST", "/api/learn").status, 409, "one after the other");
+    server.until(|state| state["curve"].as_array().unwrap().len() == 2);
+    server.kill();
+    let asked = on("query", &dir).args(["--json"]).succeed().json();
+    assert_eq!((&asked["query"], asked["patches"].as_array().unwrap().len()), (&2.into(), 2));
+    let lines = fs::read_to_string(dir.join("journal.jsonl")).unwrap().lines().count();
+    assert_eq!(lines, 2);
+}
+
+#[test]
+fn a_round_that_is_cancelled_changes_nothing() {
+    let world = World::new();
+    let dir = world.at("brain");
+    let raw = world.at("raw.tif");
+    // Long enough to be caught at it.
+    askem(["init", "--patch", "32", "--width", "4", "--pool", "60", "--initial", "4"])
+        .args([&dir])
+        .args(["--max-steps", "200000", "--epochs", "50000"])
+        .path("--raw", &raw)
+        .succeed();
+    let server = Server::start(&dir);
+    for patch in server.project()["patches"].as_array().unwrap() {
+        let id = patch["id"].as_u64().unwrap();
+        server.put(id, patch["etag"].as_str().unwrap(), &world.truth(place(patch))).unwrap();
+    }
+    server.change("POST", "/api/learn");
+    server.until(|state| state["work"]["kind"] == "learning");
+    server.change("POST", "/api/cancel");
+    server.until(|state| state["work"]["kind"] == "live" || state["work"]["kind"] == "idle");
+    assert!(server.get("/api/state?since=0").json()["curve"].as_array().unwrap().is_empty());
+    assert!(!dir.join("journal.jsonl").exists() && !dir.join("weights").exists());
+}

@@ -6,7 +6,7 @@
 
 mod browser;
 mod client;
-mod page;
+mod in_a_browser;
 #[path = "../shared/program.rs"]
 #[allow(dead_code)]
 mod program;

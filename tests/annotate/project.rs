@@ -173,14 +173,16 @@ fn what_can_not_go_on_says_what_is_missing() {
     on("learn", &dir).run().refuses(2, &["no pixel is labelled"]);
     let raw = world.at("raw.tif");
     askem(["init"]).args([&dir]).path("--raw", &raw).run().refuses(1, &["a project already"]);
-    let run = askem(["run", "--preset", "quick", "--force"]).path("--out", &dir).run();
+    let run =
+        askem(["run", "--preset", "quick", "--force", "--device", "cpu"]).path("--out", &dir).run();
     run.refuses(1, &["the project of a person"]);
     let other = world.at("other");
     for (strategy, why) in [("full", "whole pool"), ("fg_random", "nobody"), ("nonsense", "")] {
         let call = askem(["init", "--strategy", strategy]).args([&other]).path("--raw", &raw);
         assert!(call.run().code == Some(2) && !other.exists(), "{strategy} {why}");
     }
-    askem(["init", "--patch", "4096"]).args([&other]).path("--raw", &raw).run();
+    let large = askem(["init", "--patch", "4096"]).args([&other]).path("--raw", &raw).run();
+    large.refuses(2, &["--patch 4096"]);
     assert!(!other.exists(), "nothing is made for a volume that is too small");
     // Background alone.
     let patches = asked(&dir);

@@ -21,18 +21,25 @@ pub(crate) struct World {
     pub(crate) folder: TempDir,
     /// Labels of the volume: 0 or 1.
     labels: Vec<Vec<u8>>,
+    /// Columns.
+    width: usize,
 }
 
 impl World {
     pub(crate) fn new() -> Self {
+        Self::of(SHAPE)
+    }
+
+    /// A phantom of so many sections, rows and columns.
+    pub(crate) fn of(shape: [usize; 3]) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let pair = Phantom::pair(SHAPE, 10).unwrap();
-        let raw: Vec<Vec<u8>> = (0..SHAPE[0])
+        let pair = Phantom::pair(shape, 10).unwrap();
+        let raw: Vec<Vec<u8>> = (0..shape[0])
             .map(|z| pair.raw.read_section(z).unwrap().pixels.iter().map(|&v| v as u8).collect())
             .collect();
-        let labels = (0..SHAPE[0]).map(|z| pair.labels.read_labels(z).unwrap()).collect();
-        write_tiff(&folder.path().join("raw.tif"), [SHAPE[1], SHAPE[2]], &raw);
-        Self { folder, labels }
+        let labels = (0..shape[0]).map(|z| pair.labels.read_labels(z).unwrap()).collect();
+        write_tiff(&folder.path().join("raw.tif"), [shape[1], shape[2]], &raw);
+        Self { folder, labels, width: shape[2] }
     }
 
     pub(crate) fn at(&self, name: &str) -> PathBuf {
@@ -40,8 +47,13 @@ impl World {
     }
 
     /// What is true in a patch.
-    pub(crate) fn truth(&self, [z, y, x]: [usize; 3]) -> Vec<u8> {
-        let rows = (y..y + PATCH).flat_map(|y| &self.labels[z][y * SHAPE[2] + x..][..PATCH]);
+    pub(crate) fn truth(&self, at: [usize; 3]) -> Vec<u8> {
+        self.truth_of(at, PATCH)
+    }
+
+    /// What is true in a square of so many pixels.
+    pub(crate) fn truth_of(&self, [z, y, x]: [usize; 3], side: usize) -> Vec<u8> {
+        let rows = (y..y + side).flat_map(|y| &self.labels[z][y * self.width + x..][..side]);
         rows.copied().collect()
     }
 

@@ -5,6 +5,7 @@
 #[path = "../shared/program.rs"]
 #[allow(dead_code)]
 mod program;
+mod project;
 mod tensorboard;
 #[path = "../shared/tools.rs"]
 mod tools;

@@ -43,3 +43,47 @@ pub fn advice(records: &[Record]) -> Option<Advice> {
     let text = format!("The last {patches} changed {:.1} % of the pixels. {rest}", 100.0 * changed);
     Some(Advice { text, could_stop, changed })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::learning::protocol::Seconds;
+
+    fn records(changed: &[Option<f64>]) -> Vec<Record> {
+        let record = |(iteration, &changed_pixels): (usize, &Option<f64>)| Record {
+            iteration,
+            strategy: "entropy".into(),
+            seed: 0,
+            labelled: 8 + 4 * iteration,
+            labelled_foreground: 0.1,
+            labelled_pixels: None,
+            loss: 0.1,
+            initial: None,
+            epochs: None,
+            best: None,
+            jaccard: None,
+            unseen_jaccard: None,
+            changed_pixels,
+            picked: Vec::new(),
+            seconds: Seconds::default(),
+        };
+        changed.iter().enumerate().map(record).collect()
+    }
+
+    #[test]
+    fn two_quiet_rounds_say_that_it_is_enough() {
+        assert_eq!(advice(&[]), None);
+        assert_eq!(advice(&records(&[None])), None, "there is nothing to compare with");
+        let could_stop = |changed: &[Option<f64>]| advice(&records(changed)).unwrap().could_stop;
+        assert!(!could_stop(&[None, Some(0.001)]), "one quiet round is no rule");
+        assert!(could_stop(&[None, Some(0.001), Some(0.009)]));
+        assert!(!could_stop(&[None, Some(0.001), Some(0.02)]), "a fifth of the foreground");
+        assert!(!could_stop(&[None, Some(0.02), Some(0.001)]));
+        let told = advice(&records(&[None, Some(0.004)])).unwrap();
+        assert!(
+            told.text.starts_with("The last 4 patches changed 0.4 % of the pixels."),
+            "{told:?}"
+        );
+        assert_eq!(told.changed, 0.004);
+    }
+}

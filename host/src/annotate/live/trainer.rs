@@ -274,7 +274,9 @@ impl Training {
         publish(&mut self.model, &self.unlabelled, &self.shared)?;
         match done {
             Ok(_) => {
-                self.since_change = FOLLOW + SETTLE;
+                if trains {
+                    self.since_change = FOLLOW + SETTLE;
+                }
                 self.shared.change(|status| status.patches += 1);
                 Ok(())
             }

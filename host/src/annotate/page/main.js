@@ -115,7 +115,7 @@ function showProposal() {
   const { patch } = session;
   const answer = patch && proposal.get('prediction', patch);
   let text = 'none yet';
-  if (answer) text = answer.version === proposal.version ? 'up to date' : 'being renewed';
+  if (answer) text = answer.version >= proposal.version ? 'up to date' : 'being renewed';
   else if (proposal.version) text = 'being computed';
   $('proposal-state').textContent = text;
 }

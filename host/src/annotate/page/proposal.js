@@ -49,6 +49,7 @@ export class Proposal extends EventTarget {
 
   improved(version) {
     if (version === this.version) return;
+    if (version < this.version) this.answers.clear();
     this.version = version;
     this.pump();
   }
@@ -61,7 +62,7 @@ export class Proposal extends EventTarget {
   stale(item) {
     const answer = this.answers.get(this.name(item));
     if (!this.version || document.hidden || (item.once && answer)) return false;
-    return answer?.version !== this.version;
+    return !(answer?.version >= this.version);
   }
 
   async pump() {
@@ -75,8 +76,8 @@ export class Proposal extends EventTarget {
       let pause = PAUSE;
       try {
         const region = this.region(item.patch, item.z);
-        const values = await this.fetch(region, item.kind, this.abort.signal);
-        if (values) this.keep(name, { region, values, version: asked, kind: item.kind });
+        const answer = await this.fetch(region, item.kind, this.abort.signal);
+        if (answer) this.keep(name, { region, ...answer, version: answer.version || asked });
         else this.version = 0;
       } catch (error) {
         if (error.name === 'AbortError') continue;
@@ -92,6 +93,7 @@ export class Proposal extends EventTarget {
   async fetch(region, kind, signal) {
     const { z, y, x, h, w } = region;
     const all = new Uint8Array(h * w);
+    let version = Infinity;
     for (let top = 0; top < h; top += MOST_SIDE) {
       for (let left = 0; left < w; left += MOST_SIDE) {
         const part = { z, y: y + top, x: x + left };
@@ -99,13 +101,14 @@ export class Proposal extends EventTarget {
         part.w = Math.min(MOST_SIDE, w - left);
         const answer = await api.prediction(part, kind, signal);
         if (!answer) return null;
+        version = Math.min(version, answer.version);
         for (let row = 0; row < part.h; row++) {
           const line = answer.values.subarray(row * part.w, (row + 1) * part.w);
           all.set(line, (top + row) * w + left);
         }
       }
     }
-    return all;
+    return { values: all, version };
   }
 
   keep(name, answer) {

@@ -265,9 +265,9 @@ export class Session extends EventTarget {
 
   async copyProposal({ z, y, x }) {
     const side = this.project.patch;
-    const values = await this.proposal.fetch({ z, y, x, h: side, w: side }, 'prediction');
-    if (!values) return null;
-    const mask = values.map((value) => (value >= this.view.threshold ? 1 : 0));
+    const answer = await this.proposal.fetch({ z, y, x, h: side, w: side }, 'prediction');
+    if (!answer) return null;
+    const mask = answer.values.map((value) => (value >= this.view.threshold ? 1 : 0));
     clean(mask, side, this.view.specks);
     return (i) => mask[i] === 1;
   }

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use crate::browser::Browser;
 use crate::client::Server;
+use crate::program::askem;
 use crate::world::{PATCH, World, label_file, place, read_png};
 
 /// A project, its server and its page.
@@ -168,6 +169,7 @@ fn what_is_painted_is_what_lies_on_the_disk() {
 fn a_query_is_finished_and_the_next_one_comes() {
     let mut desk = Desk::open([1280, 800]);
     desk.set("#brush-size", 1);
+    desk.set("#specks", 0);
     for id in 0..4 {
         desk.browser.until(&format!("askem.current() === {id}"));
         // Row by row what is true, with a brush of one pixel.
@@ -247,4 +249,125 @@ fn a_server_that_goes_away_is_told_and_the_stroke_is_kept() {
     let labels = server.get("/api/labels?id=0").body;
     assert_eq!(serde_json::json!(labels), painted);
     assert!(labels.contains(&1));
+}
+
+#[test]
+fn the_page_shows_the_volume_and_what_is_painted() {
+    for size in [[1280, 800], [2560, 1440]] {
+        let mut desk = Desk::open(size);
+        let before = picture(&mut desk.browser);
+        for (class, pixels) in [
+            ("#class-foreground", [[5, 8], [11, 10], [15, 15]]),
+            ("#class-background", [[22, 5], [26, 10], [25, 15]]),
+            ("#class-unsure", [[8, 25], [12, 24], [18, 26]]),
+        ] {
+            desk.browser.click(class);
+            desk.stroke(&pixels);
+        }
+        desk.server.until(|state| state["network"]["version"].as_u64() >= Some(1));
+        let after = picture(&mut desk.browser);
+        // The sections' grey is there, and the three strokes changed thousands of pixels.
+        let greys: std::collections::BTreeSet<&[u8]> = before.1.chunks(3).collect();
+        assert!(greys.len() > 100, "{} colours", greys.len());
+        let differ = before.1.chunks(3).zip(after.1.chunks(3)).filter(|(a, b)| a != b).count();
+        assert!(differ > 2000, "{differ} pixels differ");
+    }
+}
+
+/// Makes the picture that the documentation shows, in the folder `ASKEM_PICTURES`.
+#[test]
+#[ignore = "draws docs/annotate.png, and takes minutes"]
+fn a_picture_for_the_documentation() {
+    let folder = std::env::var_os("ASKEM_PICTURES").expect("the folder that it is drawn in");
+    let world = World::of([8, 512, 512]);
+    let dir = world.at("brain");
+    askem(["init"]).args([&dir]).path("--raw", &world.at("raw.tif")).succeed();
+    let server = Server::start(&dir);
+    let patches = server.project()["patches"].as_array().unwrap().clone();
+    let truths: Vec<Vec<u8>> =
+        patches.iter().map(|patch| world.truth_of(place(patch), 128)).collect();
+    let foreground = |i: &usize| truths[*i].iter().filter(|&&label| label == 1).count();
+    let shown = (0..patches.len()).max_by_key(foreground).unwrap();
+    for (i, patch) in patches.iter().enumerate().filter(|(i, _)| *i != shown) {
+        server.put(i as u64, patch["etag"].as_str().unwrap(), &truths[i]).unwrap();
+        server.change("POST", &format!("/api/patch?id={i}&state=done"));
+    }
+    let mut browser = Browser::open(&format!("http://{}/", server.address), [1280, 800]);
+    browser.until(&format!("window.askem !== undefined && askem.current() === {shown}"));
+    browser.click("#hint-close");
+    let mut desk = Desk { browser, server, world };
+    let truth = &truths[shown];
+    for (class, label) in [("#class-foreground", 1), ("#class-background", 0)] {
+        desk.browser.click(class);
+        // A stroke along the longest row of the class.
+        let (mut best, mut run) = ((0, 0, 0), 0);
+        for i in 0..truth.len() {
+            run = if truth[i] == label && i % 128 > 12 { run + 1 } else { 0 };
+            if run > best.0 && (20..108).contains(&(i / 128)) {
+                best = (run, i % 128, i / 128);
+            }
+        }
+        let (length, end, row) = best;
+        let length = length.min(60);
+        desk.stroke(&[[end - length + 8, row], [end - 8, row]]);
+    }
+    desk.server.until(|state| state["network"]["version"].as_u64() >= Some(20));
+    desk.browser.until("document.querySelector('#proposal-state').textContent === 'up to date'");
+    let ([width, height], pixels) = picture(&mut desk.browser);
+    let mut bytes = Vec::new();
+    let mut encoder = png::Encoder::new(&mut bytes, width, height);
+    encoder.set_color(png::ColorType::Rgb);
+    encoder.write_header().unwrap().write_image_data(&pixels).unwrap();
+    std::fs::write(std::path::Path::new(&folder).join("annotate.png"), bytes).unwrap();
+}
+
+/// What the window shows: its columns and rows, and red, green and blue of each pixel.
+fn picture(browser: &mut Browser) -> ([u32; 2], Vec<u8>) {
+    let told = browser.call("Page.captureScreenshot", serde_json::json!({ "format": "png" }));
+    let bytes = base64(told["data"].as_str().unwrap());
+    let mut decoder = png::Decoder::new(std::io::Cursor::new(bytes));
+    decoder.set_transformations(png::Transformations::STRIP_16);
+    let mut reader = decoder.read_info().unwrap();
+    let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
+    let info = reader.next_frame(&mut pixels).unwrap();
+    let pixels = match info.color_type {
+        png::ColorType::Rgba => pixels.chunks(4).flat_map(|p| &p[..3]).copied().collect(),
+        _ => pixels,
+    };
+    ([info.width, info.height], pixels)
+}
+
+/// Bytes out of their base64.
+fn base64(text: &str) -> Vec<u8> {
+    let digit = |c: u8| match c {
+        b'A'..=b'Z' => c - b'A',
+        b'a'..=b'z' => c - b'a' + 26,
+        b'0'..=b'9' => c - b'0' + 52,
+        b'+' => 62,
+        _ => 63,
+    };
+    let digits: Vec<u32> =
+        text.bytes().filter(|&c| c != b'=').map(|c| u32::from(digit(c))).collect();
+    let of = |group: &[u32]| {
+        let bits = group.iter().enumerate().fold(0, |bits, (i, d)| bits | d << (18 - 6 * i));
+        bits.to_be_bytes()[1..group.len()].to_vec()
+    };
+    digits.chunks(4).flat_map(of).collect()
+}
+
+#[test]
+fn a_disk_that_refuses_is_told_and_the_stroke_is_kept_until_it_takes_it() {
+    let mut desk = Desk::open([1280, 800]);
+    let dir = desk.world.at("brain");
+    std::fs::rename(dir.join("labels"), dir.join("away")).unwrap();
+    let at = desk.on_screen([9, 9]);
+    desk.browser.drag(&[at]);
+    desk.browser.until("/not saved/.test(document.querySelector('#save-state').textContent)");
+    assert!(
+        desk.browser.value("Array.from(askem.labels())").as_array().unwrap().contains(&1.into())
+    );
+    assert!(desk.server.get("/api/labels?id=0").body.iter().all(|&label| label == 255));
+    std::fs::rename(dir.join("away"), dir.join("labels")).unwrap();
+    assert!(desk.labels().contains(&1));
+    desk.browser.until("document.querySelector('#save-state').textContent === 'saved'");
 }

@@ -40,4 +40,14 @@ zarr.create_array(str(out / "labels.zarr"), data=labels, chunks=(1, 20, 20))
 with h5py.File(out / "labels.h5", "w") as file:
     file.create_dataset("labels", data=labels, compression="gzip")
 (out / "labels.bin").write_bytes(labels.tobytes())
-print("imagej.tif\ntiled.tif\nlabels.zarr\nlabels.h5")
+# The query's own OME-Zarr, in which the labels are painted.
+image = zarr.open_group(str(query / "query.zarr"))
+ome = image.attrs["ome"]
+assert ome["version"] == "0.5" and [a["name"] for a in ome["multiscales"][0]["axes"]] == ["z", "y", "x"]
+assert (image[ome["multiscales"][0]["datasets"][0]["path"]][:] == pages).all()
+(name,) = image["labels"].attrs["ome"]["labels"]
+painted = image["labels"][name]
+assert painted.attrs["ome"]["image-label"]["source"]["image"] == "../../"
+assert (painted["0"][:] == start).all()
+painted["0"][:] = labels
+print(f"imagej.tif\ntiled.tif\nlabels.zarr\nlabels.h5\n{query / 'query.zarr'}")

@@ -30,7 +30,7 @@ pub struct Imported {
 /// A file or folder is one of: a stack with a page for each patch of the query `query` (by order,
 /// or by the positions in the names of a folder's files, such as `z00003_y000120_x000744`); one
 /// patch whose name has its position; labels of the whole volume, of which all patches that were
-/// asked for are cut out.
+/// asked for are cut out. Of an OME-Zarr image with labels those are read.
 ///
 /// Unless `options` say otherwise, 255 is not labelled and 254 unsure, but in labels with values
 /// beyond 255, which number instances.
@@ -47,7 +47,7 @@ pub fn import(
 ) -> Result<Imported> {
     let asked = project.patches();
     let mut found: Vec<(u32, Vec<u8>)> = Vec::new();
-    for path in &one_by_one(files) {
+    for path in &one_by_one(files)? {
         let taken = patches_of(project, path, &open(path, options)?, query, &asked)?;
         if taken.is_empty() {
             return Err(Error::Input(format!(
@@ -78,7 +78,7 @@ pub fn import(
 }
 
 /// The files, and in place of a folder whose pictures are all named like patches those pictures.
-fn one_by_one(files: &[&Path]) -> Vec<PathBuf> {
+fn one_by_one(files: &[&Path]) -> Result<Vec<PathBuf>> {
     let mut all = Vec::new();
     for path in files {
         let entries = fs::read_dir(path).into_iter().flatten().flatten();
@@ -94,10 +94,31 @@ fn one_by_one(files: &[&Path]) -> Vec<PathBuf> {
         if !pictures.is_empty() && pictures.iter().all(is_named) {
             all.append(&mut pictures);
         } else {
-            all.push(path.to_path_buf());
+            all.push(labels_within(path)?);
         }
     }
-    all
+    Ok(all)
+}
+
+/// The labels of an OME-Zarr image that has some, in place of the image.
+fn labels_within(image: &Path) -> Result<PathBuf> {
+    let group = image.join("labels");
+    let is_group = ["zarr.json", ".zgroup"].iter().any(|file| group.join(file).is_file());
+    if !is_group {
+        return Ok(image.to_path_buf());
+    }
+    let entries = fs::read_dir(&group).into_iter().flatten().flatten();
+    let mut names: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+    names.retain(|path| path.is_dir());
+    match <[PathBuf; 1]>::try_from(names) {
+        Ok([only]) => Ok(only),
+        Err(names) => Err(Error::Usage(format!(
+            "{}: an image with {} sets of labels; give one of them, such as {}/NAME",
+            image.display(),
+            names.len(),
+            group.display()
+        ))),
+    }
 }
 
 /// Labels and whether 254 is unsure in them.

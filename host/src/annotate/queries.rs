@@ -1,5 +1,7 @@
 //! A query as files for other tools: `queries/NNN/`.
 
+mod ome_zarr;
+
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -51,7 +53,8 @@ const LABELS: &str = "0 is background, 254 unsure, 255 not labelled, every other
 /// Writes the query that is to be answered now, anew if it is there: `raw.tif` (a page for each
 /// patch, in the volume's own values), `context.tif` (the same with a margin of half a patch,
 /// 0 beyond the volume), `start.tif` (the labels so far, else what the network foretells, else
-/// 255) and `query.json`. Gives the folder and the patches.
+/// 255), `query.zarr` (raw and start as OME-Zarr) and `query.json`. Gives the folder and the
+/// patches.
 ///
 /// # Errors
 /// If something can't be read or written.
@@ -70,7 +73,8 @@ pub fn write_query(
     let pages = |margin: usize| -> Result<Vec<Vec<f32>>> {
         asked.iter().map(|a| square(&*volume, a.at, patch, margin)).collect()
     };
-    write_stack(&folder.join("raw.tif"), volume.dtype(), patch, &pages(0)?)?;
+    let raw = pages(0)?;
+    write_stack(&folder.join("raw.tif"), volume.dtype(), patch, &raw)?;
     write_stack(&folder.join("context.tif"), volume.dtype(), patch + 2 * margin, &pages(margin)?)?;
     let mut start = Vec::new();
     let reader = project.reader();
@@ -88,6 +92,7 @@ pub fn write_query(
         start.push(values);
     }
     write_stack(&folder.join("start.tif"), Dtype::U8, patch, &start)?;
+    ome_zarr::write(&folder.join("query.zarr"), volume.dtype(), patch, &raw, &start)?;
     let page = |(page, a): (usize, &Asked)| {
         let Position { z, y, x } = a.at;
         let (name, score, state) = (name_of(a.at), a.score, a.state);

@@ -176,7 +176,7 @@ pub(super) fn query(args: &QueryArgs, common: &Common) -> Result<()> {
         return say(format_args!("All of it is answered. Go on with: askem learn {dir}"));
     }
     say(format_args!(
-        "{folder}: raw.tif, context.tif, start.tif and query.json.\n\
+        "{folder}: raw.tif, context.tif, start.tif, query.zarr and query.json.\n\
          Label raw.tif page by page (0 background, 1 foreground, 255 not labelled), then:\n\
          askem import {dir} LABELS.tif"
     ))

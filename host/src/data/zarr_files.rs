@@ -18,6 +18,7 @@ use crate::error::{Error, Result};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Element {
     U8,
+    U16,
     I32,
     F16,
     F32,
@@ -27,6 +28,7 @@ impl Element {
     fn data_type(self) -> DataType {
         match self {
             Self::U8 => data_type::uint8(),
+            Self::U16 => data_type::uint16(),
             Self::I32 => data_type::int32(),
             Self::F16 => data_type::float16(),
             Self::F32 => data_type::float32(),
@@ -37,6 +39,7 @@ impl Element {
     fn fill(self) -> FillValue {
         match self {
             Self::U8 => FillValue::from(0_u8),
+            Self::U16 => FillValue::from(0_u16),
             Self::I32 => FillValue::from(-1_i32),
             Self::F16 => FillValue::from(half::f16::NAN),
             Self::F32 => FillValue::from(f32::NAN),
@@ -46,7 +49,7 @@ impl Element {
     pub(crate) fn bytes(self) -> usize {
         match self {
             Self::U8 => 1,
-            Self::F16 => 2,
+            Self::U16 | Self::F16 => 2,
             Self::I32 | Self::F32 => 4,
         }
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use clap::ValueEnum;
 use serde_json::json;
 
+use super::axes::AxesArgs;
 use super::inputs::refuse_inputs_as_outputs;
 use super::network::NetworkArgs;
 use super::normalise::Normalise;
@@ -14,7 +15,9 @@ use super::progress::{Bar, catch_interrupt, interrupted};
 use super::warnings::warn_of_images;
 use super::{Common, say, say_json};
 use crate::data::pool::{PatchReader, Region};
-use crate::data::volume::{OmeKind, OmeZarrWriter, TiffStackWriter, Volume, is_our_tiff, open_raw};
+use crate::data::volume::{
+    OmeKind, OmeZarrWriter, TiffStackWriter, Volume, is_our_tiff, open_raw_as,
+};
 use crate::error::{Error, Result};
 use crate::learning::predict::{
     area_foreground, section_foreground, windows_of_area, windows_per_section,
@@ -30,6 +33,8 @@ pub(super) struct Args {
     /// Images: a Zarr or OME-Zarr array, an HDF5 dataset (file.h5:/path), an MRC file, a multi-page TIFF, or a folder of TIFF or PNG sections.
     #[arg(long, value_name = "PATH")]
     raw: PathBuf,
+    #[command(flatten)]
+    axes: AxesArgs,
     /// Where the segmentation goes: an OME-Zarr ending in .zarr, which goes on where it was interrupted, or a multi-page TIFF
     /// ending in .tif, for which a section has to fit the memory.
     #[arg(long, value_name = "PATH")]
@@ -56,9 +61,9 @@ enum Kind {
 }
 
 pub(super) fn execute(args: &Args, common: &Common) -> Result<()> {
-    let extension = args.out.extension().and_then(|e| e.to_str()).unwrap_or_default();
+    let extension = args.out.extension().unwrap_or_default().to_string_lossy().to_lowercase();
     let to_zarr = extension == "zarr";
-    if !to_zarr && !matches!(extension, "tif" | "tiff") {
+    if !to_zarr && !matches!(&*extension, "tif" | "tiff") {
         return Err(Error::Usage(format!(
             "--out {}: give a name that ends in .zarr or in .tif",
             args.out.display()
@@ -90,7 +95,7 @@ pub(super) fn execute(args: &Args, common: &Common) -> Result<()> {
         return Err(Error::Usage(format!("--out {} {what}", args.out.display())));
     }
     let (trained, hash) = source.load()?;
-    let raw: Arc<dyn Volume> = Arc::from(open_raw(&args.raw)?);
+    let raw: Arc<dyn Volume> = Arc::from(open_raw_as(&args.raw, &args.axes.of_images())?);
     let region = Region::whole(raw.shape());
     region.require_patch(trained.patch, "predicted").map_err(|_| {
         Error::Input(format!(

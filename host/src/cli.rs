@@ -11,6 +11,7 @@ macro_rules! note {
     }};
 }
 
+mod axes;
 mod bench;
 mod compare;
 mod datasets;

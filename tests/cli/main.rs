@@ -4,6 +4,7 @@
 //! - `ASKEM_BIN`: the program to test (default: `askem` in the target directory of this test);
 //! - `ASKEM_TEST_DATA`: a folder with real volumes; without it their tests say that they are not run.
 
+mod axes;
 mod bad_data;
 mod bad_options;
 mod datasets;

@@ -1,7 +1,9 @@
 //! Do volumes of other programs read as they were written, and ours in theirs?
 //!
-//! `make_volumes.py` writes them with zarr-python, tensorstore and tifffile, and says what a reader has to get.
+//! `make_volumes.py` writes them with zarr-python, tensorstore and tifffile, and says what a reader has to get; `make_lab_files.py` writes those whose axes,
+//! types and tiles are not what a reader expects.
 
+mod lab_files;
 #[path = "../shared/program.rs"]
 #[allow(dead_code)]
 mod program;

@@ -100,7 +100,7 @@ fn damaged_hdf5_files() {
         f32::from(ramp(0, 96)[72])
     );
     refused(&inside("none"), &["c.h5:/none", "no such dataset", "/raw"]);
-    refused(&inside("numbers"), &["c.h5:/numbers", "shape is [96]"]);
+    refused(&inside("numbers"), &["c.h5:/numbers", "shape is 96;", "sections, rows and columns"]);
 
     // A chunk that isn't what its filter wrote, and a file that was cut off.
     let at = good.windows(2).rposition(|pair| pair == [0x78, 0x5e] || pair == [0x78, 0x9c]);
@@ -110,7 +110,7 @@ fn damaged_hdf5_files() {
     let volume = open_raw(&path).unwrap();
     let errors: Vec<_> = (0..4).filter_map(|z| volume.read_section(z).err()).collect();
     let [error] = &errors[..] else { panic!("{errors:?}") };
-    assert!(error.to_string().contains("torn.h5:/raw: what lies at section"), "{error}");
+    assert!(error.to_string().contains("torn.h5:/raw: what lies at [3, "), "{error}");
     let message = refusal(&folder.write("cut.h5", &good[..good.len() / 2]));
     assert!(message.contains("cut.h5"), "{message}");
 }
@@ -217,7 +217,7 @@ fn colours_and_numbers_that_are_none() {
         "",
         &[1],
     );
-    refused(&folder.write("palette.tif", &palette), &["palette.tif", "can't be read"]);
+    refused(&folder.write("palette.tif", &palette), &["palette.tif", "palette holds colours"]);
 }
 
 /// Every file that opens reads as the whole one does, or says what is wrong.

@@ -14,10 +14,11 @@ use askem_kernels::rng::{Purpose, Rng, normal, stream};
 use clap::{Args as ClapArgs, Subcommand};
 use serde::Serialize;
 
+use super::axes::AxesArgs;
 use super::table::Table;
 use super::{Common, say, say_json};
 use crate::data::pool::{PatchReader, Position, Scaling, draw_pool, read_ahead};
-use crate::data::volume::{Region, Volume, open_raw};
+use crate::data::volume::{Region, Volume, open_raw_as};
 use crate::error::{Error, Result};
 use crate::network::model::{Model, Started};
 use crate::network::unet::{Norm, Output, UNet};
@@ -108,6 +109,8 @@ struct ScoreArgs {
     #[arg(long, value_name = "PATH")]
     raw: Option<PathBuf>,
     #[command(flatten)]
+    axes: AxesArgs,
+    #[command(flatten)]
     net: NetArgs,
 }
 
@@ -123,7 +126,7 @@ impl Pool {
         let Some(path) = &args.raw else {
             return Ok(Self::Memory(random(args.patches * patch * patch)));
         };
-        let raw: Arc<dyn Volume> = Arc::from(open_raw(path)?);
+        let raw: Arc<dyn Volume> = Arc::from(open_raw_as(path, &args.axes.of_images())?);
         let region = Region::whole(raw.shape());
         region.require_patch(patch, "scored")?;
         let places = region.positions(patch);

@@ -5,9 +5,12 @@ use std::path::PathBuf;
 use askem_kernels::confusion::Counts;
 use serde::Serialize;
 
+use super::axes::{AxesArgs, LabelAxesArgs};
 use super::warnings::warn_of_labels;
 use super::{Common, say, say_json};
-use crate::data::volume::{Dtype, IGNORED, LabelOptions, LabelValue, open_labels, open_raw, pair};
+use crate::data::volume::{
+    Dtype, IGNORED, LabelOptions, LabelValue, open_labels_as, open_segmentation, pair,
+};
 use crate::error::{Error, Result};
 
 #[derive(Debug, clap::Args)]
@@ -27,6 +30,10 @@ pub(super) struct Args {
     /// Accept labels without any background.
     #[arg(long)]
     all_foreground: bool,
+    #[command(flatten)]
+    axes: AxesArgs,
+    #[command(flatten)]
+    label_axes: LabelAxesArgs,
 }
 
 #[derive(Serialize)]
@@ -39,7 +46,9 @@ struct Scores {
 
 pub(super) fn execute(args: &Args, common: &Common) -> Result<()> {
     let options = LabelOptions { value: args.label_value, ignore: args.ignore_value };
-    let pair = pair(open_raw(&args.prediction)?, open_labels(&args.labels, options)?)?;
+    let prediction = open_segmentation(&args.prediction, &args.axes.of_images())?;
+    let labels = open_labels_as(&args.labels, options, &args.label_axes.of_labels(&args.axes))?;
+    let pair = pair(prediction, labels)?;
     if !args.all_foreground {
         pair.labels.require_background()?;
     }

@@ -4,9 +4,12 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+use super::axes::{AxesArgs, LabelAxesArgs};
 use super::{Common, say, say_json};
-use crate::data::volume::{LabelOptions, LabelValue, inspect, open_labels, open_raw, pair};
-use crate::error::Result;
+use crate::data::volume::{
+    LabelOptions, LabelValue, inspect, open_labels_as, open_raw_as, open_segmentation, pair,
+};
+use crate::error::{Error, Result};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -22,6 +25,10 @@ pub(super) struct Args {
     /// A label value whose pixels do not count [default: none]
     #[arg(long, value_name = "V", allow_negative_numbers = true)]
     ignore_value: Option<LabelValue>,
+    #[command(flatten)]
+    axes: AxesArgs,
+    #[command(flatten)]
+    label_axes: LabelAxesArgs,
 }
 
 #[derive(Serialize)]
@@ -33,18 +40,33 @@ struct Report {
     mean: f64,
     std: f64,
     foreground: Option<f64>,
+    /// Nanometres along z, y and x.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    voxel_nm: Option<[f64; 3]>,
     warnings: Vec<String>,
 }
 
 pub(super) fn execute(args: &Args, common: &Common) -> Result<()> {
     let options = LabelOptions { value: args.label_value, ignore: args.ignore_value };
-    let raw = open_raw(&args.raw)?;
-    let (raw, labels, mut warnings) = match &args.labels {
-        Some(path) => {
-            let pair = pair(raw, open_labels(path, options)?)?;
-            (pair.raw, Some(pair.labels), pair.warnings)
+    let axes = args.axes.of_images();
+    let mut warnings = Vec::new();
+    let raw = match open_raw_as(&args.raw, &axes) {
+        // What can be read as labels alone can be looked at.
+        Err(Error::Input(why)) => {
+            let labels = open_segmentation(&args.raw, &axes);
+            warnings.push(why.clone());
+            labels.map_err(|_| Error::Input(why))?
         }
-        None => (raw, None, Vec::new()),
+        opened => opened?,
+    };
+    let (raw, labels) = match &args.labels {
+        Some(path) => {
+            let axes = args.label_axes.of_labels(&args.axes);
+            let pair = pair(raw, open_labels_as(path, options, &axes)?)?;
+            warnings.extend(pair.warnings);
+            (pair.raw, Some(pair.labels))
+        }
+        None => (raw, None),
     };
     let found = inspect(&*raw, labels.as_ref())?;
     for warning in found.warnings {
@@ -60,6 +82,7 @@ pub(super) fn execute(args: &Args, common: &Common) -> Result<()> {
         mean: found.mean,
         std: found.std,
         foreground: found.foreground,
+        voxel_nm: raw.voxel_nm(),
         warnings,
     };
     if common.json {
@@ -68,6 +91,9 @@ pub(super) fn execute(args: &Args, common: &Common) -> Result<()> {
     let [z, y, x] = report.shape;
     say(format_args!("sections     {z}"))?;
     say(format_args!("size         {y} x {x} pixels (rows x columns)"))?;
+    if let Some([z, y, x]) = report.voxel_nm {
+        say(format_args!("voxel size   {z} x {y} x {x} nm (z, y, x)"))?;
+    }
     say(format_args!("pixel type   {}", report.dtype))?;
     say(format_args!("grey values  {} to {}", report.min, report.max))?;
     say(format_args!("mean         {:.2}, standard deviation {:.2}", report.mean, report.std))?;

@@ -11,8 +11,8 @@ use super::warnings::warnings_of;
 use crate::data::phantom::Phantom;
 use crate::data::pool::Region;
 use crate::data::volume::{
-    CachedLabels, FOREGROUND, LabelOptions, LabelValue, LabelVolume, Volume, open_labels, open_raw,
-    pair,
+    AxisLetters, CachedLabels, FOREGROUND, LabelOptions, LabelValue, LabelVolume, Volume,
+    open_labels_as, open_raw_as, pair,
 };
 use crate::error::{Error, Result};
 use crate::learning::predict::Embedding;
@@ -47,6 +47,22 @@ pub(super) struct DataArgs {
     /// Accept labels without any background, which are a mistake more often than not.
     #[arg(long, help_heading = "Data")]
     pub(super) all_foreground: bool,
+    /// What the axes of all images and labels are, slowest first, where files do not say or say wrongly: letters of Z, Y, X, C and T, such
+    /// as ZYXC [default: as each file names them, else ZYX]
+    #[arg(long, value_name = "LETTERS", help_heading = "Data")]
+    pub(super) axes: Option<AxisLetters>,
+    /// Which of several channels to read, from 0.
+    #[arg(long, value_name = "N", help_heading = "Data")]
+    pub(super) channel: Option<usize>,
+    /// Which of several time points to read, from 0.
+    #[arg(long, value_name = "N", help_heading = "Data")]
+    pub(super) time: Option<usize>,
+    /// What the axes of the labels are [default: as --axes]
+    #[arg(long, value_name = "LETTERS", help_heading = "Data")]
+    pub(super) label_axes: Option<AxisLetters>,
+    /// Which of several channels of the labels to read, from 0 [default: as --channel]
+    #[arg(long, value_name = "N", help_heading = "Data")]
+    pub(super) label_channel: Option<usize>,
     /// Where to test without a test volume: `y` trains on the first half of the rows and tests on the second.
     #[arg(long, value_name = "AXIS", help_heading = "Data", conflicts_with = "test_raw")]
     pub(super) split: Option<Split>,
@@ -93,6 +109,11 @@ impl DataArgs {
             label_value: self.label_value.or(file.label_value),
             ignore_value: self.ignore_value.or(file.ignore_value),
             all_foreground: self.all_foreground || file.all_foreground,
+            axes: self.axes.or(file.axes),
+            channel: self.channel.or(file.channel),
+            time: self.time.or(file.time),
+            label_axes: self.label_axes.or(file.label_axes),
+            label_channel: self.label_channel.or(file.label_channel),
             dataset: self.dataset.or(file.dataset),
             root: self.root.or(file.root),
             split: self.split.or(file.split),
@@ -106,15 +127,15 @@ impl DataArgs {
     /// Paths made absolute, so that a run goes on from any folder.
     fn source(&self) -> Result<DataSource> {
         if let (Some(dataset), Some(root)) = (self.dataset, &self.root) {
-            let Self { label_value, ignore_value, all_foreground, split_margin, .. } = *self;
             let files = dataset.below(root)?;
-            if split_margin.is_some() && files.test_raw.is_some() {
+            if self.split_margin.is_some() && files.test_raw.is_some() {
                 return Err(Error::Usage(
                     "--split-margin: this dataset has a test volume of its own".into(),
                 ));
             }
-            return Self { label_value, ignore_value, all_foreground, split_margin, ..files }
-                .source();
+            let Self { raw, labels, test_raw, test_labels, .. } = files;
+            let named = Self { dataset: None, root: None, raw, labels, ..self.clone() };
+            return Self { test_raw, test_labels, ..named }.source();
         }
         let absolute = |path: &Option<PathBuf>| -> Result<Option<PathBuf>> {
             let Some(path) = path else { return Ok(None) };
@@ -133,6 +154,11 @@ impl DataArgs {
             label_value: self.label_value,
             ignore_value: self.ignore_value,
             all_foreground: self.all_foreground,
+            axes: self.axes.clone(),
+            channel: self.channel,
+            time: self.time,
+            label_axes: self.label_axes.clone(),
+            label_channel: self.label_channel,
             test_raw: absolute(&self.test_raw)?,
             test_labels: absolute(&self.test_labels)?,
             split_margin: self.split_margin.filter(|&rows| rows > 0),
@@ -160,7 +186,8 @@ pub(super) fn open_data(source: &DataSource, seed: u64) -> Result<OpenData> {
     let options = LabelOptions { value: source.label_value, ignore: source.ignore_value };
     let mut warnings = Vec::new();
     let mut open = |raw: &Path, labels: &Path| -> Result<(Arc<dyn Volume>, LabelVolume)> {
-        let pair = pair(open_raw(raw)?, open_labels(labels, options)?)?;
+        let labels = open_labels_as(labels, options, &source.axes_of_labels())?;
+        let pair = pair(open_raw_as(raw, &source.axes_of_images())?, labels)?;
         pair.labels.require_foreground()?;
         if !source.all_foreground {
             pair.labels.require_background()?;
@@ -176,7 +203,7 @@ pub(super) fn open_data(source: &DataSource, seed: u64) -> Result<OpenData> {
     let (train_raw, train_labels, second_labels) = match (&source.raw, &source.labels) {
         (Some(raw), Some(labels)) => {
             let (raw, train) = open(raw, labels)?;
-            let again = open_labels(labels, options)?;
+            let again = open_labels_as(labels, options, &source.axes_of_labels())?;
             (raw, train, again)
         }
         (Some(_), None) => return Err(Error::Usage("--raw needs --labels".into())),

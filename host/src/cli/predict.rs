@@ -6,6 +6,7 @@ use std::sync::Arc;
 use clap::ValueEnum;
 use serde_json::json;
 
+use super::axes::AxesArgs;
 use super::inputs::refuse_inputs_as_outputs;
 use super::network::NetworkArgs;
 use super::normalise::Normalise;
@@ -14,7 +15,9 @@ use super::progress::{Bar, catch_interrupt, interrupted};
 use super::warnings::warn_of_images;
 use super::{Common, say, say_json};
 use crate::data::pool::{PatchReader, Region};
-use crate::data::volume::{OmeKind, OmeZarrWriter, TiffStackWriter, Volume, is_our_tiff, open_raw};
+use crate::data::volume::{
+    AxesOptions, OmeKind, OmeZarrWriter, TiffStackWriter, Volume, is_our_tiff, open_raw_as,
+};
 use crate::error::{Error, Result};
 use crate::learning::predict::{
     area_foreground, section_foreground, windows_of_area, windows_per_section,
@@ -34,6 +37,8 @@ pub(super) struct Args {
     /// Images: a Zarr or OME-Zarr array, an HDF5 dataset (file.h5:/path), an MRC file, a multi-page TIFF, or a folder of TIFF or PNG sections.
     #[arg(long, value_name = "PATH", required_unless_present = "project")]
     raw: Option<PathBuf>,
+    #[command(flatten)]
+    axes: AxesArgs,
     /// Where the segmentation goes: an OME-Zarr ending in .zarr, which goes on where it was interrupted, or a multi-page TIFF
     /// ending in .tif, for which a section has to fit the memory.
     #[arg(long, value_name = "PATH")]
@@ -54,21 +59,26 @@ pub(super) struct Args {
 }
 
 impl Args {
-    /// The volume: the given one, or the project's.
-    fn raw(&self) -> Result<PathBuf> {
+    /// The volume and how it is opened: the given one, or the project's.
+    fn raw(&self) -> Result<(PathBuf, AxesOptions)> {
         if let Some(raw) = &self.raw {
-            return Ok(raw.clone());
+            return Ok((raw.clone(), self.axes.of_images()));
         }
         let Some(dir) = &self.project else {
             return Err(Error::Usage("give --raw PATH, or a project's folder".into()));
         };
-        let raw = RunDir::peek(dir)?.and_then(|resolved| resolved.data.raw);
-        raw.ok_or_else(|| {
+        let source = RunDir::peek(dir)?.map(|resolved| resolved.data).unwrap_or_default();
+        let axes = match self.axes == AxesArgs::default() {
+            true => source.axes_of_images(),
+            false => self.axes.of_images(),
+        };
+        let unknown = || {
             Error::Input(format!(
                 "{}: no project lies there whose volume is known; give --run {0} --raw PATH",
                 dir.display()
             ))
-        })
+        };
+        Ok((source.raw.ok_or_else(unknown)?, axes))
     }
 }
 
@@ -79,9 +89,9 @@ enum Kind {
 }
 
 pub(super) fn execute(args: &Args, common: &Common) -> Result<()> {
-    let extension = args.out.extension().and_then(|e| e.to_str()).unwrap_or_default();
+    let extension = args.out.extension().unwrap_or_default().to_string_lossy().to_lowercase();
     let to_zarr = extension == "zarr";
-    if !to_zarr && !matches!(extension, "tif" | "tiff") {
+    if !to_zarr && !matches!(&*extension, "tif" | "tiff") {
         return Err(Error::Usage(format!(
             "--out {}: give a name that ends in .zarr or in .tif",
             args.out.display()
@@ -99,7 +109,7 @@ pub(super) fn execute(args: &Args, common: &Common) -> Result<()> {
     if !to_zarr && share.devices() > 1 {
         return Err(Error::Usage("--device: only a .zarr is written by several devices".into()));
     }
-    let raw_path = args.raw()?;
+    let (raw_path, axes) = args.raw()?;
     let source = args.network.or_of_project(args.project.as_ref())?.find()?;
     refuse_inputs_as_outputs(
         &[("--raw", &raw_path), (source.option, &source.path)],
@@ -114,7 +124,7 @@ pub(super) fn execute(args: &Args, common: &Common) -> Result<()> {
         return Err(Error::Usage(format!("--out {} {what}", args.out.display())));
     }
     let (trained, hash) = source.load()?;
-    let raw: Arc<dyn Volume> = Arc::from(open_raw(&raw_path)?);
+    let raw: Arc<dyn Volume> = Arc::from(open_raw_as(&raw_path, &axes)?);
     let region = Region::whole(raw.shape());
     region.require_patch(trained.patch, "predicted").map_err(|_| {
         Error::Input(format!(

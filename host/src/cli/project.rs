@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::json;
 
+use super::axes::AxesArgs;
 use super::options::ExperimentArgs;
 use super::progress::{Bar, catch_interrupt, interrupted};
 use super::warnings::warn_of_images;
@@ -13,7 +14,7 @@ use super::{Common, say, say_json};
 use crate::annotate::server::Server;
 use crate::annotate::{Project, State, advice, import, learn, require_person, write_query};
 use crate::compute::cpu::CpuExecutor;
-use crate::data::volume::{LabelOptions, LabelValue, Volume, open_raw};
+use crate::data::volume::{LabelOptions, LabelValue, Volume, open_raw_as};
 use crate::error::{Error, Result};
 use crate::learning::protocol::{Observer, Phase, Record};
 use crate::learning::train::Losses;
@@ -29,6 +30,8 @@ pub(super) struct InitArgs {
     /// TIFF, or a folder of TIFF or PNG sections.
     #[arg(long, value_name = "PATH")]
     raw: PathBuf,
+    #[command(flatten)]
+    axes: AxesArgs,
     /// How patches are chosen: entropy, bald, k_means, core_set, random and the others of askem run
     /// that look at no labels [default: entropy]
     #[arg(long, value_name = "NAME", help_heading = "Experiment")]
@@ -96,12 +99,18 @@ pub(super) fn init(args: &InitArgs, common: &Common) -> Result<()> {
     require_person(&config)?;
     let raw = std::path::absolute(&args.raw)
         .map_err(|e| Error::io(&args.raw, "can't find the path", e))?;
-    let volume = open_raw(&raw)?;
+    let volume = open_raw_as(&raw, &args.axes.of_images())?;
     warn_of_images(&*volume)?;
     let resolved = Resolved {
         askem: env!("CARGO_PKG_VERSION").into(),
         device: "chosen by each command".into(),
-        data: DataSource { raw: Some(raw), ..DataSource::default() },
+        data: DataSource {
+            raw: Some(raw),
+            axes: args.axes.axes.clone(),
+            channel: args.axes.channel,
+            time: args.axes.time,
+            ..DataSource::default()
+        },
         experiment: config,
     };
     let project = Project::create(&args.dir, resolved, Arc::from(volume))?;
@@ -125,7 +134,7 @@ fn open(dir: &Path) -> Result<Project> {
         let Some(raw) = &resolved.data.raw else {
             return Err(Error::Input(format!("{}: config.toml names no volume", dir.display())));
         };
-        let volume: Box<dyn Volume> = open_raw(raw)?;
+        let volume: Box<dyn Volume> = open_raw_as(raw, &resolved.data.axes_of_images())?;
         Ok(Arc::from(volume))
     })?;
     for note in project.notes() {

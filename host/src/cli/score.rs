@@ -7,6 +7,7 @@ use std::time::Instant;
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
+use super::axes::AxesArgs;
 use super::inputs::refuse_inputs_as_outputs;
 use super::network::NetworkArgs;
 use super::normalise::Normalise;
@@ -15,7 +16,7 @@ use super::progress::{Bar, catch_interrupt, human_bytes, human_time, interrupted
 use super::warnings::warn_of_images;
 use super::{Common, say, say_json};
 use crate::data::pool::{PatchReader, Region, Sampling, Sites};
-use crate::data::volume::{Dtype, Volume, open_raw};
+use crate::data::volume::{Dtype, Volume, open_raw_as};
 use crate::error::{Error, Result};
 use crate::learning::predict::{self, Embedding, McOptions};
 use crate::learning::protocol::{MOST_PASSES, MOST_PATCHES};
@@ -32,6 +33,8 @@ pub(super) struct Args {
     /// Images: a Zarr or OME-Zarr array, an HDF5 dataset (file.h5:/path), an MRC file, a multi-page TIFF, or a folder of TIFF or PNG sections.
     #[arg(long, value_name = "PATH")]
     raw: PathBuf,
+    #[command(flatten)]
+    axes: AxesArgs,
     /// What is computed: entropy, least_confidence, bald (entropy of the mean over dropout passes), mutual_information.
     #[arg(long, value_name = "NAME", default_value = "entropy")]
     criterion: Named,
@@ -151,7 +154,7 @@ pub(super) fn execute(args: &Args, common: &Common) -> Result<()> {
     let share = Share::of(args.shard()?, common)?;
     common.validate()?;
     let (trained, hash) = source.load()?;
-    let raw: Arc<dyn Volume> = Arc::from(open_raw(&args.raw)?);
+    let raw: Arc<dyn Volume> = Arc::from(open_raw_as(&args.raw, &args.axes.of_images())?);
     let (shape, chunk, dtype) = (raw.shape(), raw.chunk(), raw.dtype());
     let region = Region::whole(shape);
     let patch = trained.patch;

@@ -26,6 +26,8 @@ mod pair;
 mod region;
 
 #[cfg(feature = "files")]
+mod axes;
+#[cfg(feature = "files")]
 mod block_cache;
 #[cfg(feature = "files")]
 mod chunks;
@@ -59,10 +61,12 @@ pub use labels::{BACKGROUND, FOREGROUND, IGNORED, LabelOptions, LabelVolume};
 pub use pair::{Pair, pair};
 pub use region::Region;
 
+#[cfg(feature = "files")]
+pub use axes::{AxesOptions, AxisLetters};
 #[cfg(feature = "zarr")]
 pub use ome_zarr::{OmeKind, OmeZarrWriter};
 #[cfg(feature = "files")]
-pub use open::{open_labels, open_raw};
+pub use open::{open_labels, open_labels_as, open_raw, open_raw_as, open_segmentation};
 #[cfg(feature = "files")]
 pub use write::{TiffStackWriter, is_our_tiff, write_tiff_labels, write_tiff_probabilities};
 
@@ -201,6 +205,11 @@ pub trait Volume: Send + Sync {
     fn notes(&self) -> Vec<String> {
         Vec::new()
     }
+
+    /// How large a pixel is along z, y and x, in nanometres, where the file says all three.
+    fn voxel_nm(&self) -> Option<[f64; 3]> {
+        None
+    }
 }
 
 impl<V: Volume + ?Sized> Volume for Box<V> {
@@ -237,6 +246,9 @@ impl<V: Volume + ?Sized> Volume for Box<V> {
     fn notes(&self) -> Vec<String> {
         (**self).notes()
     }
+    fn voxel_nm(&self) -> Option<[f64; 3]> {
+        (**self).voxel_nm()
+    }
 }
 
 impl<V: Volume + ?Sized> Volume for Arc<V> {
@@ -272,6 +284,9 @@ impl<V: Volume + ?Sized> Volume for Arc<V> {
     }
     fn notes(&self) -> Vec<String> {
         (**self).notes()
+    }
+    fn voxel_nm(&self) -> Option<[f64; 3]> {
+        (**self).voxel_nm()
     }
 }
 

@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use crate::data::files::{remove_leftovers, write_atomically};
-use crate::data::volume::LabelValue;
+use crate::data::volume::{AxesOptions, AxisLetters, LabelValue};
 use crate::error::{Error, Result};
 use crate::learning::protocol::Config;
 
@@ -102,6 +102,21 @@ pub struct DataSource {
     /// Whether labels without background are meant.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub all_foreground: bool,
+    /// What the axes of the images are, whatever their files say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub axes: Option<AxisLetters>,
+    /// Which of several channels of the images is read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channel: Option<usize>,
+    /// Which of several time points is read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time: Option<usize>,
+    /// What the axes of the labels are; without it `axes`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label_axes: Option<AxisLetters>,
+    /// Which of several channels of the labels is read; without it `channel`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label_channel: Option<usize>,
     /// Images of the test volume; none means that `raw` is split in halves along y.
     pub test_raw: Option<PathBuf>,
     /// Labels of `test_raw`.
@@ -111,6 +126,22 @@ pub struct DataSource {
     pub split_margin: Option<usize>,
     /// Sections, rows and columns of the phantom.
     pub phantom_shape: Option<[usize; 3]>,
+}
+
+impl DataSource {
+    /// How images are opened.
+    pub fn axes_of_images(&self) -> AxesOptions {
+        AxesOptions { axes: self.axes.clone(), channel: self.channel, time: self.time }
+    }
+
+    /// How labels are opened.
+    pub fn axes_of_labels(&self) -> AxesOptions {
+        AxesOptions {
+            axes: self.label_axes.clone().or(self.axes.clone()),
+            channel: self.label_channel.or(self.channel),
+            time: self.time,
+        }
+    }
 }
 
 /// An open run directory.

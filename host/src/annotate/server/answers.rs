@@ -99,7 +99,7 @@ pub(super) async fn project(State(app): AppState) -> Answer {
             "name": path.file_name().unwrap_or_default().to_string_lossy(),
             "shape": project.raw().shape(),
             "patch": project.config().patch,
-            "voxel_nm": null,
+            "voxel_nm": project.raw().voxel_nm(),
             "strategy": project.config().strategy,
             "query": { "number": number, "ids": ids },
             "patches": patches,

@@ -168,6 +168,9 @@ impl<V: Volume> Volume for CachedVolume<V> {
     fn notes(&self) -> Vec<String> {
         self.volume.notes()
     }
+    fn voxel_nm(&self) -> Option<[f64; 3]> {
+        self.volume.voxel_nm()
+    }
 }
 
 /// Labels that keep their last few sections in memory, one byte per pixel.

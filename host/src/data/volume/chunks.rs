@@ -191,6 +191,11 @@ pub(super) trait Chunked: Send + Sync {
     fn noticed(&self) -> Vec<String> {
         Vec::new()
     }
+
+    /// As [`Volume::voxel_nm`].
+    fn voxel_nm(&self) -> Option<[f64; 3]> {
+        None
+    }
 }
 
 /// A volume of such a format.
@@ -244,6 +249,10 @@ impl<F: Chunked> Volume for ChunkedVolume<F> {
 
     fn notes(&self) -> Vec<String> {
         self.0.noticed()
+    }
+
+    fn voxel_nm(&self) -> Option<[f64; 3]> {
+        self.0.voxel_nm()
     }
 }
 

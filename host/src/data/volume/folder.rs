@@ -1,10 +1,13 @@
 //! A folder of sections, one TIFF or PNG file each.
 
-use super::pixels::{AsGrey, AsLabels, Header, Palette, Reading};
+use super::axes::{Arranged, Axis, Blocks, NdArray};
+use super::open::Opening;
+use super::pixels::{AsGrey, AsLabels, AsStored, Header, Palette, Reading};
 use super::tiff::Contents;
 use super::{Dtype, LabelValue, Section, Volume, check_section, numbering, png, tiff};
 use crate::{Error, Result};
 use rayon::prelude::*;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 /// One file of the folder.
@@ -18,7 +21,7 @@ struct Entry {
 /// What reads the file.
 enum Kind {
     Png,
-    Tiff(Contents),
+    Tiff(Box<Contents>),
 }
 
 /// A folder as a volume, in the order of the numbers in the file names (see [`numbering`]).
@@ -92,6 +95,19 @@ impl FolderVolume {
 }
 
 impl FolderVolume {
+    /// The same with its axes as `opening` wants them.
+    pub(super) fn arranged(self, path: &Path, opening: &Opening) -> Result<Box<dyn Volume>> {
+        let wrong = |what: String| Error::Input(format!("{}: {what}", path.display()));
+        let shape = self.shape.map(|side| side as u64);
+        let arrangement =
+            opening.arrange(&shape, Some(&[Axis::Z, Axis::Y, Axis::X])).map_err(wrong)?;
+        if let [_, Some(1), Some(2)] = arrangement.axes() {
+            return Ok(Box::new(self));
+        }
+        let array = FolderArray { name: path.to_path_buf(), shape, folder: self };
+        Ok(Box::new(Arranged::volume(array, arrangement).map_err(wrong)?))
+    }
+
     fn read<R: Reading>(&self, z: usize, reading: &mut R) -> Result<Vec<R::Out>> {
         let entry = &self.entries[z];
         match &entry.kind {
@@ -137,6 +153,53 @@ impl Volume for FolderVolume {
     }
 }
 
+/// A folder whose rows or columns are other axes than those of its files.
+struct FolderArray {
+    name: PathBuf,
+    shape: [u64; 3],
+    folder: FolderVolume,
+}
+
+impl NdArray for FolderArray {
+    fn name(&self) -> String {
+        self.name.display().to_string()
+    }
+
+    fn shape(&self) -> &[u64] {
+        &self.shape
+    }
+
+    fn blocks(&self) -> Blocks {
+        Blocks::Pages
+    }
+
+    fn dtype(&self) -> Dtype {
+        self.folder.dtype
+    }
+
+    fn noticed(&self) -> Vec<String> {
+        self.folder.notes()
+    }
+
+    fn decode(&self, ranges: &[Range<u64>]) -> Result<Vec<u8>> {
+        let pixel = usize::from(self.dtype().bytes());
+        let [sections, rows, columns] =
+            [0, 1, 2].map(|axis| ranges[axis].start as usize..ranges[axis].end as usize);
+        let mut bytes = Vec::new();
+        for z in sections {
+            let numbers = match self.folder.palette {
+                Palette::Index => self.folder.read(z, &mut AsStored::<true>(self.dtype()))?,
+                Palette::Refuse => self.folder.read(z, &mut AsStored::<false>(self.dtype()))?,
+            };
+            for row in numbers.chunks_exact(self.folder.shape[2]).skip(rows.start).take(rows.len())
+            {
+                bytes.extend(row[columns.clone()].iter().flat_map(|number| &number[..pixel]));
+            }
+        }
+        Ok(bytes)
+    }
+}
+
 /// The section files of a folder in the order of their names, and the names of other files.
 fn list(folder: &Path) -> Result<(Vec<PathBuf>, Vec<String>)> {
     let io = |e| Error::io(folder, "listing the folder", e);
@@ -144,7 +207,8 @@ fn list(folder: &Path) -> Result<(Vec<PathBuf>, Vec<String>)> {
     for entry in std::fs::read_dir(folder).map_err(io)? {
         let path = entry.map_err(io)?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        // Hidden files (`._01.tif` of macOS among them) and Windows' thumbnails are nobody's sections.
+        // Hidden files (`._01.tif` of macOS among them) and Windows' thumbnails are nobody's
+        // sections.
         if name.starts_with('.') || name.eq_ignore_ascii_case("thumbs.db") || path.is_dir() {
             continue;
         }
@@ -165,7 +229,7 @@ fn read_header(path: &Path, palette: Palette) -> Result<(Header, Kind)> {
     match super::open::sniff(path)? {
         super::open::Format::Png => Ok((png::header(path, palette)?, Kind::Png)),
         super::open::Format::Tiff => {
-            let contents = tiff::contents(path)?;
+            let contents = tiff::contents(path, palette)?;
             if contents.sections() > 1 {
                 return Err(Error::Input(format!(
                     "{}: the file has {} pages, but in a folder each file is one section; name the \
@@ -174,10 +238,11 @@ fn read_header(path: &Path, palette: Palette) -> Result<(Header, Kind)> {
                     contents.sections()
                 )));
             }
-            Ok((contents.header, Kind::Tiff(contents)))
+            Ok((contents.header, Kind::Tiff(Box::new(contents))))
         }
         super::open::Format::Mrc | super::open::Format::Hdf5 => Err(Error::Input(format!(
-            "{}: MRC and HDF5 files are volumes of their own, not sections of a folder; name the file itself",
+            "{}: MRC and HDF5 files are volumes of their own, not sections of a folder; name the \
+            file itself",
             path.display()
         ))),
     }
@@ -191,7 +256,8 @@ fn check_sizes(entries: &[Entry]) -> Result<()> {
     match entries.iter().find(|entry| size(entry) != size(first)) {
         None => Ok(()),
         Some(odd) => Err(Error::Input(format!(
-            "sections differ in size: {} is {} x {} and {} is {} x {} (rows x columns); all sections \
+            "sections differ in size: {} is {} x {} and {} is {} x {} (rows x columns); all \
+            sections \
              must have one size",
             first.path.display(),
             first.header.height,

@@ -1,31 +1,46 @@
-//! Datasets of HDF5 files, such as ilastik, BigDataViewer and CREMI's tools write them: `file.h5:/path/in/it`.
+//! Datasets of HDF5 files, such as ilastik, BigDataViewer and CREMI's tools write them:
+//! `file.h5:/path/in/it`.
 //!
-//! Source: the [HDF5 file format](https://support.hdfgroup.org/documentation/hdf5/latest/_f_m_t3.html), read by the crate `rust-hdf5`.
+//! Source: the [HDF5 file
+//! format](https://support.hdfgroup.org/documentation/hdf5/latest/_f_m_t3.html), read by the crate
+//! `rust-hdf5`.
 
+use std::ops::Range;
 use std::path::Path;
 
 use rust_hdf5::format::messages::datatype::DatatypeMessage;
 use rust_hdf5::types::H5Type;
 use rust_hdf5::{H5Dataset, H5File};
 
-use super::chunks::{Chunked, ChunkedVolume, Chunks};
-use super::{Dtype, Region};
+use super::Dtype;
+use super::axes::{Arranged, Blocks, NdArray};
+use super::chunks::ChunkedVolume;
+use super::open::Opening;
 use crate::{Error, Result};
 
-/// A dataset of two or three axes, or of more where the first ones have length 1, read by chunk.
+mod axes;
+
+/// A dataset that is read by chunk.
 ///
-/// Memory: as [`Chunks`], and the index of the dataset's chunks.
+/// Memory: 256 MiB of decoded chunks, or one chunk if that is larger, and the index of the
+/// dataset's chunks.
 pub(super) struct Hdf5Volume {
     /// File and dataset, for messages.
     name: String,
     dataset: H5Dataset,
-    axes: usize,
-    chunks: Chunks,
+    shape: Vec<u64>,
+    dtype: Dtype,
+    /// How far apart neighbours along the axes are, in nanometres.
+    steps: Vec<Option<f64>>,
 }
 
 impl Hdf5Volume {
     /// Opens a dataset, or the only one of the file that can be a volume.
-    pub(super) fn open(file: &Path, dataset: Option<&str>) -> Result<ChunkedVolume<Self>> {
+    pub(super) fn open(
+        file: &Path,
+        dataset: Option<&str>,
+        opening: &Opening,
+    ) -> Result<ChunkedVolume<Arranged<Self>>> {
         let show = file.display();
         let opened = H5File::options().best_effort_locking().open(file).map_err(|e| {
             Error::Input(format!("{show}: not an HDF5 file that can be read ({e}); copy it again"))
@@ -33,7 +48,7 @@ impl Hdf5Volume {
         let names = opened.dataset_names();
         let name = match dataset {
             Some(name) => name.trim_matches('/').to_owned(),
-            None => only_volume(file, &opened, &names)?,
+            None => only_volume(file, &opened, &names, opening)?,
         };
         let wrong = |what: String| Error::Input(format!("{show}:/{name}: {what}"));
         let dataset = opened.dataset(&name).map_err(|e| {
@@ -44,28 +59,21 @@ impl Hdf5Volume {
                 wrong(format!("there is no such dataset; {}", list(&names)))
             }
         })?;
-        let shape: Vec<u64> = dataset.shape().iter().map(|&side| side as u64).collect();
-        let sides = three(&shape).ok_or_else(|| {
-            wrong(format!(
-                "its shape is {shape:?}; sections, rows and columns are wanted, before them only axes of length 1"
-            ))
-        })?;
+        let shape = sides(&dataset);
+        let said = axes::of(&dataset, file);
+        let arrangement = opening.arrange(&shape, said.as_deref()).map_err(wrong)?;
         let datatype = dataset.datatype().map_err(|e| wrong(e.to_string()))?;
         let dtype = dtype(&datatype).map_err(wrong)?;
-        let chunk = match dataset.chunk_dims() {
-            Some(chunk) => {
-                let chunk: Vec<u64> = chunk.iter().map(|&side| side as u64).collect();
-                three(&chunk).ok_or_else(|| wrong(format!("its chunks are {chunk:?}")))?
+        let mut steps = vec![None; shape.len()];
+        for (axis, step) in
+            arrangement.axes().iter().zip(axes::voxel_nm(&dataset).into_iter().flatten())
+        {
+            if let Some(axis) = *axis {
+                steps[axis] = Some(step);
             }
-            None => Chunks::strip(sides, 1, dtype),
-        };
-        let chunks = Chunks::new(sides, chunk, dtype).map_err(wrong)?;
-        Ok(ChunkedVolume(Self {
-            name: format!("{show}:/{name}"),
-            dataset,
-            axes: shape.len(),
-            chunks,
-        }))
+        }
+        let hdf5 = Self { name: format!("{show}:/{name}"), dataset, shape, dtype, steps };
+        Arranged::volume(hdf5, arrangement).map_err(wrong)
     }
 
     fn bytes_of<T: H5Type + bytemuck::NoUninit>(
@@ -78,28 +86,36 @@ impl Hdf5Volume {
     }
 }
 
-impl Chunked for Hdf5Volume {
+impl NdArray for Hdf5Volume {
     fn name(&self) -> String {
         self.name.clone()
     }
 
-    fn chunks(&self) -> &Chunks {
-        &self.chunks
+    fn shape(&self) -> &[u64] {
+        &self.shape
     }
 
-    fn decode(&self, block: &Region) -> Result<Vec<u8>> {
-        let ranges: Vec<_> = (0..self.axes)
-            .map(|axis| match (axis + 3).checked_sub(self.axes) {
-                None => 0..1,
-                Some(0) => block.z.clone(),
-                Some(1) => block.y.clone(),
-                Some(_) => block.x.clone(),
-            })
-            .collect();
-        let starts: Vec<_> = ranges.iter().map(|range| range.start).collect();
-        let counts: Vec<_> = ranges.iter().map(ExactSizeIterator::len).collect();
+    fn blocks(&self) -> Blocks {
+        match self.dataset.chunk_dims() {
+            Some(chunk) => Blocks::Chunks(chunk.iter().map(|&side| side as u64).collect()),
+            None => Blocks::Contiguous,
+        }
+    }
+
+    fn dtype(&self) -> Dtype {
+        self.dtype
+    }
+
+    fn steps_nm(&self) -> Vec<Option<f64>> {
+        self.steps.clone()
+    }
+
+    fn decode(&self, ranges: &[Range<u64>]) -> Result<Vec<u8>> {
+        let starts: Vec<_> = ranges.iter().map(|range| range.start as usize).collect();
+        let counts: Vec<_> =
+            ranges.iter().map(|range| (range.end - range.start) as usize).collect();
         // The crate compares the length of the numbers alone, and their bytes are what is wanted.
-        let bytes = match self.chunks.dtype().bytes() {
+        let bytes = match self.dtype.bytes() {
             1 => self.dataset.read_slice::<u8>(&starts, &counts),
             2 => self.bytes_of::<u16>(&starts, &counts),
             4 => self.bytes_of::<u32>(&starts, &counts),
@@ -107,31 +123,42 @@ impl Chunked for Hdf5Volume {
         };
         bytes.map_err(|e| {
             Error::Input(format!(
-                "{}: what lies at section {}, row {}, column {} can't be read ({e}); the file is damaged or packed in a way \
-                 that isn't read here, copy it again or store it with gzip",
-                self.name, block.z.start, block.y.start, block.x.start
+                "{}: what lies at {starts:?} (slowest axis first) can't be read ({e}); the file \
+                is damaged or packed in a way that isn't read here, copy it \
+                 again or store it with gzip",
+                self.name
             ))
         })
     }
 }
 
+fn sides(dataset: &H5Dataset) -> Vec<u64> {
+    dataset.shape().iter().map(|&side| side as u64).collect()
+}
+
 /// The name of the only dataset that can be a volume.
-fn only_volume(path: &Path, file: &H5File, names: &[String]) -> Result<String> {
-    let dtype_of = |name: &String| {
-        let dataset = file.dataset(name).ok()?;
-        let shape: Vec<u64> = dataset.shape().iter().map(|&side| side as u64).collect();
-        three(&shape)?;
-        dtype(&dataset.datatype().ok()?).ok()
+fn only_volume(path: &Path, file: &H5File, names: &[String], opening: &Opening) -> Result<String> {
+    // Numbers of at least two axes that are longer than 1.
+    let dtype_of = |dataset: &H5Dataset| {
+        let longer = sides(dataset).iter().filter(|&&side| side > 1).count();
+        dtype(&dataset.datatype().ok()?).ok().filter(|_| longer >= 2)
     };
-    let known: Vec<(&String, Dtype)> =
-        names.iter().filter_map(|name| Some((name, dtype_of(name)?))).collect();
-    // Numbers of segments beside images are not meant, unless they are all there is.
-    let is_image = |dtype: &Dtype| !matches!(dtype, Dtype::U64 | Dtype::I64);
-    let any_image = known.iter().any(|(_, dtype)| is_image(dtype));
+    let fits = |dataset: &H5Dataset| {
+        opening.arrange(&sides(dataset), axes::of(dataset, path).as_deref()).is_ok()
+    };
+    let datasets = names.iter().filter_map(|name| Some((name, file.dataset(name).ok()?)));
+    let known: Vec<(&String, Dtype, bool)> = datasets
+        .filter_map(|(name, dataset)| Some((name, dtype_of(&dataset)?, fits(&dataset))))
+        .collect();
+    // Numbers of segments beside images are not meant, unless they are all there is, and neither is
+    // what is no stack of sections.
+    let is_image = |dtype: Dtype| !matches!(dtype, Dtype::U64 | Dtype::I64);
+    let any_image = known.iter().any(|&(_, dtype, fits)| is_image(dtype) && fits);
+    let any_fits = known.iter().any(|&(_, _, fits)| fits);
     let volumes: Vec<&String> = known
         .iter()
-        .filter(|(_, dtype)| is_image(dtype) || !any_image)
-        .map(|(name, _)| *name)
+        .filter(|&&(_, dtype, fits)| (is_image(dtype) || !any_image) && (fits || !any_fits))
+        .map(|&(name, _, _)| name)
         .collect();
     let show = path.display();
     match volumes[..] {
@@ -155,15 +182,6 @@ fn list(names: &[String]) -> String {
         names.iter().take(MOST).map(|name| format!("/{}", name.trim_matches('/'))).collect();
     let more = if names.len() > MOST { ", …" } else { "" };
     format!("the file holds {}{more}", shown.join(", "))
-}
-
-/// Sections, rows and columns, where all axes before them have length 1.
-fn three(sides: &[u64]) -> Option<[u64; 3]> {
-    match sides {
-        [y, x] => Some([1, *y, *x]),
-        [ones @ .., z, y, x] if ones.iter().all(|&side| side == 1) => Some([*z, *y, *x]),
-        _ => None,
-    }
 }
 
 fn dtype(datatype: &DatatypeMessage) -> std::result::Result<Dtype, String> {
@@ -200,7 +218,8 @@ fn dtype(datatype: &DatatypeMessage) -> std::result::Result<Dtype, String> {
     };
     found.ok_or_else(|| {
         format!(
-            "its numbers are {datatype}; integers of 8, 16 and 32 bits and IEEE floats are read, of 64 bits as labels"
+            "its numbers are {datatype}; integers of 8, 16 and 32 bits and IEEE floats are read, \
+            of 64 bits as labels"
         )
     })
 }

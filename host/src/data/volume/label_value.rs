@@ -15,6 +15,24 @@ pub enum LabelValue {
 impl LabelValue {
     /// The usual background.
     pub const ZERO: Self = Self::Integer(0);
+
+    /// As a float, rounded where it has to be.
+    #[cfg(feature = "files")]
+    pub(super) fn to_f64(self) -> f64 {
+        match self {
+            Self::Integer(value) => value as f64,
+            Self::Float(value) => value,
+        }
+    }
+
+    /// As an integer, cut where it is none.
+    #[cfg(feature = "files")]
+    pub(super) fn to_integer(self) -> i128 {
+        match self {
+            Self::Integer(value) => value,
+            Self::Float(value) => value as i128,
+        }
+    }
 }
 
 macro_rules! from_integers {

@@ -6,8 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 
-use super::zarr::ZarrVolume;
-use super::{Region, Volume, show_shape};
+use super::{Region, Volume, open_raw, show_shape};
 use crate::data::zarr_files::{Element, Owners, ZarrFiles, is_filled, place, remove_array};
 use crate::{Error, Result};
 
@@ -195,7 +194,7 @@ impl OmeZarrWriter {
         let mut shape = self.shape;
         let mut datasets = vec![dataset(0)];
         while shape[1] > SMALLEST || shape[2] > SMALLEST {
-            let finer = ZarrVolume::open(&self.path.join(format!("s{}", datasets.len() - 1)))?;
+            let finer = open_raw(&self.path.join(format!("s{}", datasets.len() - 1)))?;
             shape = [shape[0], shape[1].div_ceil(2), shape[2].div_ceil(2)];
             let chunk = [0, 1, 2].map(|i| CHUNK[i].min(shape[i]));
             let files = level(&self.path, datasets.len(), shape, chunk, self.kind, Map::new())?;
@@ -204,7 +203,7 @@ impl OmeZarrWriter {
             for number in 0..zs * ys * xs {
                 let indices = [number / (ys * xs), number / xs % ys, number % xs];
                 let region = region(shape, chunk, indices);
-                let values = halved(&finer, &region, self.kind)?;
+                let values = halved(&*finer, &region, self.kind)?;
                 write(&files, self.kind, chunk, &indices, &region, &values)?;
             }
             datasets.push(dataset(datasets.len()));

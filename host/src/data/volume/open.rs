@@ -1,11 +1,13 @@
 //! Finding out what a path is, and opening it.
 
+use super::axes::{Arrangement, AxesOptions, Axis, arrange};
 use super::folder::FolderVolume;
 use super::mrc::{self, MrcVolume};
 use super::pixels::Palette;
 use super::tiff::TiffStack;
 use super::{Dtype, LabelOptions, LabelVolume, Volume, png};
 use crate::{Error, Result};
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -19,42 +21,102 @@ pub(super) enum Format {
     Hdf5,
 }
 
-/// Opens a Zarr or OME-Zarr array (feature `zarr`), a dataset of an HDF5 file (`file.h5:/path`, feature `hdf5`), an MRC file, a
-/// multi-page TIFF, a folder of TIFF or PNG sections, or a single image, as a grey volume.
+/// How a file is opened.
+pub(super) struct Opening<'a> {
+    pub(super) axes: &'a AxesOptions,
+    pub(super) palette: Palette,
+    /// Whether letters and choices of axes that the file lacks are those of other files.
+    pub(super) lenient: bool,
+}
+
+impl Opening<'_> {
+    /// Whether labels are wanted.
+    pub(super) fn is_labels(&self) -> bool {
+        self.palette == Palette::Index
+    }
+
+    /// Which of a file's axes are sections, rows and columns; `said` is what the file says.
+    ///
+    /// Errors: what can't be decided, without the file's name.
+    pub(super) fn arrange(
+        &self,
+        shape: &[u64],
+        said: Option<&[Axis]>,
+    ) -> std::result::Result<Arrangement, String> {
+        arrange(shape, said, self.axes, self.lenient)
+    }
+}
+
+/// Opens a Zarr or OME-Zarr array (feature `zarr`), a dataset of an HDF5 file (`file.h5:/path`,
+/// feature `hdf5`), an MRC file, a multi-page TIFF, a folder of TIFF or PNG sections, or a single
+/// image, as a grey volume.
 ///
-/// Headers of all sections are read and compared; no pixels are. In a folder the order is that of the
-/// number in the file names that differs from file to file; 9 comes before 10.
-/// Images of 1, 2 and 4 bits are stretched to 0 to 255. RGB images must be grey, alpha is ignored.
+/// Headers of all sections are read and compared; no pixels are. In a folder the order is that of
+/// the number in the file names that differs from file to file; 9 comes before 10. Images of 1, 2
+/// and 4 bits are stretched to 0 to 255. RGB images must be grey, alpha is ignored. Axes are
+/// followed by the names that the file gives them.
 ///
 /// Errors: [`Error::Input`] with the file's name where a file is missing, truncated, of another
-/// size than the others, in colour, or of a format that isn't read; [`Error::Io`] where the
+/// size than the others, in colour, of a format that isn't read, or where its axes can't be told;
+/// [`Error::Io`] where the
 /// system refuses.
 pub fn open_raw(path: &Path) -> Result<Box<dyn Volume>> {
-    let volume = open(path, Palette::Refuse, "--raw")?;
+    open_raw_as(path, &AxesOptions::default())
+}
+
+/// [`open_raw`] of a file whose axes, channel or time point the caller knows.
+///
+/// Errors: as [`open_raw`].
+pub fn open_raw_as(path: &Path, axes: &AxesOptions) -> Result<Box<dyn Volume>> {
+    let volume = open(path, &Opening { axes, palette: Palette::Refuse, lenient: false }, "--raw")?;
     let name = match volume.dtype() {
         Dtype::U64 => "uint64",
         Dtype::I64 => "int64",
         _ => return Ok(volume),
     };
     Err(Error::Input(format!(
-        "{}: its numbers are {name}; integers of 8, 16 and 32 bits and floats are read as images, of 64 bits only as labels",
+        "{}: its numbers are {name}; integers of 8, 16 and 32 bits and floats are read as \
+        images, of 64 bits only as labels",
         path.display()
     )))
 }
 
 /// Opens labels; accepts what [`open_raw`] accepts.
 ///
-/// A palette of colours is read by its indices, if its first entry is black. Integers may have 64 bits.
+/// A palette of colours is read by its indices, of a PNG if its first entry is black. Integers may
+/// have 64 bits.
 ///
 /// Errors: as [`open_raw`].
 pub fn open_labels(path: &Path, options: LabelOptions) -> Result<LabelVolume> {
-    Ok(LabelVolume::new(open(path, Palette::Index, "--labels")?, options))
+    open_labels_as(path, options, &AxesOptions::default())
 }
 
-fn open(path: &Path, palette: Palette, option: &str) -> Result<Box<dyn Volume>> {
+/// [`open_labels`] of a file whose axes, channel or time point the caller knows. The letters C and
+/// T, a channel and a time point that it does not have are those of its images, and no error.
+///
+/// Errors: as [`open_raw`].
+pub fn open_labels_as(
+    path: &Path,
+    options: LabelOptions,
+    axes: &AxesOptions,
+) -> Result<LabelVolume> {
+    let opening = Opening { axes, palette: Palette::Index, lenient: true };
+    Ok(LabelVolume::new(open(path, &opening, "--labels")?, options))
+}
+
+/// Opens labels or probabilities with their own values; accepts what [`open_labels`] accepts.
+///
+/// Errors: as [`open_raw`].
+pub fn open_segmentation(path: &Path, axes: &AxesOptions) -> Result<Box<dyn Volume>> {
+    let opening = Opening { axes, palette: Palette::Index, lenient: false };
+    open(path, &opening, "--prediction")
+}
+
+fn open(path: &Path, opening: &Opening, option: &str) -> Result<Box<dyn Volume>> {
+    let path = &*local(path)?;
     #[cfg(feature = "zarr")]
     if super::zarr::is_zarr(path) {
-        return Ok(Box::new(super::zarr::ZarrVolume::open(path)?));
+        return Ok(Box::new(super::zarr::ZarrVolume::open(path, opening)?));
     }
     let (file, dataset) = split(path);
     let path = &*file;
@@ -72,7 +134,7 @@ fn open(path: &Path, palette: Palette, option: &str) -> Result<Box<dyn Volume>> 
         if let Some(name) = unsupported_folder(path) {
             return Err(unsupported(path, name));
         }
-        return Ok(Box::new(FolderVolume::open(path, palette)?));
+        return FolderVolume::open(path, opening.palette)?.arranged(path, opening);
     }
     let format = sniff(path)?;
     if let (Some(dataset), false) = (dataset, format == Format::Hdf5) {
@@ -82,16 +144,35 @@ fn open(path: &Path, palette: Palette, option: &str) -> Result<Box<dyn Volume>> 
         )));
     }
     Ok(match format {
-        Format::Tiff => Box::new(TiffStack::open(path)?),
-        Format::Png => Box::new(FolderVolume::single(path, palette)?),
-        Format::Mrc => Box::new(MrcVolume::open(path)?),
+        Format::Tiff => TiffStack::open(path, opening)?,
+        Format::Png => FolderVolume::single(path, opening.palette)?.arranged(path, opening)?,
+        Format::Mrc => Box::new(MrcVolume::open(path, opening)?),
         #[cfg(feature = "hdf5")]
-        Format::Hdf5 => Box::new(super::hdf5::Hdf5Volume::open(path, dataset)?),
+        Format::Hdf5 => Box::new(super::hdf5::Hdf5Volume::open(path, dataset, opening)?),
         #[cfg(not(feature = "hdf5"))]
         Format::Hdf5 => {
             return Err(unsupported(path, "HDF5 (in a build without the feature `hdf5`)"));
         }
     })
+}
+
+/// The path that a `file://` address means.
+///
+/// Errors: other addresses, with what to do.
+fn local(path: &Path) -> Result<Cow<'_, Path>> {
+    let Some((scheme, rest)) = path.to_str().and_then(|text| text.split_once("://")) else {
+        return Ok(path.into());
+    };
+    match scheme {
+        // What follows `file://` up to the next `/` is a machine.
+        "file" => Ok(PathBuf::from(rest.strip_prefix("localhost").unwrap_or(rest)).into()),
+        "http" | "https" | "s3" | "gs" | "ftp" => Err(Error::Input(format!(
+            "{}: files of other machines are not read; copy it to a local disk first (with wget, \
+            rclone or aws s3 sync), or mount it",
+            path.display()
+        ))),
+        _ => Ok(path.into()),
+    }
 }
 
 /// A file, and what `file:/dataset` names in it.
@@ -104,6 +185,9 @@ fn split(path: &Path) -> (PathBuf, Option<&str>) {
         _ => (path.into(), None),
     }
 }
+
+/// How MRC files are called, in any case.
+const MRC_ENDINGS: [&str; 8] = ["mrc", "rec", "st", "map", "mrcs", "ali", "preali", "ccp4"];
 
 /// Bytes by which a format shows.
 const START: usize = 520;
@@ -134,8 +218,8 @@ pub(super) fn sniff(path: &Path) -> Result<Format> {
         return Ok(Format::Hdf5);
     }
     // Files of before the year 2000 are told by their names alone.
-    let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
-    if mrc::is_mrc(&start) || ["mrc", "rec", "st", "map", "mrcs"].contains(&ending) {
+    let ending = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
+    if mrc::is_mrc(&start) || MRC_ENDINGS.contains(&&*ending) {
         return Ok(Format::Mrc);
     }
     let name = if starts(&[b"\xff\xd8\xff"]) {
@@ -152,7 +236,8 @@ pub(super) fn sniff(path: &Path) -> Result<Format> {
         "compressed archives"
     } else {
         return Err(Error::Input(format!(
-            "{}: neither a TIFF, PNG, HDF5 nor MRC file by its first bytes; name a volume in one of these formats, a \
+            "{}: neither a TIFF, PNG, HDF5 nor MRC file by its first bytes; name a volume in one \
+            of these formats, a \
              Zarr array or a folder of TIFF or PNG sections",
             path.display()
         )));
@@ -175,7 +260,8 @@ fn unsupported_folder(path: &Path) -> Option<&'static str> {
 /// The refusal of a known format.
 fn unsupported(path: &Path, name: &str) -> Error {
     Error::Input(format!(
-        "{}: {name} is not supported yet; convert it to Zarr, a multi-page TIFF or a folder of TIFF or PNG \
+        "{}: {name} is not supported yet; convert it to Zarr, a multi-page TIFF or a folder of \
+        TIFF or PNG \
          sections",
         path.display()
     ))

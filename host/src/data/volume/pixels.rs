@@ -105,6 +105,31 @@ impl Reading for AsLabels<'_> {
     }
 }
 
+/// Values as bytes of the volume's type, in the machine's order; the rest of the eight is 0. With `LABELS` as the file stores them.
+pub(super) struct AsStored<const LABELS: bool>(pub(super) Dtype);
+
+impl<const L: bool> Reading for AsStored<L> {
+    type Out = [u8; 8];
+    const LABELS: bool = L;
+
+    fn of<T: Sample>(&mut self, value: T) -> [u8; 8] {
+        let mut bytes = [0; 8];
+        let size = usize::from(self.0.bytes());
+        let mut put = |number: &[u8]| bytes[..size].copy_from_slice(&number[..size]);
+        let number = value.to_label();
+        match self.0 {
+            Dtype::F16 => put(&half::f16::from_f64(number.to_f64()).to_ne_bytes()),
+            Dtype::F32 => put(&(number.to_f64() as f32).to_ne_bytes()),
+            Dtype::F64 => put(&number.to_f64().to_ne_bytes()),
+            Dtype::U8 | Dtype::I8 => put(&(number.to_integer() as u8).to_ne_bytes()),
+            Dtype::U16 | Dtype::I16 => put(&(number.to_integer() as u16).to_ne_bytes()),
+            Dtype::U32 | Dtype::I32 => put(&(number.to_integer() as u32).to_ne_bytes()),
+            Dtype::U64 | Dtype::I64 => put(&(number.to_integer() as u64).to_ne_bytes()),
+        }
+        bytes
+    }
+}
+
 /// An error where a pixel is no finite number. `pixels` are rows of `width`, the first of them at `row` and `column` of what `name` calls.
 pub(super) fn check_finite(
     name: &dyn std::fmt::Display,

@@ -5,28 +5,35 @@
 //! writes stacks beyond 4 GiB with one directory only, and says in its description how many
 //! images follow; those are read too ([`Layout::Contiguous`]).
 
-use super::pixels::{
-    AsGrey, AsLabels, Header, MAX_RATIO, Reading, Sample, check_size, one_channel, stretch,
-    too_many_channels, unpack,
-};
+use super::axes::{Arranged, Arrangement};
+use super::open::Opening;
+use super::pixels::{AsGrey, AsLabels, Header, Palette, Reading};
 use super::{Dtype, LabelValue, Region, Section, Volume, block_of_sections, check_section};
 use crate::{Error, Result};
-use ::tiff::decoder::{Decoder, DecodingResult, Limits};
-use ::tiff::tags::{
-    ByteOrder, CompressionMethod, PhotometricInterpretation, PlanarConfiguration, SampleFormat, Tag,
-};
-use ::tiff::{ColorType, TiffError, TiffFormatError};
+use ::tiff::decoder::{Decoder, Limits};
+use ::tiff::tags::ByteOrder;
+use ::tiff::{TiffError, TiffFormatError};
 use std::fs::File;
-use std::io::{BufReader, Read, Seek, SeekFrom};
+use std::io::BufReader;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
+mod array;
+mod axes;
 mod description;
+mod lzw;
+mod palette;
+mod read;
+mod survey;
 mod tiles;
 
+use description::Description;
+use palette::Source;
+use read::read_at;
+use survey::survey;
 use tiles::Tiles;
 
-type Open = Decoder<BufReader<File>>;
+type Open = Decoder<BufReader<Source>>;
 
 /// More decoders than this are not kept open; each holds a file handle.
 const OPEN_DECODERS: usize = 16;
@@ -48,23 +55,42 @@ pub(super) struct Contents {
     /// What was noticed.
     pub(super) note: Option<String>,
     layout: Layout,
-    /// Rows and columns of the tiles or strips, where all pages have the same and single ones can be read.
+    /// Rows and columns of the tiles or strips, where all pages have the same and single ones can
+    /// be read.
     tile: Option<[u32; 2]>,
+    /// Channels of the first page.
+    samples: usize,
+    /// Whether the channels of the first page lie one after another.
+    planar: bool,
+    /// Whether the numbers are indices of a palette of colours.
+    is_index: bool,
+    /// Where the pages say that they have a palette.
+    indices: Arc<[u64]>,
+    /// What the sections are.
+    sections: Vec<Place>,
+    /// What the first page's description says.
+    text: Description,
+}
+
+/// What a section is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Place {
+    /// The number of its image among those of the file.
+    image: usize,
+    /// Its channel, of images with several; without it all must agree.
+    sample: Option<usize>,
 }
 
 impl Contents {
     /// How many sections the file holds.
     pub(super) fn sections(&self) -> usize {
-        match &self.layout {
-            Layout::Pages(pages) => pages.len(),
-            Layout::Contiguous { count, .. } => *count,
-        }
+        self.sections.len()
     }
 
     /// Bytes of a decoded section, with all of the channels that are let through.
     fn section_bytes(&self) -> usize {
         let Header { height, width, bits, .. } = self.header;
-        height * width * 4 * usize::from(bits).div_ceil(8)
+        height * width * self.samples.max(4) * usize::from(bits).div_ceil(8)
     }
 }
 
@@ -74,18 +100,37 @@ pub(super) struct TiffStack {
     contents: Contents,
     /// For pages that are read by tile.
     tiles: Option<Tiles>,
+    voxel_nm: Option<[f64; 3]>,
     /// Decoders that nobody is using. Finding a page again costs a walk over all directories before
     /// it, which an open decoder remembers.
     idle: Mutex<Vec<Open>>,
 }
 
 impl TiffStack {
-    /// Reads all directories of a file and checks that what they promise is there.
-    pub(super) fn open(path: &Path) -> Result<Self> {
-        let (contents, decoder) = survey(path)?;
+    /// Reads all directories of a file, checks that what they promise is there, and finds out which
+    /// pages are the sections.
+    pub(super) fn open(path: &Path, opening: &Opening) -> Result<Box<dyn Volume>> {
+        let (mut contents, decoder) = survey(path, opening.palette)?;
+        let wrong = |what: String| Error::Input(format!("{}: {what}", path.display()));
+        let axes = axes::FileAxes::of(&contents, opening).map_err(wrong)?;
+        let arrangement: Arrangement = axes.arrange(opening).map_err(wrong)?;
+        let sections = axes.sections(&arrangement);
+        if let Some(sections) = &sections {
+            contents.sections.clone_from(sections);
+        }
+        if contents.sections.iter().any(|place| place.sample.is_some()) {
+            contents.tile = None;
+        }
         let decoder = decoder.with_limits(limits(contents.section_bytes()));
         let tiles = Tiles::of(&contents);
-        Ok(Self { path: path.to_path_buf(), contents, tiles, idle: Mutex::new(vec![decoder]) })
+        let idle = Mutex::new(vec![decoder]);
+        let voxel_nm = arrangement.voxel_nm(&axes.steps);
+        let stack = Self { path: path.to_path_buf(), contents, tiles, voxel_nm, idle };
+        if sections.is_some() {
+            return Ok(Box::new(stack));
+        }
+        let array = array::TiffArray::new(stack, axes, opening.is_labels());
+        Ok(Box::new(Arranged::volume(array, arrangement).map_err(wrong)?))
     }
 
     /// Does something with a decoder that nobody else is using.
@@ -93,7 +138,7 @@ impl TiffStack {
         let idle = self.idle().pop();
         let mut decoder = match idle {
             Some(decoder) => decoder,
-            None => open(&self.path, self.contents.section_bytes())?,
+            None => open(&self.path, self.contents.section_bytes(), &self.contents.indices)?,
         };
         let done = act(&mut decoder)?;
         let mut idle = self.idle();
@@ -121,15 +166,20 @@ impl Volume for TiffStack {
     fn read_section(&self, z: usize) -> Result<Section> {
         check_section(z, self.contents.sections(), &self.path.display().to_string())?;
         let Header { height, width, .. } = self.contents.header;
-        let pixels = self
-            .with_decoder(|decoder| read_at(&self.path, decoder, &self.contents, z, &mut AsGrey))?;
+        let place = self.contents.sections[z];
+        let pixels = self.with_decoder(|decoder| {
+            read_at(&self.path, decoder, &self.contents, place, &mut AsGrey)
+        })?;
         Ok(Section { height, width, pixels })
     }
 
     fn read_labels(&self, z: usize, label: &mut dyn FnMut(LabelValue) -> u8) -> Result<Vec<u8>> {
         check_section(z, self.contents.sections(), &self.path.display().to_string())?;
         let mut reading = AsLabels(label);
-        self.with_decoder(|decoder| read_at(&self.path, decoder, &self.contents, z, &mut reading))
+        let place = self.contents.sections[z];
+        self.with_decoder(|decoder| {
+            read_at(&self.path, decoder, &self.contents, place, &mut reading)
+        })
     }
 
     fn chunk(&self) -> [usize; 3] {
@@ -151,17 +201,22 @@ impl Volume for TiffStack {
     }
 
     fn section_name(&self, z: usize) -> String {
-        format!("page {} of {}", z + 1, self.path.display())
+        let page = self.contents.sections.get(z).map_or(z, |place| place.image);
+        format!("page {} of {}", page + 1, self.path.display())
     }
 
     fn notes(&self) -> Vec<String> {
         self.contents.note.iter().cloned().collect()
     }
+
+    fn voxel_nm(&self) -> Option<[f64; 3]> {
+        self.voxel_nm
+    }
 }
 
 /// What a file holds, for files that are one section of a folder.
-pub(super) fn contents(path: &Path) -> Result<Contents> {
-    Ok(survey(path)?.0)
+pub(super) fn contents(path: &Path, palette: Palette) -> Result<Contents> {
+    Ok(survey(path, palette)?.0)
 }
 
 /// Reads section `z` of a file that is not kept open.
@@ -171,13 +226,16 @@ pub(super) fn read<R: Reading>(
     z: usize,
     reading: &mut R,
 ) -> Result<Vec<R::Out>> {
-    read_at(path, &mut open(path, contents.section_bytes())?, contents, z, reading)
+    let mut decoder = open(path, contents.section_bytes(), &contents.indices)?;
+    read_at(path, &mut decoder, contents, contents.sections[z], reading)
 }
 
-/// Opens a file whose decoded sections have at most `section` bytes.
-fn open(path: &Path, section: usize) -> Result<Open> {
+/// Opens a file whose decoded sections have at most `section` bytes, and whose pages say at
+/// `indices` that they have a palette.
+fn open(path: &Path, section: usize, indices: &Arc<[u64]>) -> Result<Open> {
     let file = File::open(path).map_err(|e| Error::io(path, "opening it", e))?;
-    let decoder = Decoder::new(BufReader::new(file)).map_err(|e| failed(path, e))?;
+    let source = Source::new(file, Arc::clone(indices));
+    let decoder = Decoder::new(BufReader::new(source)).map_err(|e| failed(path, e))?;
     Ok(decoder.with_limits(limits(section)))
 }
 
@@ -189,357 +247,6 @@ fn limits(section: usize) -> Limits {
     // Strips were checked against the file's length, and are read through a small buffer.
     limits.intermediate_buffer_size = usize::MAX;
     limits
-}
-
-/// Reads all directories.
-fn survey(path: &Path) -> Result<(Contents, Open)> {
-    let length = std::fs::metadata(path).map_err(|e| Error::io(path, "reading it", e))?.len();
-    let mut decoder = open(path, 0)?;
-    let text = description::Description::parse(
-        &decoder.get_tag_ascii_string(Tag::ImageDescription).unwrap_or_default(),
-    );
-    let mut pages = Vec::new();
-    let mut first: Option<Header> = None;
-    // None before the first page, then that of all pages so far.
-    let mut tile: Option<Option<[u32; 2]>> = None;
-    let (mut skipped, mut white_zero) = (0, false);
-    let mut index = 0;
-    loop {
-        // Bit 0: a smaller copy of another page; bit 2: a transparency mask.
-        let kind: u32 = decoder.find_tag_unsigned(Tag::NewSubfileType).ok().flatten().unwrap_or(0);
-        if kind & 0b101 == 0 {
-            let header = page_header(path, &mut decoder, length, index)?;
-            match first {
-                Some(f) if (f.height, f.width) != (header.height, header.width) => {
-                    return Err(Error::Input(format!(
-                        "{}: pages differ in size: page {} is {} x {} and page {} is {} x {} (rows x \
-                         columns); all sections must have one size",
-                        path.display(),
-                        pages.first().map_or(1, |p| p + 1),
-                        f.height,
-                        f.width,
-                        index + 1,
-                        header.height,
-                        header.width,
-                    )));
-                }
-                Some(f) if f.dtype != header.dtype => {
-                    return Err(Error::Input(format!(
-                        "{}: page {} holds {} and page {} holds {}; save all pages in one type",
-                        path.display(),
-                        pages.first().map_or(1, |p| p + 1),
-                        f.dtype,
-                        index + 1,
-                        header.dtype,
-                    )));
-                }
-                Some(_) => {}
-                None => first = Some(header),
-            }
-            white_zero |= is_white_zero(&mut decoder);
-            pages.push(index);
-            let size = tiles::size(&mut decoder, header);
-            tile = Some(tile.map_or(size, |first| first.filter(|first| Some(*first) == size)));
-        } else {
-            skipped += 1;
-        }
-        if !decoder.more_images() {
-            break;
-        }
-        decoder.next_image().map_err(|e| failed(path, e))?;
-        index += 1;
-    }
-    let Some(header) = first else {
-        return Err(Error::Input(format!(
-            "{}: the TIFF file holds previews or masks only, no image",
-            path.display()
-        )));
-    };
-    let mut layout = Layout::Pages(pages);
-    let mut tile = tile.flatten();
-    if index == 0 && text.images > 1 {
-        layout = contiguous(path, &mut decoder, length, header, text.images)?;
-        tile = None;
-    }
-    let left_out = (skipped > 0).then(|| format!("{skipped} preview or mask page(s) left out"));
-    let turned = white_zero.then(|| {
-        "its smallest value is said to be white (MinIsWhite): images are read as they are shown, labels as they are stored".into()
-    });
-    let notes: Vec<String> = left_out.into_iter().chain(turned).collect();
-    let note = (!notes.is_empty()).then(|| format!("{}: {}", path.display(), notes.join("; ")));
-    let contents = Contents { header, note, layout, tile };
-    text.check_stack(path, contents.sections())?;
-    Ok((contents, decoder))
-}
-
-/// What the current page claims, checked against the length of the file.
-fn page_header(path: &Path, decoder: &mut Open, length: u64, page: usize) -> Result<Header> {
-    let tiff = |e| failed(path, e);
-    let (width, height) = decoder.dimensions().map_err(tiff)?;
-    let (height, width) = check_size(path, height.into(), width.into())?;
-    let colour = decoder.colortype().map_err(tiff)?;
-    let unsupported = |what: &str| {
-        Error::Input(format!(
-            "{}: page {}: {what}; save it as 8 or 16 bit grey, uncompressed or LZW or \
-             deflate",
-            path.display(),
-            page + 1
-        ))
-    };
-    match colour {
-        ColorType::Gray(_) | ColorType::RGB(_) | ColorType::RGBA(_) => {}
-        ColorType::Multiband { .. } => {}
-        other => return Err(unsupported(&format!("{other:?} images can't be read"))),
-    }
-    let bits = colour.bit_depth();
-    let format = decoder
-        .find_tag_unsigned_vec::<u16>(Tag::SampleFormat)
-        .map_err(tiff)?
-        .and_then(|all| all.first().copied())
-        .map_or(SampleFormat::Uint, SampleFormat::from_u16_exhaustive);
-    let dtype = match (format, bits) {
-        (SampleFormat::Uint | SampleFormat::Void, 1 | 2 | 4 | 8) => Dtype::U8,
-        (SampleFormat::Uint | SampleFormat::Void, 16) => Dtype::U16,
-        (SampleFormat::Uint | SampleFormat::Void, 32) => Dtype::U32,
-        (SampleFormat::Uint | SampleFormat::Void, 64) => Dtype::U64,
-        (SampleFormat::Int, 64) => Dtype::I64,
-        (SampleFormat::Int, 8) => Dtype::I8,
-        (SampleFormat::Int, 16) => Dtype::I16,
-        (SampleFormat::Int, 32) => Dtype::I32,
-        (SampleFormat::IEEEFP, 16) => Dtype::F16,
-        (SampleFormat::IEEEFP, 32) => Dtype::F32,
-        (SampleFormat::IEEEFP, 64) => Dtype::F64,
-        _ => {
-            return Err(unsupported(&format!("{bits} bits of {format:?} per pixel can't be read")));
-        }
-    };
-    let channels = colour.num_samples();
-    if channels > 4 {
-        return Err(too_many_channels(&path.display().to_string(), channels.into()));
-    }
-    let promised = check_chunks(path, decoder, length)?;
-    let row = (width as u64 * u64::from(channels) * u64::from(bits)).div_ceil(8);
-    // What the bytes that are there can unfold to. A file that claims more is damaged, and believing
-    // it would allocate memory for nothing.
-    let possible = match compression(decoder).map_err(tiff)? {
-        CompressionMethod::None => promised,
-        CompressionMethod::LZW
-        | CompressionMethod::Deflate
-        | CompressionMethod::OldDeflate
-        | CompressionMethod::PackBits => promised.saturating_mul(MAX_RATIO),
-        CompressionMethod::ModernJPEG | CompressionMethod::Fax4 => u64::MAX,
-        other => return Err(unsupported(&format!("{other:?} compression can't be read"))),
-    };
-    if possible < row * height as u64 {
-        return Err(Error::Input(format!(
-            "{}: page {} holds {promised} bytes of pixels where {height} x {width} take {} unpacked; \
-             the file is damaged, copy or export it again",
-            path.display(),
-            page + 1,
-            row * height as u64,
-        )));
-    }
-    Ok(Header { height, width, bits, dtype })
-}
-
-fn compression(decoder: &mut Open) -> ::tiff::TiffResult<CompressionMethod> {
-    let tag = decoder.find_tag_unsigned::<u16>(Tag::Compression)?;
-    Ok(tag.map_or(CompressionMethod::None, CompressionMethod::from_u16_exhaustive))
-}
-
-/// Checks that all strips or tiles of the current page lie inside the file; gives their bytes.
-fn check_chunks(path: &Path, decoder: &mut Open, length: u64) -> Result<u64> {
-    let (offsets, counts) = chunk_table(decoder).map_err(|e| failed(path, e))?;
-    let mut total = 0u64;
-    for (&offset, &count) in offsets.iter().zip(&counts) {
-        if offset.checked_add(count).is_none_or(|end| end > length) {
-            return Err(truncated(path, length, offset.saturating_add(count)));
-        }
-        total = total.saturating_add(count);
-    }
-    Ok(total)
-}
-
-fn chunk_table(decoder: &mut Open) -> ::tiff::TiffResult<(Vec<u64>, Vec<u64>)> {
-    match decoder.find_tag_unsigned_vec(Tag::StripOffsets)? {
-        Some(offsets) => Ok((offsets, decoder.get_tag_u64_vec(Tag::StripByteCounts)?)),
-        None => {
-            let offsets = decoder.get_tag_u64_vec(Tag::TileOffsets)?;
-            Ok((offsets, decoder.get_tag_u64_vec(Tag::TileByteCounts)?))
-        }
-    }
-}
-
-/// The layout of a large ImageJ stack: pixels of all images after one directory.
-fn contiguous(
-    path: &Path,
-    decoder: &mut Open,
-    length: u64,
-    header: Header,
-    count: usize,
-) -> Result<Layout> {
-    let tiff = |e| failed(path, e);
-    let (offsets, _) = chunk_table(decoder).map_err(tiff)?;
-    let channels = usize::from(decoder.colortype().map_err(tiff)?.num_samples());
-    let refused = |why: String| {
-        Error::Input(format!(
-            "{}: its description promises {count} images in one directory, {why}; \
-             save the stack with one page per section",
-            path.display()
-        ))
-    };
-    if compression(decoder).map_err(tiff)? != CompressionMethod::None || header.bits < 8 {
-        return Err(refused("which works only for uncompressed images of whole bytes".into()));
-    }
-    let start = offsets.first().copied().unwrap_or(0);
-    let section = (header.height * header.width * channels) as u64 * u64::from(header.bits / 8);
-    let end = section.checked_mul(count as u64).and_then(|all| all.checked_add(start));
-    if end.is_none_or(|end| end > length) {
-        return Err(refused(format!("but the file is too short for them ({length} bytes)")));
-    }
-    Ok(Layout::Contiguous { start, count, channels, order: decoder.byte_order() })
-}
-
-/// Reads section `z` with an open decoder.
-fn read_at<R: Reading>(
-    path: &Path,
-    decoder: &mut Open,
-    contents: &Contents,
-    z: usize,
-    reading: &mut R,
-) -> Result<Vec<R::Out>> {
-    let name = format!("{} (page {})", path.display(), z + 1);
-    let header = contents.header;
-    let page = match &contents.layout {
-        Layout::Pages(pages) => pages[z],
-        Layout::Contiguous { start, channels, order, .. } => {
-            let bytes = header.height * header.width * channels * usize::from(header.bits / 8);
-            let mut buffer = vec![0; bytes];
-            let reader = decoder.inner();
-            reader
-                .seek(SeekFrom::Start(start + (z * bytes) as u64))
-                .and_then(|_| reader.read_exact(&mut buffer))
-                .map_err(|e| Error::io(path, "reading it", e))?;
-            return from_bytes(&name, header, *channels, *order, &buffer, reading);
-        }
-    };
-    let tiff = |e| failed(path, e);
-    decoder.seek_to_image(page).map_err(tiff)?;
-    let colour = decoder.colortype().map_err(tiff)?;
-    // Pages of 1 and 8 bits may share a file.
-    let header = Header { bits: colour.bit_depth(), ..header };
-    let channels = usize::from(colour.num_samples());
-    let planar = decoder
-        .find_tag_unsigned::<u16>(Tag::PlanarConfiguration)
-        .map_err(tiff)?
-        .is_some_and(|p| p == PlanarConfiguration::Planar.to_u16());
-    let mut result = DecodingResult::U8(Vec::new());
-    decoder.read_image_to_buffer(&mut result).map_err(tiff)?;
-    if R::LABELS && is_white_zero(decoder) {
-        as_stored(&mut result);
-    }
-    let planes = Planes { name: &name, header, channels, planar };
-    match &result {
-        DecodingResult::U8(v) if header.bits < 8 => {
-            let row = header.width * if planar { 1 } else { channels };
-            let rows = header.height * if planar { channels } else { 1 };
-            let mut values = unpack(v, header.bits, rows, row);
-            values.iter_mut().for_each(|value| *value = stretch(*value, header.bits));
-            planes.read(&values, reading)
-        }
-        DecodingResult::U8(v) => planes.read(v, reading),
-        DecodingResult::I8(v) => planes.read(v, reading),
-        DecodingResult::U16(v) => planes.read(v, reading),
-        DecodingResult::I16(v) => planes.read(v, reading),
-        DecodingResult::U32(v) => planes.read(v, reading),
-        DecodingResult::I32(v) => planes.read(v, reading),
-        DecodingResult::U64(v) => planes.read(v, reading),
-        DecodingResult::I64(v) => planes.read(v, reading),
-        DecodingResult::F32(v) => planes.read(v, reading),
-        DecodingResult::F64(v) => planes.read(v, reading),
-        DecodingResult::F16(v) => {
-            planes.read(&v.iter().map(|h| h.to_f32()).collect::<Vec<_>>(), reading)
-        }
-    }
-}
-
-/// Whether the current page says that its smallest value is white, for which the decoder turns values around.
-fn is_white_zero(decoder: &mut Open) -> bool {
-    let tag = decoder.find_tag_unsigned::<u16>(Tag::PhotometricInterpretation);
-    tag.ok().flatten() == Some(PhotometricInterpretation::WhiteIsZero.to_u16())
-}
-
-/// Turns values back into those of the file.
-fn as_stored(values: &mut DecodingResult) {
-    match values {
-        DecodingResult::U8(v) => v.iter_mut().for_each(|v| *v = !*v),
-        DecodingResult::U16(v) => v.iter_mut().for_each(|v| *v = !*v),
-        DecodingResult::U32(v) => v.iter_mut().for_each(|v| *v = !*v),
-        DecodingResult::U64(v) => v.iter_mut().for_each(|v| *v = !*v),
-        DecodingResult::F32(v) => v.iter_mut().for_each(|v| *v = 1.0 - *v),
-        DecodingResult::F64(v) => v.iter_mut().for_each(|v| *v = 1.0 - *v),
-        // The decoder refuses to turn other types around.
-        _ => {}
-    }
-}
-
-/// How the values of a decoded page are laid out.
-struct Planes<'a> {
-    name: &'a str,
-    header: Header,
-    channels: usize,
-    /// All values of a channel before those of the next, instead of pixel by pixel.
-    planar: bool,
-}
-
-impl Planes<'_> {
-    fn read<T: Sample, R: Reading>(&self, values: &[T], reading: &mut R) -> Result<Vec<R::Out>> {
-        let area = self.header.height * self.header.width;
-        let Self { name, header, channels, .. } = *self;
-        if !self.planar || channels == 1 {
-            return one_channel(name, header, channels, values.iter().copied(), reading);
-        }
-        if values.len() < area * self.channels {
-            return Err(Error::Input(format!("{}: a colour plane is missing", self.name)));
-        }
-        let of = |i: usize| values[i % self.channels * area + i / self.channels];
-        one_channel(name, header, channels, (0..area * channels).map(of), reading)
-    }
-}
-
-/// Values of whole bytes in a file's byte order.
-fn from_bytes<R: Reading>(
-    name: &str,
-    header: Header,
-    channels: usize,
-    order: ByteOrder,
-    bytes: &[u8],
-    reading: &mut R,
-) -> Result<Vec<R::Out>> {
-    macro_rules! values {
-        ($t:ty) => {{
-            let all = bytes.as_chunks::<{ size_of::<$t>() }>().0.iter().map(|b| match order {
-                ByteOrder::LittleEndian => <$t>::from_le_bytes(*b),
-                ByteOrder::BigEndian => <$t>::from_be_bytes(*b),
-            });
-            one_channel(name, header, channels, all, reading)
-        }};
-    }
-    match header.dtype {
-        Dtype::U8 => values!(u8),
-        Dtype::I8 => values!(i8),
-        Dtype::U16 => values!(u16),
-        Dtype::I16 => values!(i16),
-        Dtype::U32 => values!(u32),
-        Dtype::I32 => values!(i32),
-        Dtype::U64 => values!(u64),
-        Dtype::I64 => values!(i64),
-        Dtype::F32 => values!(f32),
-        Dtype::F64 => values!(f64),
-        Dtype::F16 => {
-            Err(Error::Input(format!("{name}: half floats can't be read in such a stack")))
-        }
-    }
 }
 
 /// The message for a file that ends too early.

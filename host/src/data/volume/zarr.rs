@@ -19,15 +19,17 @@ use zarrs::filesystem::FilesystemStore;
 use zarrs::plugin::ExtensionName;
 use zarrs::storage::StoreKey;
 
-use super::chunks::{Chunked, ChunkedVolume, Chunks};
-use super::{Dtype, Region};
+use super::Dtype;
+use super::axes::{Arranged, Axis, Blocks, NdArray, names};
+use super::chunks::ChunkedVolume;
+use super::open::Opening;
 use crate::{Error, Result};
 use bounds::Compressor;
 use shards::ShardIndex;
 
 pub(super) use node::is_zarr;
 
-/// An array of two or three axes, or of more where the first ones have length 1, read by chunk.
+/// An array that is read by chunk.
 ///
 /// Memory: up to 256 MiB of decoded chunks, or one chunk if that is larger.
 pub(super) struct ZarrVolume {
@@ -35,8 +37,11 @@ pub(super) struct ZarrVolume {
     array: Array<FilesystemStore>,
     store: Arc<FilesystemStore>,
     options: CodecOptions,
-    /// What is decoded at once: chunks, or those that a shard holds.
-    chunks: Chunks,
+    dtype: Dtype,
+    /// The sides of what is decoded at once: chunks, or those that a shard holds.
+    sides: Vec<u64>,
+    /// How far apart neighbours along the axes are, in nanometres.
+    steps: Vec<Option<f64>>,
     compressor: Compressor,
     shards: Option<Shards>,
 }
@@ -55,7 +60,7 @@ const SHARDS: usize = 64;
 
 impl ZarrVolume {
     /// Opens an array, or the full resolution of an OME-Zarr image, or the only array of a group.
-    pub(super) fn open(path: &Path) -> Result<ChunkedVolume<Self>> {
+    pub(super) fn open(path: &Path, opening: &Opening) -> Result<ChunkedVolume<Arranged<Self>>> {
         let path = node::find_array(path)?;
         let wrong = |what: String| Error::Input(format!("{}: {what}", path.display()));
         let store = FilesystemStore::new(&path).map_err(|e| wrong(e.to_string()))?;
@@ -70,34 +75,33 @@ impl ZarrVolume {
             sides_of(&array.chunk_shape(&first).map_err(|e| wrong(e.to_string()))?);
         let sides: Vec<u64> =
             array.effective_subchunk_shape().map_or(stored.clone(), |inner| sides_of(&inner));
-        let shape = three(array.shape()).ok_or_else(|| {
-            wrong(format!(
-                "its shape is {:?}; sections, rows and columns are wanted, before them only axes of length 1",
-                array.shape()
-            ))
-        })?;
-        let chunk = three(&sides).ok_or_else(|| wrong(format!("its chunks are {sides:?}")))?;
+        let image = node::axes_of_image(&path);
+        let (named, steps) = image.map_or((None, Vec::new()), |(axes, steps)| (Some(axes), steps));
+        let said = named.or_else(|| axes_of(&array));
+        let arrangement = opening.arrange(array.shape(), said.as_deref()).map_err(wrong)?;
         let dtype = dtype(&array).map_err(wrong)?;
-        let chunks = Chunks::new(shape, chunk, dtype).map_err(wrong)?;
         let compressor = match array.is_sharded() && !array.is_exclusively_sharded() {
             true => Compressor::Unknown,
             false => Compressor::of(&array),
         };
         let shards = array.is_exclusively_sharded().then(|| Shards {
             index: ShardIndex::of(&array, &stored, &sides),
-            chunk: sides,
+            chunk: sides.clone(),
             cache: ArrayShardedReadableExtCache::new(&array),
         });
-        Ok(ChunkedVolume(Self {
+        let zarr = Self {
             // Scoring has threads of its own; two pools would get in each other's way.
             options: CodecOptions::default().with_concurrent_target(1),
-            path,
+            path: path.clone(),
             array,
             store,
-            chunks,
+            dtype,
+            sides,
+            steps,
             compressor,
             shards,
-        }))
+        };
+        Arranged::volume(zarr, arrangement).map_err(wrong)
     }
 
     /// The file that holds the first pixel of these ranges.
@@ -111,32 +115,32 @@ impl ZarrVolume {
     }
 }
 
-impl Chunked for ZarrVolume {
+impl NdArray for ZarrVolume {
     fn name(&self) -> String {
         self.path.display().to_string()
     }
 
-    fn chunks(&self) -> &Chunks {
-        &self.chunks
+    fn shape(&self) -> &[u64] {
+        self.array.shape()
     }
 
-    fn decode(&self, block: &Region) -> Result<Vec<u8>> {
-        let axes = self.array.shape().len();
-        // An image of two axes has one section; axes before the sections have one plane.
-        let ranges: Vec<_> = (0..axes)
-            .map(|axis| match (axis + 3).checked_sub(axes) {
-                None => 0..1,
-                Some(0) => range(&block.z),
-                Some(1) => range(&block.y),
-                Some(_) => range(&block.x),
-            })
-            .collect();
-        let subset = ArraySubset::new_with_ranges(&ranges);
-        let expected = block.z.len()
-            * block.y.len()
-            * block.x.len()
-            * usize::from(self.chunks.dtype().bytes());
-        let file = self.file_of(&ranges);
+    fn blocks(&self) -> Blocks {
+        Blocks::Chunks(self.sides.clone())
+    }
+
+    fn dtype(&self) -> Dtype {
+        self.dtype
+    }
+
+    fn steps_nm(&self) -> Vec<Option<f64>> {
+        self.steps.clone()
+    }
+
+    fn decode(&self, ranges: &[std::ops::Range<u64>]) -> Result<Vec<u8>> {
+        let pixel = u64::from(self.dtype.bytes());
+        let subset = ArraySubset::new_with_ranges(ranges);
+        let expected = ranges.iter().map(|range| range.end - range.start).product::<u64>() * pixel;
+        let file = self.file_of(ranges);
         let wrong = |what: String| {
             Error::Input(format!(
                 "{}: {what}; the chunk is damaged, copy it again or delete it to read its fill value",
@@ -147,10 +151,11 @@ impl Chunked for ZarrVolume {
         let bytes = match &self.shards {
             None => {
                 // Chunks reach beyond the end of the array.
-                let whole = self.array.chunk_shape(&vec![0; axes]).map_or(u64::MAX, |shape| {
-                    let sides = shape.iter().map(|side| side.get());
-                    sides.product::<u64>() * u64::from(self.chunks.dtype().bytes())
-                });
+                let whole =
+                    self.array.chunk_shape(&vec![0; ranges.len()]).map_or(u64::MAX, |shape| {
+                        let sides = shape.iter().map(|side| side.get());
+                        sides.product::<u64>() * pixel
+                    });
                 self.compressor.check(&file, whole).map_err(wrong)?;
                 self.array.retrieve_array_subset_opt::<ArrayBytes<'static>>(&subset, &self.options)
             }
@@ -162,7 +167,7 @@ impl Chunked for ZarrVolume {
                     let indices = ranges.iter().zip(&shards.chunk);
                     let indices: Vec<u64> = indices.map(|(at, side)| at.start / side).collect();
                     let pixels: u64 = shards.chunk.iter().product();
-                    let whole = pixels * u64::from(self.chunks.dtype().bytes());
+                    let whole = pixels * pixel;
                     index.check(&file, &indices, self.compressor, whole).map_err(wrong)?;
                 }
                 self.array.retrieve_array_subset_sharded_opt::<ArrayBytes<'static>>(
@@ -174,7 +179,7 @@ impl Chunked for ZarrVolume {
         };
         let bytes = bytes.map_err(undecoded)?;
         let bytes = bytes.into_fixed().map_err(|e| wrong(e.to_string()))?.into_owned();
-        if bytes.len() != expected {
+        if bytes.len() as u64 != expected {
             return Err(wrong(format!(
                 "it decodes to {} bytes in place of {expected}",
                 bytes.len()
@@ -184,23 +189,24 @@ impl Chunked for ZarrVolume {
     }
 }
 
-fn range(range: &std::ops::Range<usize>) -> std::ops::Range<u64> {
-    range.start as u64..range.end as u64
-}
-
-/// Sections, rows and columns, where all axes before them have length 1.
-fn three(sides: &[u64]) -> Option<[u64; 3]> {
-    match sides {
-        [y, x] => Some([1, *y, *x]),
-        [ones @ .., z, y, x] if ones.iter().all(|&side| side == 1) => Some([*z, *y, *x]),
-        _ => None,
-    }
+/// What the axes are by the array's own metadata, or by what xarray and ilastik write beside it.
+fn axes_of(array: &Array<FilesystemStore>) -> Option<Vec<Axis>> {
+    let dimension_names = || {
+        let names = array.dimension_names().as_ref()?.iter();
+        Some(names.map(|name| Axis::named(name.as_deref().unwrap_or_default())).collect())
+    };
+    let attribute = |name: &str| array.attributes().get(name);
+    let tags = || {
+        let tags = attribute("axistags")?;
+        names::of_axistags(&tags.as_str().map_or_else(|| tags.to_string(), str::to_owned))
+    };
+    dimension_names().or_else(|| names::of_list(attribute("_ARRAY_DIMENSIONS")?)).or_else(tags)
 }
 
 fn dtype(array: &Array<FilesystemStore>) -> std::result::Result<Dtype, String> {
     let name = array.data_type().name_v3().unwrap_or_else(|| array.data_type().to_string().into());
     Ok(match &*name {
-        "uint8" => Dtype::U8,
+        "uint8" | "bool" => Dtype::U8,
         "int8" => Dtype::I8,
         "uint16" => Dtype::U16,
         "int16" => Dtype::I16,

@@ -1,11 +1,15 @@
 //! Pages read by tile, or by strip of rows: of a mosaic of gigabytes only what is asked for.
 
 use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use ::tiff::decoder::{ChunkType, DecodingResult};
 use ::tiff::tags::CompressionMethod;
 
-use super::{Contents, Layout, Open, compression, failed};
+use super::lzw::{self, LzwTiles};
+use super::read::is_white_zero;
+use super::survey::{compression, needs_lzw, samples_per_pixel};
+use super::{Contents, Layout, Open, failed};
 use crate::data::volume::Region;
 use crate::data::volume::chunks::Chunks;
 use crate::data::volume::pixels::Header;
@@ -14,11 +18,11 @@ use crate::{Error, Result};
 /// Sections in strips are read whole up to this size.
 const WHOLE_BYTES: u64 = 16 << 20;
 
-/// Rows and columns of the tiles or strips of the current page, if its tiles can be read one by one: grey, of whole bytes and not packed
-/// as a picture of its own.
+/// Rows and columns of the tiles or strips of the current page, if its tiles can be read one by
+/// one: grey, of whole bytes and not packed as a picture of its own.
 pub(super) fn size(decoder: &mut Open, header: Header) -> Option<[u32; 2]> {
     let colour = decoder.colortype().ok()?;
-    let plain = colour.num_samples() == 1 && header.bits >= 8;
+    let plain = colour.num_samples() == 1 && samples_per_pixel(decoder) == 1 && header.bits >= 8;
     let lossless = !matches!(
         compression(decoder).ok()?,
         CompressionMethod::ModernJPEG | CompressionMethod::Fax4
@@ -44,6 +48,8 @@ pub(super) struct Tiles {
     size: [usize; 2],
     /// The directory of each section.
     pages: Vec<usize>,
+    /// Where the tiles of the page that was read last lie, if they need a decoder of their own.
+    lzw: Mutex<Option<(usize, Arc<LzwTiles>)>>,
 }
 
 impl Tiles {
@@ -53,6 +59,7 @@ impl Tiles {
         let (Layout::Pages(pages), Some(size)) = (&contents.layout, contents.tile) else {
             return None;
         };
+        let pages: Vec<usize> = contents.sections.iter().map(|place| pages[place.image]).collect();
         let shape = [pages.len(), height, width].map(|side| side as u64);
         let [rows, columns] = size.map(u64::from);
         let chunk = match columns >= shape[2] {
@@ -60,15 +67,31 @@ impl Tiles {
             false => [1, rows, columns],
         };
         let chunks = Chunks::new(shape, chunk, dtype).ok()?;
-        Some(Self { chunks, header, size: size.map(|side| side as usize), pages: pages.clone() })
+        let size = size.map(|side| side as usize);
+        Some(Self { chunks, header, size, pages, lzw: Mutex::default() })
     }
 
     /// The pixels of a chunk of the grid, in the machine's order of bytes.
     pub(super) fn read(&self, path: &Path, decoder: &mut Open, region: &Region) -> Result<Vec<u8>> {
         let tiff = |e| failed(path, e);
-        decoder.seek_to_image(self.pages[region.z.start]).map_err(tiff)?;
+        let page = self.pages[region.z.start];
+        decoder.seek_to_image(page).map_err(tiff)?;
         let [rows, columns] = self.size;
         let across = self.header.width.div_ceil(columns);
+        if needs_lzw(decoder, self.header) {
+            let tiles = self.lzw_tiles(path, decoder, page)?;
+            let mut bytes = Vec::new();
+            for row in region.y.start / rows..region.y.end.div_ceil(rows) {
+                let tile = tiles.read(path, decoder, row * across + region.x.start / columns)?;
+                let left = rows.min(region.y.end - row * rows);
+                bytes.extend(tiles.crop(&tile, left, region.x.len()));
+            }
+            if is_white_zero(decoder) {
+                lzw::turn(&mut bytes, self.header.dtype)
+                    .map_err(|what| Error::Input(format!("{}: {what}", path.display())))?;
+            }
+            return Ok(bytes);
+        }
         let mut bytes = Vec::new();
         for row in region.y.start / rows..region.y.end.div_ceil(rows) {
             let index = (row * across + region.x.start / columns) as u32;
@@ -91,7 +114,8 @@ impl Tiles {
         let expected = region.y.len() * region.x.len() * pixel;
         if bytes.len() != expected {
             return Err(Error::Input(format!(
-                "{}: the tile at page {}, row {}, column {} holds {} bytes in place of {expected}; the file is damaged, copy it again",
+                "{}: the tile at page {}, row {}, column {} holds {} bytes in place of \
+                {expected}; the file is damaged, copy it again",
                 path.display(),
                 region.z.start + 1,
                 region.y.start,
@@ -100,5 +124,16 @@ impl Tiles {
             )));
         }
         Ok(bytes)
+    }
+
+    /// Where the tiles of the decoder's page lie.
+    fn lzw_tiles(&self, path: &Path, decoder: &mut Open, page: usize) -> Result<Arc<LzwTiles>> {
+        let mut known = self.lzw.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, tiles)) = known.as_ref().filter(|(of, _)| *of == page) {
+            return Ok(Arc::clone(tiles));
+        }
+        let tiles = Arc::new(LzwTiles::of(path, decoder, self.header, 1)?);
+        *known = Some((page, Arc::clone(&tiles)));
+        Ok(tiles)
     }
 }

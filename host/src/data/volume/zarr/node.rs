@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use crate::data::volume::axes::units::in_nm;
+use crate::data::volume::axes::{Axis, names};
 use crate::{Error, Result};
 
 /// Metadata files are small; what is larger is not one.
@@ -12,6 +14,51 @@ const MAX_METADATA: u64 = 64 << 20;
 /// Whether a folder holds a Zarr array or group.
 pub(in super::super) fn is_zarr(path: &Path) -> bool {
     ["zarr.json", ".zarray", ".zgroup"].iter().any(|name| path.join(name).is_file())
+}
+
+/// The image of an OME-Zarr group above an array that the array belongs to, and where its path stands in it.
+fn image_of(array: &Path) -> Option<(Value, usize)> {
+    // Images lie at most so deep in the groups of wells and labels.
+    const ABOVE: usize = 3;
+    array.ancestors().skip(1).take(ABOVE).find_map(|group| {
+        let inside = array.strip_prefix(group).ok()?;
+        let attributes = attributes(group).ok()??;
+        let images =
+            attributes.pointer("/ome/multiscales").or(attributes.pointer("/multiscales"))?;
+        images.as_array()?.iter().find_map(|image| {
+            let mut datasets = image["datasets"].as_array()?.iter();
+            let level = datasets.position(|dataset| {
+                dataset["path"].as_str().is_some_and(|p| Path::new(p) == inside)
+            })?;
+            Some((image.clone(), level))
+        })
+    })
+}
+
+/// What groups above an array say of its axes, if it belongs to an OME-Zarr image: what they are, and how far apart neighbours along them are in
+/// nanometres.
+pub(super) fn axes_of_image(array: &Path) -> Option<(Vec<Axis>, Vec<Option<f64>>)> {
+    let (image, level) = image_of(array)?;
+    let axes = names::of_multiscales(&image)?;
+    let scale = |of: &Value, axis: usize| {
+        let steps = of["coordinateTransformations"].as_array().into_iter().flatten();
+        let scales = steps.filter(|step| step["type"] == "scale");
+        scales.filter_map(|step| step["scale"].get(axis)?.as_f64()).product::<f64>()
+    };
+    let step = |axis: usize| {
+        let unit = in_nm(image["axes"].get(axis)?["unit"].as_str()?)?;
+        Some(unit * scale(&image, axis) * scale(&image["datasets"][level], axis))
+    };
+    let steps = (0..axes.len()).map(step).collect();
+    Some((axes, steps))
+}
+
+/// The attributes of a group, if it is there.
+fn attributes(group: &Path) -> Result<Option<Value>> {
+    match read_json(&group.join("zarr.json"))? {
+        Some(mut metadata) => Ok(Some(metadata["attributes"].take())),
+        None => read_json(&group.join(".zattrs")),
+    }
 }
 
 /// The array at `path`, the full resolution of an OME-Zarr image there, or the only array of a group.

@@ -359,7 +359,9 @@ fn base64(text: &str) -> Vec<u8> {
 fn a_disk_that_refuses_is_told_and_the_stroke_is_kept_until_it_takes_it() {
     let mut desk = Desk::open([1280, 800]);
     let dir = desk.world.at("brain");
+    // A file where the folder has to be.
     std::fs::rename(dir.join("labels"), dir.join("away")).unwrap();
+    std::fs::write(dir.join("labels"), "").unwrap();
     let at = desk.on_screen([9, 9]);
     desk.browser.drag(&[at]);
     desk.browser.until("/not saved/.test(document.querySelector('#save-state').textContent)");
@@ -367,6 +369,7 @@ fn a_disk_that_refuses_is_told_and_the_stroke_is_kept_until_it_takes_it() {
         desk.browser.value("Array.from(askem.labels())").as_array().unwrap().contains(&1.into())
     );
     assert!(desk.server.get("/api/labels?id=0").body.iter().all(|&label| label == 255));
+    std::fs::remove_file(dir.join("labels")).unwrap();
     std::fs::rename(dir.join("away"), dir.join("labels")).unwrap();
     assert!(desk.labels().contains(&1));
     desk.browser.until("document.querySelector('#save-state').textContent === 'saved'");

@@ -194,3 +194,73 @@ fn what_can_not_go_on_says_what_is_missing() {
     fs::write(label_file(&dir, patches[0]), b"not a picture").unwrap();
     on("learn", &dir).run().refuses(1, &["put back a copy"]);
 }
+
+#[test]
+fn a_corrected_stack_never_lands_on_the_next_query() {
+    let world = World::new();
+    let dir = world.init("brain");
+    let first = asked(&dir);
+    answer(&world, &dir);
+    on("learn", &dir).succeed();
+    let stack = world.at("answer.tif");
+    // It would fit, were the queries equally long.
+    write_tiff(&stack, [PATCH, PATCH], &truths(&world, &first[..2]));
+    on("import", &dir).args([&stack]).run().refuses(2, &["query 1", "--query N"]);
+    assert_eq!(fs::read_dir(dir.join("labels")).unwrap().count(), 4);
+    write_tiff(&stack, [PATCH, PATCH], &truths(&world, &first));
+    on("import", &dir).args([&stack]).args(["--query", "0"]).succeed();
+    let written = asked(&dir);
+    write_tiff(&stack, [PATCH, PATCH], &truths(&world, &written));
+    on("import", &dir).args([&stack]).succeed();
+    // A page without a label takes none away, and the same patch twice is a mistake.
+    write_tiff(&stack, [PATCH, PATCH], &[vec![255; PATCH * PATCH], vec![1; PATCH * PATCH]]);
+    on("import", &dir).args([&stack]).succeed();
+    assert_eq!(read_png(&label_file(&dir, written[0])), world.truth(written[0]));
+    on("import", &dir).args([&stack, &stack]).run().refuses(2, &["another of the files"]);
+}
+
+#[test]
+fn another_volume_or_other_settings_are_noticed() {
+    let world = World::new();
+    let dir = world.init("brain");
+    let patches = asked(&dir);
+    answer(&world, &dir);
+    let config = dir.join("config.toml");
+    let good = fs::read_to_string(&config).unwrap();
+    let changed = |from: &str, to: &str| {
+        assert!(good.contains(from), "{good}");
+        fs::write(&config, good.replace(from, to)).unwrap();
+    };
+    changed("seed = 0", "seed = 1");
+    on("query", &dir).run().refuses(1, &["other first patches"]);
+    let small: Vec<Vec<u8>> = world.sections()[..3].to_vec();
+    write_tiff(&world.at("small.tif"), [SHAPE[1], SHAPE[2]], &small);
+    changed("raw.tif", "small.tif");
+    on("learn", &dir).run().refuses(1, &["4 x 160 x 176", "3 x 160 x 176"]);
+    changed("raw.tif", "gone.tif");
+    on("learn", &dir).run().refuses(1, &["gone.tif", "config.toml"]);
+    fs::write(&config, &good).unwrap();
+    fs::remove_file(label_file(&dir, patches[0])).unwrap();
+    write_png(&label_file(&dir, [0, 1, 2]), &world.truth([0, 1, 2]));
+    let told = on("query", &dir).succeed().stderr;
+    assert!(told.contains("1 patches are marked as done"), "{told}");
+    assert!(told.contains("1 files in labels are of no patch"), "{told}");
+    let patches = dir.join("patches.json");
+    for wrong in ["[]", "{}", "nonsense", "{\"shape\":[4,160,176],\"first\":[]}"] {
+        fs::write(&patches, wrong).unwrap();
+        assert_eq!(on("query", &dir).run().code, Some(1), "{wrong}");
+    }
+}
+
+#[test]
+fn a_small_volume_has_a_small_pool() {
+    let world = World::new();
+    let dir = world.at("small");
+    askem(["init", "--patch", "144", "--width", "4", "--initial", "3"])
+        .args([&dir])
+        .path("--raw", &world.at("raw.tif"))
+        .succeed();
+    let places = SHAPE[0] * (SHAPE[1] - 144 + 1) * (SHAPE[2] - 144 + 1);
+    let config = fs::read_to_string(dir.join("config.toml")).unwrap();
+    assert!(config.contains(&format!("pool = {}", places.min(1000))), "{config}");
+}

@@ -117,7 +117,8 @@ fn beyond_this_machine_a_token_is_needed() {
     assert_eq!(page.status, 200);
     let cookie = page.header("set-cookie").unwrap().to_string();
     assert!(cookie.contains("httponly") && cookie.contains("samesite=strict"), "{cookie}");
-    let cookie = format!("Cookie: askem-token={token}");
+    let cookie = format!("Cookie: {}", cookie.split(';').next().unwrap());
+    assert!(cookie.ends_with(&token));
     assert_eq!(server.ask("GET", "/api/project", &[&cookie], &[]).status, 200);
 }
 
@@ -208,16 +209,25 @@ fn the_network_follows_the_labels_and_asks_for_more() {
     assert_eq!(again.json()["id"], id);
     assert_eq!(server.change("DELETE", &format!("/api/patch?id={id}")).status, 200);
     assert_eq!(place_of(id), None);
+    let other = server.change("POST", "/api/patch?z=2&y=9&x=9").json();
+    assert_ne!(other["id"], id, "no number is used twice");
+    server.change("DELETE", &format!("/api/patch?id={}", other["id"]));
     assert_eq!(server.change("DELETE", "/api/patch?id=0").status, 400, "it was asked for");
     // To the end, and on the command line from there.
     assert_eq!(server.change("POST", "/api/learn").status, 200);
     assert_eq!(server.change("POST", "/api/learn").status, 409, "one after the other");
     server.until(|state| state["curve"].as_array().unwrap().len() == 2);
     server.kill();
+    // A network that has settled chooses too, in a server that has trained nothing.
+    let server = Server::start(&dir);
+    assert_eq!(server.change("POST", "/api/next").status, 200);
+    server.until(|state| state["curve"].as_array().unwrap().len() == 3);
+    assert_eq!(server.get("/api/state?since=0").json()["problem"], serde_json::Value::Null);
+    server.kill();
     let asked = on("query", &dir).args(["--json"]).succeed().json();
-    assert_eq!((&asked["query"], asked["patches"].as_array().unwrap().len()), (&2.into(), 2));
+    assert_eq!((&asked["query"], asked["patches"].as_array().unwrap().len()), (&3.into(), 2));
     let lines = fs::read_to_string(dir.join("journal.jsonl")).unwrap().lines().count();
-    assert_eq!(lines, 2);
+    assert_eq!(lines, 3);
 }
 
 #[test]

@@ -25,6 +25,7 @@ fn labels_of_other_programs_come_back_pixel_by_pixel() {
         // A project of the same volume and seed asks for the same patches.
         let project = format!("brain{number}");
         init(&project);
+        askem(["query", "--device", "cpu"]).args([at(&project)]).succeed();
         askem(["import"]).args([at(&project), at(name)]).succeed();
         let patches = asked["patches"].as_array().unwrap();
         for (patch, want) in patches.iter().zip(labels.chunks(32 * 32)) {

@@ -27,7 +27,8 @@ pub struct Imported {
 
 /// Reads labels into the patches of a project, over those that are there.
 ///
-/// A file or folder is one of: a stack with a page for each patch of the query `query` (by order,
+/// A file or folder is one of: a stack with a page for each patch of the query `query` (by order;
+/// without one, of the query to be answered now, if [`write_query`](super::write_query) wrote it; or,
 /// or by the positions in the names of a folder's files, such as `z00003_y000120_x000744`); one
 /// patch whose name has its position; labels of the whole volume, of which all patches that were
 /// asked for are cut out. Of an OME-Zarr image with labels those are read.
@@ -42,9 +43,10 @@ pub struct Imported {
 pub fn import(
     project: &mut Project,
     files: &[&Path],
-    query: usize,
+    query: Option<usize>,
     options: LabelOptions,
 ) -> Result<Imported> {
+    let query = (query.unwrap_or(project.query()), query.is_none());
     let asked = project.patches();
     let mut found: Vec<(u32, Vec<u8>)> = Vec::new();
     for path in &one_by_one(files)? {
@@ -55,7 +57,18 @@ pub fn import(
                 path.display()
             )));
         }
-        found.extend(taken);
+        for (id, labels) in taken {
+            if found.iter().any(|(other, _)| *other == id) {
+                return Err(Error::Usage(format!(
+                    "{}: its patch is in another of the files too; give one of them",
+                    path.display()
+                )));
+            }
+            // A page that says nothing takes nothing away.
+            if labels.iter().any(|&label| label != UNLABELLED) {
+                found.push((id, labels));
+            }
+        }
     }
     let mut imported = Imported::default();
     for (id, labels) in found {
@@ -135,21 +148,30 @@ fn open(path: &Path, options: LabelOptions) -> Result<Given> {
         return Ok(Given { volume, has_unsure: false });
     }
     let (mut has_255, mut has_others, mut has_instances) = (false, false, false);
+    let mut strange = None;
     for z in 0..volume.shape()[0] {
         volume.source().read_labels(z, &mut |value| {
             match value {
                 LabelValue::Integer(0) => {}
                 LabelValue::Integer(255) => has_255 = true,
                 LabelValue::Integer(256..) => has_instances = true,
+                LabelValue::Integer(..0) | LabelValue::Float(_) => strange = Some(value),
                 _ => has_others = true,
             }
             0
         })?;
     }
+    if let (Some(value), None) = (strange, options.value) {
+        return Err(Error::Usage(format!(
+            "{}: labels are whole numbers from 0, and there is a {value}; threshold it first, or \
+             say which value is foreground (--label-value)",
+            path.display()
+        )));
+    }
     if has_instances {
         return Ok(Given { volume, has_unsure: false });
     }
-    if has_255 && !has_others {
+    if has_255 && !has_others && options.value.is_none() {
         return Err(Error::Usage(format!(
             "{}: the labels are 0 and 255 alone: is 255 foreground, or not labelled? Say \
              --label-value 255 or --ignore-value 255",
@@ -165,7 +187,7 @@ fn patches_of(
     project: &Project,
     path: &Path,
     given: &Given,
-    query: usize,
+    (query, is_guess): (usize, bool),
     asked: &[Asked],
 ) -> Result<Vec<(u32, Vec<u8>)>> {
     let volume = &given.volume;
@@ -186,6 +208,14 @@ fn patches_of(
             return Ok(vec![(known.ok_or_else(unknown)?.id, labels_of(given, 0)?)]);
         }
         if shape[0] == of_query.len() {
+            if is_guess && !project.path().join(format!("queries/{query:03}")).exists() {
+                return Err(Error::Usage(format!(
+                    "{}: a stack is taken for a query page by page, and query {query}, which is to \
+                     be answered now, was never written (askem query); say --query N if it is for \
+                     an earlier one",
+                    path.display()
+                )));
+            }
             let labels = |(z, a): (usize, &&Asked)| Ok((a.id, labels_of(given, z)?));
             return of_query.iter().enumerate().map(labels).collect();
         }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use png::{BitDepth, ColorType};
 
-use crate::data::files::{sha256, write_atomically};
+use crate::data::files::{make_folder, sha256, write_atomically};
 use crate::data::pool::Position;
 use crate::data::volume::{FOREGROUND, IGNORED};
 use crate::error::{Error, Result};
@@ -58,7 +58,9 @@ pub(super) fn for_training(labels: &[u8]) -> Vec<u8> {
 /// # Errors
 /// If the disk is full or refuses; the file is then as before.
 pub(super) fn write(project: &Path, at: Position, patch: usize, labels: &[u8]) -> Result<()> {
-    write_atomically(&path_of(project, at), &encode(labels, [patch, patch])?)
+    let path = path_of(project, at);
+    make_folder(&project.join(FOLDER))?;
+    write_atomically(&path, &encode(labels, [patch, patch])?)
 }
 
 /// Reads the labels of a patch; all unlabelled where there is no file.

@@ -28,12 +28,23 @@ pub enum State {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Marks {
+    /// Sections, rows and columns of the volume.
+    pub(super) shape: [usize; 3],
+    /// Where the patches of the first query lie, so that another volume or seed shows.
+    pub(super) first: Vec<[usize; 3]>,
     /// By the patch's number; those that are not named are open.
     #[serde(default)]
     pub(super) states: BTreeMap<u32, State>,
     /// The person's own patches, in order of their numbers.
     #[serde(default)]
     pub(super) own: BTreeMap<u32, [usize; 3]>,
+    /// The number of the next one; none is used twice.
+    #[serde(default = "first_own")]
+    pub(super) next_own: u32,
+}
+
+fn first_own() -> u32 {
+    FIRST_OWN
 }
 
 /// The number of the first patch of the person's own; beyond any that are asked for.
@@ -68,8 +79,41 @@ impl Marks {
         self.own.iter().map(|(&id, &[z, y, x])| (id, Position { z, y, x }))
     }
 
-    /// The number of a patch of the person's own that is to be added.
-    pub(super) fn next_own(&self) -> u32 {
-        self.own.last_key_value().map_or(FIRST_OWN, |(&last, _)| last + 1)
+    /// An error unless they are of this volume and these first patches.
+    ///
+    /// # Errors
+    /// [`Error::Input`] that says what differs.
+    pub(super) fn check(
+        &self,
+        project: &Path,
+        [z, y, x]: [usize; 3],
+        patch: usize,
+        first: &[Position],
+    ) -> Result<()> {
+        let wrong = |what: &str| Err(Error::Input(format!("{}: {what}", project.display())));
+        if self.shape != [z, y, x] {
+            let [was_z, was_y, was_x] = self.shape;
+            return wrong(&format!(
+                "the project is of a volume of {was_z} x {was_y} x {was_x} voxels, and the one \
+                 that config.toml names has {z} x {y} x {x}; name the right one there (data.raw)"
+            ));
+        }
+        if !first.iter().map(|at| [at.z, at.y, at.x]).eq(self.first.iter().copied()) {
+            return wrong(
+                "config.toml asks for other first patches than the project was started with; put \
+                 back seed, pool, initial and patch, or start another project",
+            );
+        }
+        let fits = |&(&id, &at): &(&u32, &[usize; 3])| {
+            let is_inside = at[0] < z && at[1] + patch <= y && at[2] + patch <= x;
+            (FIRST_OWN..self.next_own).contains(&id) && is_inside
+        };
+        match self.own.iter().find(|own| !fits(own)) {
+            None => Ok(()),
+            Some((id, _)) => wrong(&format!(
+                "patches.json has a patch {id} of the person's own that the volume has no place \
+                 for; put back a copy of the file"
+            )),
+        }
     }
 }

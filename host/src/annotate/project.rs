@@ -3,7 +3,7 @@
 //! Beside a run's files it holds `patches.json` (how far each patch is), `labels/` (a picture for
 //! each patch that is labelled) and `queries/` (what was exported for other tools).
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
@@ -82,12 +82,16 @@ impl Project {
         require_person(&resolved.experiment)?;
         let Config { patch, pool, seed, .. } = resolved.experiment;
         // All that can be wrong with them, before anything is written.
-        draw_pool(&Region::whole(raw.shape()), patch, pool, seed)?;
+        let pool = draw_pool(&Region::whole(raw.shape()), patch, pool, seed)?;
+        let first = labelled(&resolved.experiment, &pool, &[])?.unwrap_or_default();
         Scaling::estimate(&raw, &Region::whole(raw.shape()))?;
         let dir = RunDir::open_project(path, true)?;
         make_folder(&path.join(FOLDER))?;
         dir.write_config(&resolved)?;
-        Marks::default().write(path)?;
+        let first = first.iter().map(|&i| [pool[i].z, pool[i].y, pool[i].x]).collect();
+        let own = BTreeMap::new();
+        let states = BTreeMap::new();
+        Marks { shape: raw.shape(), first, states, own, next_own: FIRST_OWN }.write(path)?;
         Self::of(dir, resolved, raw)
     }
 
@@ -120,6 +124,8 @@ impl Project {
         let (records, note) = dir.read_for_more()?;
         let first = labelled(config, &pool, &[])?.unwrap_or_default();
         let marks = Marks::read(dir.path())?;
+        let places: Vec<Position> = first.iter().map(|&index| pool[index]).collect();
+        marks.check(dir.path(), raw.shape(), config.patch, &places)?;
         let labels = HashMap::new();
         let notes = note.into_iter().collect();
         let mut project =
@@ -128,7 +134,42 @@ impl Project {
         for asked in project.patches() {
             project.labels(asked.id)?;
         }
+        project.notes.extend(project.find_missing());
         Ok(project)
+    }
+
+    /// What should be there and is not, and what is there and belongs to nothing.
+    fn find_missing(&self) -> Vec<String> {
+        let mut notes = Vec::new();
+        let show = self.path().display();
+        let patches = self.patches();
+        let has_file = |asked: &&Asked| label_files::path_of(self.path(), asked.at).exists();
+        let done = patches.iter().filter(|asked| asked.state == State::Done);
+        let missing = done.filter(|asked| !has_file(asked)).count();
+        if missing > 0 {
+            notes.push(format!(
+                "{show}: {missing} patches are marked as done and have no file in {FOLDER}; put the \
+                 files back, or label the patches again"
+            ));
+        }
+        let known: HashSet<Position> = patches.iter().map(|asked| asked.at).collect();
+        let files = fs::read_dir(self.path().join(FOLDER)).into_iter().flatten().flatten();
+        let strange = files
+            .filter_map(|file| label_files::position_of(&file.file_name().to_string_lossy()))
+            .filter(|at| !known.contains(at))
+            .count();
+        if strange > 0 {
+            notes.push(format!(
+                "{show}: {strange} files in {FOLDER} are of no patch that the journal knows, and \
+                 count for nothing; askem import takes them when their patches are asked for"
+            ));
+        }
+        if !self.records.is_empty() && matches!(self.last_network(), Ok(None)) {
+            notes.push(format!(
+                "{show}: the network of the last round is missing; the next one begins anew"
+            ));
+        }
+        notes
     }
 
     /// Where it lies.
@@ -336,7 +377,8 @@ impl Project {
             return Ok(there.id);
         }
         let mut marks = self.marks.clone();
-        let id = marks.next_own();
+        let id = marks.next_own;
+        marks.next_own += 1;
         marks.own.insert(id, [at.z, at.y, at.x]);
         marks.write(self.dir.path())?;
         self.marks = marks;

@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use axum::Router;
+use axum::extract::DefaultBodyLimit;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 
@@ -128,6 +129,8 @@ impl Server {
 }
 
 fn router(app: Arc<App>, guard: Arc<Guard>) -> Router {
+    // The labels of a patch, and nothing larger.
+    let body = app.lock().config().patch.pow(2) + 1024;
     Router::new()
         .route("/", get(assets::index))
         .route("/page/{name}", get(assets::asset))
@@ -142,6 +145,7 @@ fn router(app: Arc<App>, guard: Arc<Guard>) -> Router {
         .route("/api/learn", post(answers::learn))
         .route("/api/cancel", post(answers::cancel))
         .with_state(app)
+        .layer(DefaultBodyLimit::max(body))
         .layer(from_fn_with_state(guard, guard::check))
 }
 

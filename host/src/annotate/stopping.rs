@@ -18,13 +18,23 @@ const ROUNDS: usize = 2;
 /// What counts as little: so large a part of the foreground's share.
 const LITTLE: f64 = 0.1;
 
-/// Whether to go on, by the rounds so far; nothing before there are two networks.
+/// Whether to go on, by the rounds so far that learnt from new labels; nothing before there are two
+/// networks, and after a round without a new label.
 ///
 /// Source: stabilising predictions, Bloodgood and Vijay-Shanker 2009 (arXiv 1409.5165), here as
 /// the share of pixels on which successive networks differ.
 pub fn advice(records: &[Record]) -> Option<Advice> {
     let last = records.last()?;
     let changed = last.changed_pixels?;
+    let learnt_more = |i: &usize| {
+        i.checked_sub(1)
+            .is_none_or(|before| records[before].labelled_pixels != records[*i].labelled_pixels)
+    };
+    let with_labels: Vec<&Record> =
+        (0..records.len()).filter(learnt_more).map(|i| &records[i]).collect();
+    if with_labels.last().is_none_or(|record| record.iteration != last.iteration) {
+        return None;
+    }
     let new = records
         .len()
         .checked_sub(2)
@@ -32,7 +42,7 @@ pub fn advice(records: &[Record]) -> Option<Advice> {
     let is_little = |record: &&Record| {
         record.changed_pixels.is_some_and(|share| share < LITTLE * record.labelled_foreground)
     };
-    let quiet = records.iter().rev().take_while(is_little).count();
+    let quiet = with_labels.iter().copied().rev().take_while(is_little).count();
     let could_stop = quiet >= ROUNDS;
     let patches = if new == 1 { "1 patch".into() } else { format!("{new} patches") };
     let rest = if could_stop {
@@ -56,7 +66,7 @@ mod tests {
             seed: 0,
             labelled: 8 + 4 * iteration,
             labelled_foreground: 0.1,
-            labelled_pixels: None,
+            labelled_pixels: Some(1000 + iteration as u64),
             loss: 0.1,
             initial: None,
             epochs: None,
@@ -79,6 +89,9 @@ mod tests {
         assert!(could_stop(&[None, Some(0.001), Some(0.009)]));
         assert!(!could_stop(&[None, Some(0.001), Some(0.02)]), "a fifth of the foreground");
         assert!(!could_stop(&[None, Some(0.02), Some(0.001)]));
+        let mut same = records(&[None, Some(0.001), Some(0.001)]);
+        same[2].labelled_pixels = same[1].labelled_pixels;
+        assert_eq!(advice(&same), None, "a round without a new label says nothing");
         let told = advice(&records(&[None, Some(0.004)])).unwrap();
         assert!(
             told.text.starts_with("The last 4 patches changed 0.4 % of the pixels."),

@@ -413,12 +413,17 @@ impl ExperimentArgs {
         self.iterations.filter(|_| rest == Self::default())
     }
 
-    /// The settings of a project in which a person labels: queries of so many patches until the pool
-    /// is used up, unless something else is given.
+    /// The settings of a project in which a person labels, in a volume with so many places for a
+    /// patch: queries of so many patches until the pool is used up, unless something else is given.
     ///
     /// # Errors
     /// [`Error::Usage`] if they make no experiment.
-    pub(super) fn resolve_for_person(&self, first: usize, query: usize) -> Result<Config> {
+    pub(super) fn resolve_for_person(
+        &self,
+        first: usize,
+        query: usize,
+        places: u64,
+    ) -> Result<Config> {
         let mut config = match self.preset {
             Some(Preset::Quick) => Config::quick(),
             Some(Preset::Paper) => Config::paper(),
@@ -426,6 +431,9 @@ impl ExperimentArgs {
         };
         (config.initial, config.query) = (first, query);
         self.apply(&mut config)?;
+        if self.pool.is_none() {
+            config.pool = config.pool.min(usize::try_from(places).unwrap_or(usize::MAX)).max(1);
+        }
         if self.min_distance.is_none() {
             // Nobody likes to label the same place twice.
             config.min_distance = config.patch;

@@ -14,6 +14,7 @@ use super::{Common, say, say_json};
 use crate::annotate::server::Server;
 use crate::annotate::{Project, State, advice, import, learn, require_person, write_query};
 use crate::compute::cpu::CpuExecutor;
+use crate::data::pool::Region;
 use crate::data::volume::{LabelOptions, LabelValue, Volume, open_raw_as};
 use crate::error::{Error, Result};
 use crate::learning::protocol::{Observer, Phase, Record};
@@ -21,7 +22,13 @@ use crate::learning::train::Losses;
 use crate::network::model::Model;
 use crate::results::run_dir::{DataSource, Resolved};
 
+/// What the help of `askem init` adds to that of the options, which it shares with `askem run`.
+const DEFAULTS: &str = "Defaults other than those of askem run, which are shown above: --initial 8, \
+    --query 4, --min-distance as wide as a patch with --min-distance-z 1, as many --iterations as the \
+    pool has queries, and a smaller --pool where the volume has fewer patches.";
+
 #[derive(Debug, clap::Args)]
+#[command(after_help = DEFAULTS)]
 pub(super) struct InitArgs {
     /// The project's folder.
     #[arg(value_name = "DIR")]
@@ -95,12 +102,16 @@ const QUERY: usize = 4;
 pub(super) fn init(args: &InitArgs, common: &Common) -> Result<()> {
     let mut experiment = args.experiment.clone();
     experiment.strategy.clone_from(&args.strategy);
-    let config = experiment.resolve_for_person(FIRST, QUERY)?;
-    require_person(&config)?;
+    // What is wrong with the options comes before what is wrong with the volume.
+    require_person(&experiment.resolve_for_person(FIRST, QUERY, u64::MAX)?)?;
     let raw = std::path::absolute(&args.raw)
         .map_err(|e| Error::io(&args.raw, "can't find the path", e))?;
     let volume = open_raw_as(&raw, &args.axes.of_images())?;
     warn_of_images(&*volume)?;
+    let region = Region::whole(volume.shape());
+    let patch = experiment.resolve_for_person(FIRST, QUERY, u64::MAX)?.patch;
+    region.require_patch(patch, "whole")?;
+    let config = experiment.resolve_for_person(FIRST, QUERY, region.positions(patch))?;
     let resolved = Resolved {
         askem: env!("CARGO_PKG_VERSION").into(),
         device: "chosen by each command".into(),
@@ -134,6 +145,17 @@ fn open(dir: &Path) -> Result<Project> {
         let Some(raw) = &resolved.data.raw else {
             return Err(Error::Input(format!("{}: config.toml names no volume", dir.display())));
         };
+        if !raw.exists() && raw.parent().is_some_and(|folder| !folder.is_file()) {
+            let file = raw.to_str().and_then(|text| text.split_once(":/")).map(|(file, _)| file);
+            if file.is_none_or(|file| !Path::new(file).exists()) {
+                return Err(Error::Input(format!(
+                    "{}: the volume {} is not there any more; put it back, or write its new place \
+                     into config.toml (data.raw)",
+                    dir.display(),
+                    raw.display()
+                )));
+            }
+        }
         let volume: Box<dyn Volume> = open_raw_as(raw, &resolved.data.axes_of_images())?;
         Ok(Arc::from(volume))
     })?;
@@ -181,6 +203,12 @@ pub(super) fn query(args: &QueryArgs, common: &Common) -> Result<()> {
         say(format_args!("z {:>5}  y {:>6}  x {:>6}  {state}", a.at.z, a.at.y, a.at.x))?;
     }
     let (dir, folder) = (args.dir.display(), folder.display());
+    if asked.is_empty() {
+        return say(format_args!(
+            "No patch is asked for: what is left of the pool lies too near to what was asked for \
+             (--min-distance, --pool of askem init). Add patches of your own: askem annotate {dir}"
+        ));
+    }
     if open == 0 {
         return say(format_args!("All of it is answered. Go on with: askem learn {dir}"));
     }
@@ -193,10 +221,9 @@ pub(super) fn query(args: &QueryArgs, common: &Common) -> Result<()> {
 
 pub(super) fn import_labels(args: &ImportArgs, common: &Common) -> Result<()> {
     let mut project = open(&args.dir)?;
-    let query = args.query.unwrap_or(project.query());
     let files: Vec<&Path> = args.files.iter().map(PathBuf::as_path).collect();
     let options = LabelOptions { value: args.label_value, ignore: args.ignore_value };
-    let done = import(&mut project, &files, query, options)?;
+    let done = import(&mut project, &files, args.query, options)?;
     if common.json {
         let missing = done.missing.iter().map(|at| [at.z, at.y, at.x]).collect::<Vec<_>>();
         return say_json(&json!({
@@ -248,6 +275,10 @@ pub(super) fn learn_labels(args: &LearnArgs, common: &Common) -> Result<()> {
     let project = project.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
     if let Some(advice) = advice(project.records()) {
         say(advice.text)?;
+    }
+    if record.picked.is_empty() {
+        say("No patch is asked for next: what is left of the pool lies too near to the others.")?;
+        return say(format_args!("To segment: askem predict {dir} --out SEGMENTATION.zarr"));
     }
     say(format_args!(
         "{} patches are asked for next: askem query {dir} or askem annotate {dir}\n\

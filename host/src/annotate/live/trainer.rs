@@ -31,6 +31,8 @@ pub(in crate::annotate) enum Command {
 /// Steps after a change of the labels with one learning rate, and those in which it falls to 0.
 const FOLLOW: usize = 1000;
 const SETTLE: usize = 500;
+/// Steps before a query is chosen by a network that has none.
+const FIRST: usize = 100;
 /// Adam's learning rate meanwhile: a third of `lab`'s highest.
 const RATE: f64 = 1e-3;
 /// How often a network is published, and changed labels are taken over.
@@ -59,13 +61,17 @@ impl Trainer {
         shared: Arc<Shared>,
     ) -> Result<Self> {
         let (commands, receiver) = channel();
-        let (config, person, is_learnt) = {
+        let (config, person, is_learnt, epochs, loss) = {
             let mut project = lock(&project);
             let person = project.person()?;
             let pixels = person.counts().into_iter().sum::<usize>() as u64;
             let is_learnt =
                 project.records().last().is_some_and(|last| last.labelled_pixels == Some(pixels));
-            (project.config().clone(), person, is_learnt)
+            // The network to begin with is the last round's.
+            let last = project.records().last();
+            let epochs = last.and_then(|last| last.epochs).unwrap_or(0);
+            let loss = last.map_or(f32::NAN, |last| last.loss as f32);
+            (project.config().clone(), person, is_learnt, epochs, loss)
         };
         let training = Training {
             project,
@@ -78,9 +84,9 @@ impl Trainer {
             // The last round has trained to the end on the same labels.
             since_change: if is_learnt { FOLLOW + SETTLE } else { 0 },
             steps: 0,
-            epochs: 0,
+            epochs,
             trainings: 0,
-            loss: f32::NAN,
+            loss,
         };
         let thread = thread::Builder::new()
             .name("trainer".into())
@@ -118,6 +124,7 @@ struct Training {
     steps: usize,
     epochs: usize,
     trainings: u64,
+    /// Of the network as it is; not a number before any training.
     loss: f32,
 }
 
@@ -149,9 +156,13 @@ impl Training {
                     self.since_change = 0;
                     Ok(())
                 }
+                // Right after the first labels there is no network yet to choose by.
+                Some(Command::Next) if self.loss.is_nan() => self
+                    .follow(commands, &mut waiting, FIRST)
+                    .and_then(|()| self.round(self.loss.is_nan())),
                 Some(Command::Next) => self.round(false),
                 Some(Command::Learn) => self.round(true),
-                None => self.follow(commands, &mut waiting),
+                None => self.follow(commands, &mut waiting, FOLLOW),
             };
             if let Err(e) = done {
                 // Not again and again.
@@ -170,6 +181,7 @@ impl Training {
         &mut self,
         commands: &Receiver<Command>,
         waiting: &mut Option<Command>,
+        most: usize,
     ) -> Result<()> {
         let patch = self.config.patch;
         let mut dataset = Dataset::with_sections(patch, self.config.net.sections());
@@ -180,6 +192,7 @@ impl Training {
         }
         let settles = self.since_change >= FOLLOW;
         let steps = if settles { FOLLOW + SETTLE } else { FOLLOW } - self.since_change;
+        let steps = steps.min(most);
         let per_epoch = dataset.len().div_ceil(self.config.batch_size);
         self.trainings += 1;
         let options = TrainOptions {
@@ -239,7 +252,9 @@ impl Training {
         publish(&mut self.model, &self.unlabelled, &self.shared)?;
         self.steps += taken;
         self.epochs += epochs;
-        self.loss = loss;
+        if epochs > 0 {
+            self.loss = loss;
+        }
         self.since_change += taken;
         if let Some(person) = changed {
             self.person = person;

@@ -188,10 +188,8 @@ pub(super) struct TileOf {
 
 pub(super) async fn tile(State(app): AppState, Query(at): Query<TileOf>) -> Answer {
     let png = beside(&app, move |app| app.tiles.png(at.z, at.y, at.x, at.scale)).await?;
-    let headers = [
-        (header::CONTENT_TYPE, "image/png"),
-        (header::CACHE_CONTROL, "private, max-age=3600, immutable"),
-    ];
+    // Another project may be served at the same address later.
+    let headers = [(header::CONTENT_TYPE, "image/png"), (header::CACHE_CONTROL, "no-store")];
     Ok((headers, png).into_response())
 }
 

@@ -15,7 +15,6 @@ use axum::response::{IntoResponse, Response};
 
 /// The header that every request has that changes something.
 const OWN: &str = "x-askem";
-const COOKIE: &str = "askem-token";
 const POLICY: &str = "default-src 'self'; img-src 'self' blob: data:; \
     style-src 'self' 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
 
@@ -43,8 +42,19 @@ impl Guard {
         }
     }
 
+    /// The cookie that holds the token: servers at several ports share a browser's cookies.
+    fn cookie(&self) -> String {
+        format!("askem-token-{}", self.address.port())
+    }
+
     /// Why a request is not answered.
-    fn refusal(&self, method: &Method, query: &str, headers: &HeaderMap) -> Option<&'static str> {
+    fn refusal(
+        &self,
+        method: &Method,
+        path: &str,
+        query: &str,
+        headers: &HeaderMap,
+    ) -> Option<&'static str> {
         let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
         let host = text(header::HOST).unwrap_or_default();
         let port = self.address.port();
@@ -56,8 +66,9 @@ impl Guard {
             let is_it = |given: &str| is_same(given.as_bytes(), token.as_bytes());
             let cookies = text(header::COOKIE).unwrap_or_default();
             let in_cookie = cookies.split(';').filter_map(|pair| pair.trim().split_once('='));
-            let has_token = in_cookie.filter(|(name, _)| *name == COOKIE).any(|(_, t)| is_it(t))
-                || token_of(query).is_some_and(is_it);
+            let has_token =
+                in_cookie.filter(|(name, _)| *name == self.cookie()).any(|(_, t)| is_it(t))
+                    || token_of(query).is_some_and(is_it);
             if !has_token {
                 return Some("open the address that askem annotate has printed, with its token");
             }
@@ -67,7 +78,8 @@ impl Guard {
             return Some("this request comes from a page of another site");
         }
         let site = text(header::HeaderName::from_static("sec-fetch-site"));
-        if site.is_some_and(|site| site == "cross-site") && *method != Method::GET {
+        let is_link = *method == Method::GET && path == "/";
+        if site.is_some_and(|site| site == "cross-site") && !is_link {
             return Some("this request comes from a page of another site");
         }
         let changes = ![Method::GET, Method::HEAD].contains(method);
@@ -91,7 +103,8 @@ pub(super) async fn check(
     next: Next,
 ) -> Response {
     let query = request.uri().query().unwrap_or_default().to_string();
-    let refusal = guard.refusal(request.method(), &query, request.headers());
+    let path = request.uri().path().to_string();
+    let refusal = guard.refusal(request.method(), &path, &query, request.headers());
     let mut response = match refusal {
         Some(why) => {
             let body = serde_json::json!({ "error": why }).to_string();
@@ -110,8 +123,10 @@ pub(super) async fn check(
     );
     if refusal.is_none()
         && let (Some(token), Some(_)) = (&guard.token, token_of(&query))
-        && let Ok(cookie) =
-            HeaderValue::from_str(&format!("{COOKIE}={token}; HttpOnly; SameSite=Strict; Path=/"))
+        && let Ok(cookie) = HeaderValue::from_str(&format!(
+            "{}={token}; HttpOnly; SameSite=Strict; Path=/",
+            guard.cookie()
+        ))
     {
         headers.insert(header::SET_COOKIE, cookie);
     }
@@ -135,7 +150,7 @@ mod tests {
     fn only_pages_of_this_server_are_answered() {
         let guard = Guard::new("127.0.0.1:8080".parse().unwrap());
         let refused = |method: Method, pairs: &[(&'static str, &str)]| {
-            guard.refusal(&method, "", &headers(pairs)).is_some()
+            guard.refusal(&method, "/api/patch", "", &headers(pairs)).is_some()
         };
         let here = ("host", "localhost:8080");
         assert!(!refused(Method::GET, &[here]));
@@ -151,6 +166,9 @@ mod tests {
             assert!(refused(Method::PUT, &[here, (OWN, "1"), ("origin", origin)]), "{origin}");
         }
         assert!(refused(Method::POST, &[here, (OWN, "1"), ("sec-fetch-site", "cross-site")]));
+        assert!(refused(Method::GET, &[here, ("sec-fetch-site", "cross-site")]), "an image of it");
+        let link = headers(&[here, ("sec-fetch-site", "cross-site")]);
+        assert!(guard.refusal(&Method::GET, "/", "", &link).is_none(), "a link to it");
     }
 
     #[test]
@@ -160,11 +178,11 @@ mod tests {
         assert_eq!(token.len(), 32);
         assert_ne!(Guard::new("192.0.2.1:80".parse().unwrap()).token.unwrap(), token);
         let refused = |query: &str, pairs: &[(&'static str, &str)]| {
-            guard.refusal(&Method::GET, query, &headers(pairs)).is_some()
+            guard.refusal(&Method::GET, "/", query, &headers(pairs)).is_some()
         };
         assert!(refused("", &[]) && refused("token=", &[]) && refused("token=abc", &[]));
         assert!(!refused(&format!("token={token}"), &[]));
-        assert!(!refused("", &[("cookie", &format!("a=b; {COOKIE}={token}"))]));
-        assert!(refused("", &[("cookie", &format!("{COOKIE}={token}x"))]));
+        assert!(!refused("", &[("cookie", &format!("a=b; {}={token}", guard.cookie()))]));
+        assert!(refused("", &[("cookie", &format!("{}={token}x", guard.cookie()))]));
     }
 }

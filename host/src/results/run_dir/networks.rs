@@ -95,6 +95,12 @@ impl RunDir {
         };
         let mut records = Self::read_records(run)?;
         let Some(last) = records.len().checked_sub(1) else {
+            if run.join(super::PROJECT).exists() {
+                return Err(Error::Input(format!(
+                    "{show}: nothing was learnt in this project yet, so there is no network; label \
+                     some patches, then: askem learn {show}"
+                )));
+            }
             return Err(Error::Input(format!(
                 "{show}: no iteration of the run is done yet, so there is no network; \
                  go on with: askem run --out {show} --resume"

@@ -276,7 +276,7 @@ fn the_page_shows_the_volume_and_what_is_painted() {
 
 /// Makes the picture that the documentation shows, in the folder `ASKEM_PICTURES`.
 #[test]
-#[ignore = "draws docs/annotate.png, and takes minutes"]
+#[ignore = "draws what docs/annotate.md shows, and takes minutes"]
 fn a_picture_for_the_documentation() {
     let folder = std::env::var_os("ASKEM_PICTURES").expect("the folder that it is drawn in");
     let world = World::of([8, 512, 512]);

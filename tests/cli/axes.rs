@@ -98,6 +98,21 @@ fn a_run_on_turned_axes_is_the_run_on_straight_ones() {
 }
 
 #[test]
+fn addresses_of_local_files_are_paths() {
+    let volumes = Volumes::new();
+    let (path, address) = (volumes.out("path"), volumes.out("address"));
+    let of = |file: &Path| PathBuf::from(format!("file://{}", file.display()));
+    let call = |raw: &Path, labels: &Path, out: &Path| {
+        tiny().path("--raw", raw).path("--labels", labels).path("--out", out)
+    };
+    call(&volumes.raw, &volumes.labels, &path).succeed();
+    call(&of(&volumes.raw), &of(&volumes.labels), &address).succeed();
+    assert_same_results(&path, &address);
+    let elsewhere = Path::new("https://example.org/raw.zarr");
+    call(elsewhere, &volumes.labels, &volumes.out("other")).run().refuses(1, &["copy it"]);
+}
+
+#[test]
 fn every_command_turns_axes() {
     let volumes = Volumes::new();
     let run = volumes.out("run");

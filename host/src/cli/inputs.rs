@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::data::volume::local_path;
 use crate::error::{Error, Result};
 use crate::results::run_dir::DataSource;
 
@@ -55,6 +56,7 @@ fn refuse(
 
 /// Where a file or folder really is; of `file.h5:/dataset` the file.
 fn place_of_input(path: &Path) -> Option<PathBuf> {
+    let path = &*local_path(path).ok()?;
     let file = path.to_str().and_then(|text| text.split_once(":/")).map(|(file, _)| file.into());
     path.canonicalize().ok().or_else(|| file.and_then(|file: PathBuf| file.canonicalize().ok()))
 }
@@ -92,6 +94,9 @@ mod tests {
         assert!(refused("raw.zarr/s0", "raw.zarr"));
         assert!(refused("raw.zarr", "raw.zarr/new/scores.zarr"));
         assert!(refused("a.h5:/volumes/raw", "a.h5"));
+        let address = format!("file://{}", at("raw.zarr").display());
+        let outputs = [at("raw.zarr")];
+        assert!(refuse_inputs_as_outputs(&[("--raw", Path::new(&address))], &outputs).is_err());
         assert!(!refused("raw.zarr", "raw.zarr2"));
         assert!(!refused("raw.zarr", "scores.zarr"));
         assert!(!refused("nowhere", "nowhere"));

@@ -12,7 +12,7 @@ use crate::data::phantom::Phantom;
 use crate::data::pool::Region;
 use crate::data::volume::{
     AxisLetters, CachedLabels, FOREGROUND, LabelOptions, LabelValue, LabelVolume, Volume,
-    open_labels_as, open_raw_as, pair,
+    local_path, open_labels_as, open_raw_as, pair,
 };
 use crate::error::{Error, Result};
 use crate::learning::predict::Embedding;
@@ -139,7 +139,7 @@ impl DataArgs {
         }
         let absolute = |path: &Option<PathBuf>| -> Result<Option<PathBuf>> {
             let Some(path) = path else { return Ok(None) };
-            let absolute = std::path::absolute(path);
+            let absolute = std::path::absolute(local_path(path)?);
             absolute.map(Some).map_err(|e| Error::io(path, "can't find the path", e))
         };
         if self.raw.is_some() && self.labels.is_none() {

@@ -15,7 +15,7 @@ use crate::annotate::server::Server;
 use crate::annotate::{Project, State, advice, import, learn, require_person, write_query};
 use crate::compute::cpu::CpuExecutor;
 use crate::data::pool::Region;
-use crate::data::volume::{LabelOptions, LabelValue, Volume, open_raw_as};
+use crate::data::volume::{LabelOptions, LabelValue, Volume, local_path, open_raw_as};
 use crate::error::{Error, Result};
 use crate::learning::protocol::{Observer, Phase, Record};
 use crate::learning::train::Losses;
@@ -104,7 +104,7 @@ pub(super) fn init(args: &InitArgs, common: &Common) -> Result<()> {
     experiment.strategy.clone_from(&args.strategy);
     // What is wrong with the options comes before what is wrong with the volume.
     require_person(&experiment.resolve_for_person(FIRST, QUERY, u64::MAX)?)?;
-    let raw = std::path::absolute(&args.raw)
+    let raw = std::path::absolute(local_path(&args.raw)?)
         .map_err(|e| Error::io(&args.raw, "can't find the path", e))?;
     let volume = open_raw_as(&raw, &args.axes.of_images())?;
     warn_of_images(&*volume)?;

@@ -66,7 +66,7 @@ pub use axes::{AxesOptions, AxisLetters};
 #[cfg(feature = "zarr")]
 pub use ome_zarr::{OmeKind, OmeZarrWriter};
 #[cfg(feature = "files")]
-pub use open::{open_labels, open_labels_as, open_raw, open_raw_as, open_segmentation};
+pub use open::{local_path, open_labels, open_labels_as, open_raw, open_raw_as, open_segmentation};
 #[cfg(feature = "files")]
 pub use write::{TiffStackWriter, is_our_tiff, write_tiff_labels, write_tiff_probabilities};
 

@@ -113,7 +113,7 @@ pub fn open_segmentation(path: &Path, axes: &AxesOptions) -> Result<Box<dyn Volu
 }
 
 fn open(path: &Path, opening: &Opening, option: &str) -> Result<Box<dyn Volume>> {
-    let path = &*local(path)?;
+    let path = &*local_path(path)?;
     #[cfg(feature = "zarr")]
     if super::zarr::is_zarr(path) {
         return Ok(Box::new(super::zarr::ZarrVolume::open(path, opening)?));
@@ -156,10 +156,10 @@ fn open(path: &Path, opening: &Opening, option: &str) -> Result<Box<dyn Volume>>
     })
 }
 
-/// The path that a `file://` address means.
+/// The path that a `file://` address means, and any other path as it is.
 ///
-/// Errors: other addresses, with what to do.
-fn local(path: &Path) -> Result<Cow<'_, Path>> {
+/// Errors: [`Error::Input`] for addresses of other machines, with what to do.
+pub fn local_path(path: &Path) -> Result<Cow<'_, Path>> {
     let Some((scheme, rest)) = path.to_str().and_then(|text| text.split_once("://")) else {
         return Ok(path.into());
     };

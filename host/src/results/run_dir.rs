@@ -247,7 +247,7 @@ impl RunDir {
                 continue;
             }
             return Err(wrong(
-                ": another askem process is working in this directory; wait for it or choose another one"
+                ": another askem process is working in this directory; wait for it or choose another --out"
                     .into(),
             ));
         }

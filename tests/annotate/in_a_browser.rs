@@ -210,7 +210,7 @@ fn a_query_is_finished_and_the_next_one_comes() {
 }
 
 #[test]
-fn strokes_reach_the_screen_at_once_and_every_control_has_a_name() {
+fn strokes_are_timed_and_every_control_has_a_name() {
     let mut desk = Desk::open([2560, 1440]);
     desk.stroke(&[[4, 4], [8, 8], [12, 8], [16, 4], [20, 8]]);
     let latencies = desk.browser.value("Array.from(askem.strokeLatencies)");

@@ -42,14 +42,19 @@ fn model(config: &Config) -> Model {
     Model::new(executor, config.net, config.patch).unwrap()
 }
 
+/// A phantom to train on, and its labels.
+fn phantom() -> (PatchReader, CachedLabels) {
+    let shape = [3, 128, 128];
+    let pair = Phantom::pair(shape, 10).unwrap();
+    let raw: Arc<dyn Volume> = Arc::from(pair.raw);
+    let region = Region::whole(shape);
+    let scaling = Scaling::measure(&*raw, &region).unwrap();
+    (PatchReader::new(raw, region, scaling), CachedLabels::new(pair.labels, 2))
+}
+
 #[test]
 fn rounds_with_a_person_are_those_of_the_protocol() {
-    let pair = Phantom::pair([3, 128, 128], 10).unwrap();
-    let raw: Arc<dyn Volume> = Arc::from(pair.raw);
-    let labels = CachedLabels::new(pair.labels, 2);
-    let region = Region::whole([3, 128, 128]);
-    let scaling = Scaling::measure(&*raw, &region).unwrap();
-    let train = PatchReader::new(Arc::clone(&raw), region, scaling);
+    let (train, labels) = phantom();
     for strategy in ["entropy", "bald", "core_set"] {
         let config = Config {
             strategy: strategy.into(),
@@ -106,12 +111,7 @@ fn rounds_with_a_person_are_those_of_the_protocol() {
 
 #[test]
 fn what_nobody_has_labelled_yet_trains_nothing() {
-    let pair = Phantom::pair([3, 128, 128], 10).unwrap();
-    let raw: Arc<dyn Volume> = Arc::from(pair.raw);
-    let labels = CachedLabels::new(pair.labels, 2);
-    let region = Region::whole([3, 128, 128]);
-    let scaling = Scaling::measure(&*raw, &region).unwrap();
-    let train = PatchReader::new(Arc::clone(&raw), region, scaling);
+    let (train, labels) = phantom();
     let config = Config {
         initial: 6,
         pool: 40,

@@ -32,7 +32,7 @@ struct App {
     shared: Arc<Shared>,
     trainer: Trainer,
     predictor: Predictor,
-    /// When the patches were done that were done in this session.
+    /// When patches were set to done, since the server started.
     done: Mutex<Vec<Instant>>,
 }
 

@@ -1,0 +1,246 @@
+//! The settings of an experiment, as options or as `config.toml`.
+
+use clap::ValueEnum;
+use serde::Deserialize;
+
+use crate::error::{Error, Result};
+use crate::learning::predict::Embedding;
+use crate::learning::protocol::{Bald, Config, InitialStrategy};
+use crate::learning::train::{AugmentKind, Schedule};
+use crate::network::unet::{DropoutKind, Norm};
+
+/// Which settings to start from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(in crate::cli) enum Preset {
+    /// A small network and stable trainings with few labels: about a quarter of an hour on two cores.
+    Lab,
+    /// The same with shorter trainings: minutes on two cores.
+    Quick,
+    /// The paper's numbers.
+    Paper,
+}
+
+/// The settings of an experiment, as options or as `config.toml`.
+#[derive(Clone, Debug, Default, PartialEq, clap::Args, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(in crate::cli) struct ExperimentArgs {
+    /// `--strategy`; commands differ in whether they take one or several.
+    #[arg(skip)]
+    pub(in crate::cli) strategy: Option<String>,
+    /// Only in files: askem segments foreground from background.
+    #[arg(skip)]
+    classes: Option<usize>,
+    /// Set by `train`, and in files: epochs of the strategy `full`.
+    #[arg(skip)]
+    pub(in crate::cli) full_epochs: Option<usize>,
+    /// Settings to start from [default: lab, or paper below a --config that names none]
+    #[arg(long, help_heading = "Experiment")]
+    pub(super) preset: Option<Preset>,
+    /// Decides everything random [default: 0]
+    #[arg(long, value_name = "N", help_heading = "Experiment")]
+    seed: Option<u64>,
+    /// Patches labelled at the start, drawn from the pool [default: 20]
+    #[arg(long, value_name = "PATCHES", help_heading = "Experiment")]
+    initial: Option<usize>,
+    /// How those are chosen: by chance, or the typical ones of clusters of the pool, by the untrained network's embeddings
+    /// [default: random]
+    #[arg(long, help_heading = "Experiment")]
+    initial_strategy: Option<InitialStrategy>,
+    /// Patches that may be labelled [default: 1000; quick: 300; paper: 2000]
+    #[arg(long, value_name = "PATCHES", help_heading = "Experiment")]
+    pool: Option<usize>,
+    /// Patches labelled per iteration [default: 20]
+    #[arg(long, value_name = "PATCHES", help_heading = "Experiment")]
+    query: Option<usize>,
+    /// Iterations after the initial training [default: 4; paper: 25]
+    #[arg(long, value_name = "N", help_heading = "Experiment")]
+    iterations: Option<usize>,
+    /// Share of each chosen patch that is labelled: a square at a random place in it; the other pixels are ignored in training [default: 1]
+    #[arg(long, value_name = "SHARE", help_heading = "Experiment")]
+    label_share: Option<f64>,
+    /// Epochs of the initial training, at most [default: 400; paper: 500]
+    #[arg(long, value_name = "N", help_heading = "Training")]
+    pub(in crate::cli) epochs: Option<usize>,
+    /// Epochs of each later training, at most [default: 400; paper: 200]
+    #[arg(long, value_name = "N", help_heading = "Training")]
+    finetune_epochs: Option<usize>,
+    /// Steps of each training at most, rounded down to whole epochs; full supervision gets as many as all trainings of the others
+    /// together [default: 2000; quick: 400; paper: none]
+    #[arg(long, value_name = "STEPS", help_heading = "Training")]
+    max_steps: Option<usize>,
+    /// Stop a training when the loss on held-out patches has not fallen for so many epochs, and take the best network
+    /// [default: train all epochs]
+    #[arg(long, value_name = "EPOCHS", help_heading = "Training")]
+    early_stopping: Option<usize>,
+    /// Share of the labelled patches that --early-stopping holds out of training [default: 0.2]
+    #[arg(long, value_name = "SHARE", requires = "early_stopping", help_heading = "Training")]
+    holdout: Option<f64>,
+    /// Adam's learning rate in the initial training [default: 0.003; paper: 0.001]
+    #[arg(long, value_name = "RATE", help_heading = "Training")]
+    lr: Option<f64>,
+    /// Adam's learning rate in later trainings [default: 0.003; paper: 0.0005]
+    #[arg(long, value_name = "RATE", help_heading = "Training")]
+    finetune_lr: Option<f64>,
+    /// How the learning rate changes within a training [default: cosine; paper: constant]
+    #[arg(long, help_heading = "Training")]
+    schedule: Option<Schedule>,
+    /// Share of a training's samples that are drawn among the patches with foreground; the others are drawn among all [default: 0.5;
+    /// paper: 0]
+    #[arg(long, value_name = "SHARE", help_heading = "Training")]
+    foreground_share: Option<f64>,
+    /// Unlabelled patches of the pool on which batch norm's statistics are measured after each training; 0 keeps the training's
+    /// [default: 64; paper: 0]
+    #[arg(long, value_name = "PATCHES", help_heading = "Training")]
+    statistics_patches: Option<usize>,
+    /// Patches per training step [default: 4]
+    #[arg(long, value_name = "PATCHES", help_heading = "Training")]
+    batch_size: Option<usize>,
+    /// How training changes patches, separated by commas: mirrors, quarter turns, turns by any angle with scales, contrast and
+    /// brightness [default: all four; paper: flips,turns]
+    #[arg(
+        long,
+        value_name = "flips,turns,affine,intensity|none",
+        value_delimiter = ',',
+        help_heading = "Training"
+    )]
+    augment: Option<Vec<AugmentKind>>,
+    /// Factors of the loss of background and foreground pixels [default: 1,1]
+    #[arg(long, value_name = "B,F", value_delimiter = ',', help_heading = "Training")]
+    class_weights: Option<Vec<f32>>,
+    /// Side of a patch in pixels, a multiple of 16 [default: 128]
+    #[arg(long, value_name = "PIXELS", help_heading = "Network")]
+    patch: Option<usize>,
+    /// Neighbouring sections on each side that the network sees beside the one that it segments [default: 0]
+    #[arg(long, value_name = "SECTIONS", help_heading = "Network")]
+    context: Option<usize>,
+    /// Feature maps of the first level [default: 8; paper: 16]
+    #[arg(long, value_name = "MAPS", help_heading = "Network")]
+    width: Option<usize>,
+    /// Normalisation after each convolution [default: batch]
+    #[arg(long, help_heading = "Network")]
+    norm: Option<Norm>,
+    /// Probability of dropout [default: 0.1; paper: 0.25]
+    #[arg(long, value_name = "P", help_heading = "Network")]
+    dropout: Option<f32>,
+    /// What dropout sets to zero: feature maps or single values [default: element; paper: channel]
+    #[arg(long, help_heading = "Network")]
+    dropout_kind: Option<DropoutKind>,
+    /// Dropout passes of the strategy bald [default: 10]
+    #[arg(long, value_name = "N", help_heading = "Selection")]
+    mc_passes: Option<usize>,
+    /// The score of the strategy bald [default: entropy]
+    #[arg(long, help_heading = "Selection")]
+    bald: Option<Bald>,
+    /// Chosen patches lie so far apart in rows or columns, from each other and from what is labelled; fewer are chosen where no more
+    /// fit [default: 0, anywhere]
+    #[arg(long, value_name = "PIXELS", help_heading = "Selection")]
+    min_distance: Option<usize>,
+    /// Sections up to which --min-distance holds; neighbouring sections resemble each other [default: 0, within a section]
+    #[arg(long, value_name = "SECTIONS", help_heading = "Selection")]
+    min_distance_z: Option<usize>,
+    /// What k_means and core_set measure distances between: the bottleneck's spatial mean or all of it [default: mean]
+    #[arg(long, help_heading = "Selection")]
+    embedding: Option<Embedding>,
+}
+
+impl ExperimentArgs {
+    /// Whether one seed is given.
+    pub(in crate::cli) fn has_seed(&self) -> bool {
+        self.seed.is_some()
+    }
+
+    /// The number of iterations, if it is all that is given.
+    pub(super) fn only_iterations(&self) -> Option<usize> {
+        let rest = Self { iterations: None, ..self.clone() };
+        self.iterations.filter(|_| rest == Self::default())
+    }
+
+    /// The settings of a project in which a person labels, in a volume with so many places for a
+    /// patch: queries of so many patches until the pool is used up, unless something else is given.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] if they make no experiment.
+    pub(in crate::cli) fn resolve_for_person(
+        &self,
+        first: usize,
+        query: usize,
+        places: u64,
+    ) -> Result<Config> {
+        let mut config = match self.preset {
+            Some(Preset::Quick) => Config::quick(),
+            Some(Preset::Paper) => Config::paper(),
+            Some(Preset::Lab) | None => Config::lab(),
+        };
+        (config.initial, config.query) = (first, query);
+        self.apply(&mut config)?;
+        if self.pool.is_none() {
+            config.pool = config.pool.min(usize::try_from(places).unwrap_or(usize::MAX)).max(1);
+        }
+        if self.min_distance.is_none() {
+            // Nobody likes to label the same place twice.
+            config.min_distance = config.patch;
+            config.min_distance_z = self.min_distance_z.unwrap_or(1);
+        }
+        if self.iterations.is_none() {
+            config.iterations = config.pool.saturating_sub(config.initial) / config.query.max(1);
+        }
+        config.validate()?;
+        Ok(config)
+    }
+
+    /// Changes what was given.
+    pub(super) fn apply(&self, config: &mut Config) -> Result<()> {
+        fn set<T: Clone>(target: &mut T, given: &Option<T>) {
+            if let Some(value) = given {
+                *target = value.clone();
+            }
+        }
+        set(&mut config.strategy, &self.strategy);
+        set(&mut config.net.classes, &self.classes);
+        if self.full_epochs.is_some() {
+            config.full_epochs = self.full_epochs;
+        }
+        set(&mut config.seed, &self.seed);
+        set(&mut config.initial, &self.initial);
+        set(&mut config.initial_strategy, &self.initial_strategy);
+        set(&mut config.pool, &self.pool);
+        set(&mut config.query, &self.query);
+        set(&mut config.iterations, &self.iterations);
+        set(&mut config.label_share, &self.label_share);
+        set(&mut config.epochs, &self.epochs);
+        set(&mut config.finetune_epochs, &self.finetune_epochs);
+        if self.max_steps.is_some() {
+            config.max_steps = self.max_steps;
+        }
+        if self.early_stopping.is_some() {
+            config.early_stopping = self.early_stopping;
+        }
+        set(&mut config.holdout, &self.holdout);
+        set(&mut config.lr, &self.lr);
+        set(&mut config.finetune_lr, &self.finetune_lr);
+        set(&mut config.schedule, &self.schedule);
+        set(&mut config.foreground_share, &self.foreground_share);
+        set(&mut config.statistics_patches, &self.statistics_patches);
+        set(&mut config.batch_size, &self.batch_size);
+        set(&mut config.class_weights, &self.class_weights);
+        set(&mut config.patch, &self.patch);
+        set(&mut config.net.context, &self.context);
+        set(&mut config.net.width, &self.width);
+        set(&mut config.net.norm, &self.norm);
+        set(&mut config.net.dropout, &self.dropout);
+        set(&mut config.net.dropout_kind, &self.dropout_kind);
+        set(&mut config.mc_passes, &self.mc_passes);
+        set(&mut config.bald, &self.bald);
+        set(&mut config.embedding, &self.embedding);
+        set(&mut config.min_distance, &self.min_distance);
+        set(&mut config.min_distance_z, &self.min_distance_z);
+        if let Some(kinds) = &self.augment {
+            if kinds.contains(&AugmentKind::None) && kinds.len() > 1 {
+                return Err(Error::Usage("--augment: `none` stands alone".into()));
+            }
+            config.augment = kinds.clone().into();
+        }
+        Ok(())
+    }
+}

@@ -7,14 +7,19 @@ FOLDER/lab.json lists them: name, path of the volume, options that reading it ta
 shape, type and the file with its pixels as f64, or words that its refusal has to hold.
 """
 
+import bz2
+import gzip
 import json
+import struct
 import sys
 from itertools import permutations
 from pathlib import Path
 
 import h5py
 import mrcfile
+import numcodecs
 import numpy as np
+import tensorstore
 import tifffile
 import zarr
 
@@ -157,6 +162,29 @@ def zarr_files():
                 {"z": "plane", "c": "Channel"}.get(axis, axis) for axis in axes
             ]
             add(path.stem, path, want, *chosen(axes, **more))
+    # The layout of bioformats2raw, and labels beside an image.
+    for zarr_format, version in [(2, "0.4"), (3, "0.5")]:
+        for images in [1, 2]:
+            path = OUT / f"converted_{zarr_format}_{images}.zarr"
+            root = zarr.open_group(path, mode="w", zarr_format=zarr_format)
+            root.create_group("OME")
+            layout = {"bioformats2raw.layout": 3}
+            root.attrs.update(layout if zarr_format == 2 else {"ome": {"version": version, **layout}})
+            steps = [{"type": "scale", "scale": [1.0] * 5}]
+            for number in range(images):
+                image = root.create_group(str(number))
+                image.create_array("0", data=grey[None, None], chunks=(1, 1, 4, 16, 16))
+                datasets = [{"path": "0", "coordinateTransformations": steps}]
+                about = [{"version": version, "axes": ome_axes("tczyx"), "datasets": datasets}]
+                if zarr_format == 2:
+                    image.attrs["multiscales"] = about
+                else:
+                    image.attrs["ome"] = {"version": version, "multiscales": about}
+            if images == 1:
+                add(path.stem, path, grey)
+            else:
+                refuse(path.stem, path, "several images (0, 1)")
+                add(f"{path.stem}_named", path / "1", grey)
     # Without names: lengths of 1 do not count, others are asked for.
     for shape in [(1, 1, 5, 37, 50), (5, 37, 50, 1), (1, 5, 37, 50, 1), (5, 1, 37, 50)]:
         name = "bare_" + "_".join(map(str, shape))
@@ -210,6 +238,110 @@ def zarr_files():
                 path, data=stored(labels(dtype), "xyz"), chunks=(16, 16, 4), zarr_format=zarr_format
             )
             add(path.stem, path, labels(dtype), "--axes", "XYZ", kind="labels")
+
+
+def write_n5(path, array, block, compression=None, **attributes):
+    """Writes an array of z, y, x as N5 does, fastest axis first, blocks cut at the array's end."""
+    compression = compression or {"type": "raw"}
+    kind = compression["type"]
+    pack = {
+        "raw": bytes,
+        "gzip": gzip.compress,
+        "bzip2": bz2.compress,
+        "zstd": lambda data: bytes(numcodecs.Zstd().encode(data)),
+        "blosc": lambda data: bytes(numcodecs.Blosc("lz4", shuffle=1).encode(data)),
+    }[kind]
+    path.mkdir(parents=True, exist_ok=True)
+    metadata = {
+        "dimensions": array.shape[::-1],
+        "blockSize": block[::-1],
+        "dataType": array.dtype.name,
+        "compression": compression,
+        **attributes,
+    }
+    (path / "attributes.json").write_text(json.dumps(metadata))
+    for at in np.ndindex(*(-(-side // step) for side, step in zip(array.shape, block))):
+        part = array[tuple(slice(i * step, (i + 1) * step) for i, step in zip(at, block))]
+        if not part.any():
+            continue
+        file = path.joinpath(*map(str, at[::-1]))
+        file.parent.mkdir(parents=True, exist_ok=True)
+        header = struct.pack(f">HH{part.ndim}I", 0, part.ndim, *part.shape[::-1])
+        numbers = part.astype(part.dtype.newbyteorder(">"))
+        file.write_bytes(header + pack(np.ascontiguousarray(numbers).tobytes()))
+
+
+def n5_files():
+    packed = [
+        {"type": "raw"},
+        {"type": "gzip", "level": -1},
+        {"type": "bzip2", "blockSize": 9},
+        {"type": "zstd", "level": 3},
+        {
+            "type": "blosc",
+            "cname": "lz4",
+            "clevel": 5,
+            "shuffle": 1,
+            "blocksize": 0,
+            "nthreads": 1,
+        },
+    ]
+    for number, compression in enumerate(packed):
+        for dtype in ["u1", "i2", "u4", "f4", "f8"]:
+            grey = pixels(dtype)
+            root = OUT / f"n5_{number}_{dtype}.n5"
+            write_n5(root / "volumes" / "raw" / "s0", grey, (2, 16, 24), compression)
+            (root / "attributes.json").write_text(json.dumps({"n5": "2.5.1"}))
+            add(root.stem, root / "volumes" / "raw" / "s0", grey)
+    # As tensorstore writes it.
+    for number, compression in enumerate(packed):
+        grey = pixels("u2")
+        path = OUT / f"n5_tensorstore_{number}.n5"
+        metadata = {
+            "dataType": "uint16",
+            "dimensions": SHAPE[::-1],
+            "blockSize": [24, 16, 2],
+            "compression": {
+                key: value
+                for key, value in compression.items()
+                if key not in ("nthreads", "blocksize")
+            },
+        }
+        written = tensorstore.open(
+            {
+                "driver": "n5",
+                "kvstore": {"driver": "file", "path": str(path)},
+                "metadata": metadata,
+                "create": True,
+            }
+        ).result()
+        written.write(np.ascontiguousarray(grey.T)).result()
+        add(path.stem, path, grey)
+    grey = pixels("u2")
+    nm = {"pixelResolution": {"dimensions": [4.0, 5.0, 40.0], "unit": "nm"}}
+    write_n5(OUT / "pyramid.n5" / "c0" / "s0", grey, (4, 16, 16), **nm)
+    write_n5(OUT / "pyramid.n5" / "c0" / "s1", grey[::2, ::2, ::2], (4, 16, 16))
+    (OUT / "pyramid.n5" / "attributes.json").write_text(json.dumps({"n5": "4.0.0"}))
+    (OUT / "pyramid.n5" / "c0" / "attributes.json").write_text(json.dumps({"multiScale": True}))
+    add("n5_pyramid", OUT / "pyramid.n5", grey, voxel_nm=[40.0, 5.0, 4.0])
+    write_n5(OUT / "turned.n5", stored(grey, "xyz"), (16, 16, 4), axes=["z", "y", "x"])
+    add("n5_turned", OUT / "turned.n5", grey)
+    write_n5(OUT / "section.n5", grey[0], (16, 16))
+    add("n5_section", OUT / "section.n5", grey[:1])
+    write_n5(OUT / "channels.n5", stored(grey, "czyx", c=2), (1, 4, 16, 16))
+    refuse("n5_channels", OUT / "channels.n5", "--axes")
+    options = ["--axes", "XYZC", "--channel", "1"]
+    add("n5_channels_axes", OUT / "channels.n5", grey, *options)
+    for dtype in ["u8", "i8"]:
+        path = OUT / f"labels_{np.dtype(dtype).name}.n5"
+        write_n5(path, labels(dtype), (2, 16, 16), {"type": "gzip", "level": 1})
+        add(f"n5_{path.stem}", path, labels(dtype), kind="labels")
+    for name, said in [("lz4", '"lz4"'), ("useZlib", '"gzip", "useZlib": true')]:
+        path = OUT / f"{name}.n5"
+        write_n5(path, grey, (4, 16, 16))
+        metadata = (path / "attributes.json").read_text().replace('"raw"', said)
+        (path / "attributes.json").write_text(metadata)
+        refuse(f"n5_{name}", path, name, "zstd")
 
 
 def hdf5_files():
@@ -550,6 +682,7 @@ def calibrated_files():
 
 
 zarr_files()
+n5_files()
 calibrated_files()
 hdf5_files()
 tiff_files()

@@ -94,7 +94,17 @@ def zarr_volumes():
     five = grey.reshape((1, 1, *SHAPE))
     zarr_case("zarr2_5d", five, zarr_format=2, chunks=(1, 1, *CHUNKS))
 
-    zarr_case("wide", pixels("u1", (2, 40, 600)), chunks=(1, 40, 128))
+    # A volume that says how large its voxels are, as what is made of it has to.
+    path = OUT / "wide.zarr"
+    wide = pixels("u1", (2, 40, 600))
+    group = zarr.open_group(path, mode="w", zarr_format=3)
+    group.create_array("0", data=wide, chunks=(1, 40, 128))
+    axes = [{"name": axis, "type": "space", "unit": "nanometer"} for axis in "zyx"]
+    steps = [{"type": "scale", "scale": [40.0, 8.0, 4.5]}]
+    datasets = [{"path": "0", "coordinateTransformations": steps}]
+    multiscales = [{"name": "wide", "axes": axes, "datasets": datasets}]
+    group.attrs["ome"] = {"version": "0.5", "multiscales": multiscales}
+    case("wide", path, wide)
 
     # Chunks that nobody wrote are the fill value.
     for version in [2, 3]:

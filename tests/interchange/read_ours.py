@@ -24,11 +24,14 @@ group = zarr.open_group(image, mode="r")
 (multiscales,) = group.attrs["ome"]["multiscales"]
 assert group.attrs["ome"]["version"] == "0.5"
 assert [axis["name"] for axis in multiscales["axes"]] == ["z", "y", "x"]
+assert all(axis["unit"] == "nanometer" for axis in multiscales["axes"])
 full = group["s0"][:]
 for level, dataset in enumerate(multiscales["datasets"]):
     array = group[dataset["path"]]
     kinds = {t["type"]: t[t["type"]] for t in dataset["coordinateTransformations"]}
-    assert kinds["scale"] == [1.0, 2.0**level, 2.0**level]
+    assert kinds["scale"] == [40.0, 8.0 * 2**level, 4.5 * 2**level]
+    shift = (2**level - 1) / 2
+    assert kinds.get("translation", [0.0, 0.0, 0.0]) == [0.0, 8.0 * shift, 4.5 * shift]
     assert array.metadata.dimension_names == ("z", "y", "x")
     assert array.shape == (full.shape[0], -(-full.shape[1] // 2**level), -(-full.shape[2] // 2**level))
 if len(multiscales["datasets"]) > 1:
@@ -38,6 +41,14 @@ if len(multiscales["datasets"]) > 1:
     assert np.abs(coarse[:, : means.shape[1], : means.shape[2]] - means).max() < 1e-6
 pages = tifffile.imread(tiff)
 assert pages.dtype == full.dtype and pages.shape == full.shape and (pages == full).all()
+with tifffile.TiffFile(tiff) as file:
+    (series,) = file.series
+    assert file.is_imagej and series.axes == "ZYX", series.axes
+    about = file.imagej_metadata
+    assert (about["unit"], about["spacing"], about["slices"]) == ("nm", 40.0, full.shape[0]), about
+    for name, side in [("XResolution", 4.5), ("YResolution", 8.0)]:
+        pixels, nm = file.pages[0].tags[name].value
+        assert abs(nm / pixels - side) < 1e-6, (name, pixels, nm)
 print(
     json.dumps(
         {

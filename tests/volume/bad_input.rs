@@ -42,13 +42,13 @@ fn missing_and_empty_paths() {
 #[test]
 fn formats_that_are_not_read_are_called_by_name() {
     let folder = Folder::new();
-    folder.write("c.n5/attributes.json", b"{}");
     folder.write("photo.png", b"\xff\xd8\xff\xe0 jpeg");
     folder.write("real.tif", b"PK\x03\x04");
-    for (path, name) in [("c.n5", "N5"), ("photo.png", "JPEG"), ("real.tif", "compressed archives")]
-    {
+    for (path, name) in [("photo.png", "JPEG"), ("real.tif", "compressed archives")] {
         refused(&folder.path().join(path), &[path, name, "not supported yet", "convert"]);
     }
+    folder.write("c.n5/attributes.json", b"{}");
+    refused(&folder.at("c.n5"), &["c.n5", "an N5 group without arrays", "name an array"]);
     folder.write("words.txt", b"words");
     refused(&folder.at("words.txt"), &["words.txt", "neither", "HDF5", "MRC"]);
 }

@@ -2,8 +2,8 @@
 
 use crate::files::Folder;
 use askem::data::volume::{
-    LabelOptions, TiffStackWriter, Volume, open_labels, open_raw, write_tiff_labels,
-    write_tiff_probabilities,
+    LabelOptions, OmeKind, OmeZarrWriter, TiffStackWriter, Volume, open_labels, open_raw,
+    write_tiff_labels, write_tiff_probabilities,
 };
 use askem::{Error, Result};
 
@@ -71,4 +71,33 @@ fn a_folder_that_is_not_there_is_named() {
     let message = TiffStackWriter::create(&path, [1, 2, 3]).err().unwrap().to_string();
     assert!(message.contains("missing") && message.contains("creating it"), "{message}");
     assert!(TiffStackWriter::create(&folder.at("a.tif"), [0, 2, 3]).is_err());
+}
+
+#[test]
+fn voxels_keep_their_size() {
+    let folder = Folder::new();
+    let path = folder.at("a.tif");
+    let voxel = [40.0, 8.0, 4.5];
+    let mut writer = TiffStackWriter::create(&path, [3, 5, 7]).unwrap().with_voxel_nm(Some(voxel));
+    (0..3).for_each(|_| writer.push_labels(&[0; 35]).unwrap());
+    writer.finish().unwrap();
+    let read = open_raw(&path).unwrap();
+    assert_eq!(read.shape(), [3, 5, 7]);
+    let close = |a: f64, b: f64| (a / b - 1.0).abs() < 1e-6;
+    let found = read.voxel_nm().unwrap();
+    assert!((0..3).all(|axis| close(found[axis], voxel[axis])), "{found:?}");
+    // Three pages are sections, and not the colours of a picture.
+    write_tiff_labels(&path, [3, 5, 7], |_| Ok(vec![0; 35])).unwrap();
+    let read = open_raw(&path).unwrap();
+    assert_eq!((read.shape(), read.voxel_nm()), ([3, 5, 7], None));
+
+    let path = folder.at("a.zarr");
+    let about = serde_json::json!({ "foreground": "probability above 0.5 is 255" });
+    let shape = [2, 300, 40];
+    let writer = OmeZarrWriter::create(&path, shape, OmeKind::Labels, about, false).unwrap();
+    let writer = writer.with_voxel_nm(Some(voxel));
+    writer.write(0, &vec![0.0; 2 * 300 * 40]).unwrap();
+    writer.finish().unwrap();
+    assert_eq!(open_raw(&path).unwrap().voxel_nm(), Some(voxel));
+    assert_eq!(open_raw(&path.join("s1")).unwrap().voxel_nm(), Some([40.0, 16.0, 9.0]));
 }

@@ -7,13 +7,13 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use tiff::encoder::colortype::{ColorType, Gray8, Gray16, Gray32Float};
 use tiff::encoder::{TiffEncoder, TiffValue};
-use tiff::tags::Tag;
 
 use super::label_files::name_of;
 use super::marks::State;
 use super::project::{Asked, Project, make_folder};
 use crate::data::files::write_atomically;
 use crate::data::pool::{Position, Region};
+use crate::data::volume::calibration::{STACKED, describe_stack};
 use crate::data::volume::{Dtype, Volume};
 use crate::error::{Error, Result};
 use crate::network::model::Model;
@@ -74,8 +74,10 @@ pub fn write_query(
         asked.iter().map(|a| square(&*volume, a.at, patch, margin)).collect()
     };
     let raw = pages(0)?;
-    write_stack(&folder.join("raw.tif"), volume.dtype(), patch, &raw)?;
-    write_stack(&folder.join("context.tif"), volume.dtype(), patch + 2 * margin, &pages(margin)?)?;
+    let (dtype, voxel_nm) = (volume.dtype(), volume.voxel_nm());
+    write_stack(&folder.join("raw.tif"), dtype, patch, voxel_nm, &raw)?;
+    let side = patch + 2 * margin;
+    write_stack(&folder.join("context.tif"), dtype, side, voxel_nm, &pages(margin)?)?;
     let mut start = Vec::new();
     let reader = project.reader();
     let mut model = model;
@@ -91,8 +93,8 @@ pub fn write_query(
         }
         start.push(values);
     }
-    write_stack(&folder.join("start.tif"), Dtype::U8, patch, &start)?;
-    ome_zarr::write(&folder.join("query.zarr"), volume.dtype(), patch, &raw, &start)?;
+    write_stack(&folder.join("start.tif"), Dtype::U8, patch, voxel_nm, &start)?;
+    ome_zarr::write(&folder.join("query.zarr"), dtype, patch, voxel_nm, &raw, &start)?;
     let page = |(page, a): (usize, &Asked)| {
         let Position { z, y, x } = a.at;
         let (name, score, state) = (name_of(a.at), a.score, a.state);
@@ -131,17 +133,24 @@ fn square(volume: &dyn Volume, at: Position, patch: usize, margin: usize) -> Res
 }
 
 /// Writes pages of `side` x `side` values as a stack that ImageJ and tifffile take for sections.
-fn write_stack(path: &Path, dtype: Dtype, side: usize, pages: &[Vec<f32>]) -> Result<()> {
+fn write_stack(
+    path: &Path,
+    dtype: Dtype,
+    side: usize,
+    voxel_nm: Option<[f64; 3]>,
+    pages: &[Vec<f32>],
+) -> Result<()> {
     match dtype {
-        Dtype::U8 => write_pages::<Gray8>(path, side, pages, |v| v as u8),
-        Dtype::U16 => write_pages::<Gray16>(path, side, pages, |v| v as u16),
-        _ => write_pages::<Gray32Float>(path, side, pages, |v| v),
+        Dtype::U8 => write_pages::<Gray8>(path, side, voxel_nm, pages, |v| v as u8),
+        Dtype::U16 => write_pages::<Gray16>(path, side, voxel_nm, pages, |v| v as u16),
+        _ => write_pages::<Gray32Float>(path, side, voxel_nm, pages, |v| v),
     }
 }
 
 fn write_pages<C: ColorType>(
     path: &Path,
     side: usize,
+    voxel_nm: Option<[f64; 3]>,
     pages: &[Vec<f32>],
     value: fn(f32) -> C::Inner,
 ) -> Result<()>
@@ -151,12 +160,11 @@ where
     let failed =
         |e: tiff::TiffError| Error::io(path, "can't write", std::io::Error::other(e.to_string()));
     let mut bytes = std::io::Cursor::new(Vec::new());
-    let mut encoder = TiffEncoder::new(&mut bytes).map_err(failed)?;
-    let about = format!("ImageJ=1.54\nimages={0}\nslices={0}\nloop=false\n", pages.len());
+    let mut encoder = TiffEncoder::new(&mut bytes).map_err(failed)?.with_compression(STACKED);
     for (number, page) in pages.iter().enumerate() {
         let mut image = encoder.new_image::<C>(side as u32, side as u32).map_err(failed)?;
         if number == 0 {
-            image.encoder().write_tag(Tag::ImageDescription, &*about).map_err(failed)?;
+            describe_stack(image.encoder(), pages.len(), voxel_nm).map_err(failed)?;
         }
         let values: Vec<C::Inner> = page.iter().map(|&v| value(v)).collect();
         image.write_data(&values).map_err(failed)?;

@@ -155,7 +155,7 @@ fn write_tiff(args: &Args, model: &mut Model, reader: &PatchReader) -> Result<()
     let patch = model.patch();
     let depth = reader.region.z.len();
     let shape = [depth, reader.region.height(), reader.region.width()];
-    let mut writer = TiffStackWriter::create(&args.out, shape)?;
+    let mut writer = TiffStackWriter::create(&args.out, shape)?.with_voxel_nm(reader.voxel_nm());
     let windows = windows_per_section(reader, patch) * depth;
     let bar = Bar::new("predicting".into(), 0, windows as u64);
     for z in 0..depth {
@@ -227,7 +227,8 @@ fn write_zarr(
         "foreground": if args.kind == Kind::Labels { "probability above 0.5 is 255" } else { "probability" },
     });
     let anew = args.force && !share.is_helper;
-    let writer = OmeZarrWriter::create(&args.out, shape, kind, about, anew)?;
+    let writer = OmeZarrWriter::create(&args.out, shape, kind, about, anew)?
+        .with_voxel_nm(reader.voxel_nm());
     let others = share.start_others(common)?;
     let chunks = share.shard.of(writer.chunks());
     let todo: Vec<u64> = chunks.clone().filter(|&chunk| !writer.is_whole(chunk)).collect();

@@ -198,6 +198,11 @@ impl PatchReader {
         Self { raw, context, region, scaling }
     }
 
+    /// How large a pixel of the volume is along z, y and x, in nanometres, where its file says so.
+    pub fn voxel_nm(&self) -> Option<[f64; 3]> {
+        self.raw.voxel_nm()
+    }
+
     /// Values of a patch: `patch * patch` of each section that is read with it.
     pub fn sample_len(&self, patch: usize) -> usize {
         (2 * self.context + 1) * patch * patch

@@ -9,7 +9,7 @@
 //! | an array | [`ArrayVolume::new`] |
 //! | a multi-page TIFF, a folder of TIFF or PNG sections | `open_raw`, `open_labels` (feature `files`) |
 //! | an MRC file | the same |
-//! | a Zarr or OME-Zarr array | the same (feature `zarr`) |
+//! | a Zarr, OME-Zarr or N5 array | the same (feature `zarr`) |
 //! | a dataset of an HDF5 file, `file.h5:/path` | the same (feature `hdf5`) |
 //!
 //! [`pair()`] puts raw sections and labels side by side or says why it can't, [`inspect()`] says what
@@ -29,6 +29,8 @@ mod region;
 mod axes;
 #[cfg(feature = "files")]
 mod block_cache;
+#[cfg(feature = "files")]
+pub(crate) mod calibration;
 #[cfg(feature = "files")]
 mod chunks;
 #[cfg(feature = "files")]

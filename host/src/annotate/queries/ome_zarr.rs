@@ -7,6 +7,7 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 
 use crate::data::volume::Dtype;
+use crate::data::volume::calibration::{ome_axes, ome_dataset};
 use crate::data::zarr_files::{Element, ZarrFiles, place};
 use crate::error::{Error, Result};
 
@@ -15,6 +16,7 @@ pub(super) fn write(
     folder: &Path,
     dtype: Dtype,
     side: usize,
+    voxel_nm: Option<[f64; 3]>,
     raw: &[Vec<f32>],
     labels: &[Vec<f32>],
 ) -> Result<()> {
@@ -25,13 +27,16 @@ pub(super) fn write(
     };
     write_array(&folder.join("0"), element, side, raw)?;
     let name = folder.parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy();
-    write_group(folder, json!({ "multiscales": [multiscale(&format!("query {name}"))] }))?;
+    write_group(
+        folder,
+        json!({ "multiscales": [multiscale(&format!("query {name}"), voxel_nm)] }),
+    )?;
     let group = folder.join("labels");
     let start = group.join("start");
     write_array(&start.join("0"), Element::U8, side, labels)?;
     let colour = |label: u8, rgba: [u8; 4]| json!({ "label-value": label, "rgba": rgba });
     let about = json!({
-        "multiscales": [multiscale("start")],
+        "multiscales": [multiscale("start", voxel_nm)],
         "image-label": {
             "colors": [colour(1, [230, 159, 0, 160]), colour(254, [240, 228, 66, 160])],
             "source": { "image": "../../" },
@@ -41,17 +46,10 @@ pub(super) fn write(
     write_group(&group, json!({ "labels": ["start"] }))
 }
 
-/// An image of one resolution, without a size of its voxels.
-fn multiscale(name: &str) -> Value {
-    let axes = ["z", "y", "x"].map(|axis| json!({ "name": axis, "type": "space" }));
-    json!({
-        "name": name,
-        "axes": axes,
-        "datasets": [{
-            "path": "0",
-            "coordinateTransformations": [{ "type": "scale", "scale": [1.0, 1.0, 1.0] }],
-        }],
-    })
+/// An image of one resolution.
+fn multiscale(name: &str, voxel_nm: Option<[f64; 3]>) -> Value {
+    let datasets = [ome_dataset("0", 0, voxel_nm)];
+    json!({ "name": name, "axes": ome_axes(voxel_nm), "datasets": datasets })
 }
 
 fn write_group(folder: &Path, mut ome: Value) -> Result<()> {

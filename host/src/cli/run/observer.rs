@@ -163,7 +163,8 @@ impl Observer for RunObserver<'_> {
             None => {
                 let path = self.dir.file("segmentation.tif");
                 let shape = [region.z.len(), region.height(), region.width()];
-                self.segmentation.insert(TiffStackWriter::create(&path, shape)?)
+                let writer = TiffStackWriter::create(&path, shape)?;
+                self.segmentation.insert(writer.with_voxel_nm(self.test.voxel_nm()))
             }
         };
         writer.push_labels(foreground)

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 
+use super::calibration::{ome_axes, ome_dataset};
 use super::{Region, Volume, open_raw, show_shape};
 use crate::data::zarr_files::{Element, Owners, ZarrFiles, is_filled, place, remove_array};
 use crate::{Error, Result};
@@ -62,6 +63,7 @@ pub struct OmeZarrWriter {
     kind: OmeKind,
     files: ZarrFiles,
     about: Value,
+    voxel_nm: Option<[f64; 3]>,
     /// Held while this writes.
     _owners: Owners,
 }
@@ -103,7 +105,15 @@ impl OmeZarrWriter {
             }
             None => files.write_metadata()?,
         }
-        Ok(Self { path: path.to_path_buf(), shape, chunk, kind, files, about, _owners: owners })
+        let path = path.to_path_buf();
+        Ok(Self { path, shape, chunk, kind, files, about, voxel_nm: None, _owners: owners })
+    }
+
+    /// Says how large voxels are along z, y and x, in nanometres.
+    #[must_use]
+    pub fn with_voxel_nm(mut self, voxel_nm: Option<[f64; 3]>) -> Self {
+        self.voxel_nm = voxel_nm;
+        self
     }
 
     /// Chunks along each axis.
@@ -192,6 +202,7 @@ impl OmeZarrWriter {
         }
         self.require_ours()?;
         let mut shape = self.shape;
+        let dataset = |level| ome_dataset(&format!("s{level}"), level, self.voxel_nm);
         let mut datasets = vec![dataset(0)];
         while shape[1] > SMALLEST || shape[2] > SMALLEST {
             let finer = open_raw(&self.path.join(format!("s{}", datasets.len() - 1)))?;
@@ -208,7 +219,7 @@ impl OmeZarrWriter {
             }
             datasets.push(dataset(datasets.len()));
         }
-        let axes = ["z", "y", "x"].map(|name| json!({"name": name, "type": "space"}));
+        let axes = ome_axes(self.voxel_nm);
         let name = self.path.file_stem().unwrap_or_default().to_string_lossy();
         let group = json!({
             "zarr_format": 3,
@@ -355,15 +366,4 @@ fn halved(finer: &dyn Volume, region: &Region, kind: OmeKind) -> Result<Vec<f32>
         }
     }
     Ok(out)
-}
-
-/// A level in the metadata: a coarser pixel's centre lies between those of its four.
-fn dataset(level: usize) -> Value {
-    let scale = (1_u64 << level) as f64;
-    let shift = (scale - 1.0) / 2.0;
-    let mut transformations = vec![json!({"type": "scale", "scale": [1.0, scale, scale]})];
-    if level > 0 {
-        transformations.push(json!({"type": "translation", "translation": [0.0, shift, shift]}));
-    }
-    json!({"path": format!("s{level}"), "coordinateTransformations": transformations})
 }

@@ -47,7 +47,7 @@ impl Opening<'_> {
     }
 }
 
-/// Opens a Zarr or OME-Zarr array (feature `zarr`), a dataset of an HDF5 file (`file.h5:/path`,
+/// Opens a Zarr, OME-Zarr or N5 array (feature `zarr`), a dataset of an HDF5 file (`file.h5:/path`,
 /// feature `hdf5`), an MRC file, a multi-page TIFF, a folder of TIFF or PNG sections, or a single
 /// image, as a grey volume.
 ///
@@ -115,7 +115,7 @@ pub fn open_segmentation(path: &Path, axes: &AxesOptions) -> Result<Box<dyn Volu
 fn open(path: &Path, opening: &Opening, option: &str) -> Result<Box<dyn Volume>> {
     let path = &*local_path(path)?;
     #[cfg(feature = "zarr")]
-    if super::zarr::is_zarr(path) {
+    if super::zarr::is_zarr(path) || super::zarr::is_n5(path) {
         return Ok(Box::new(super::zarr::ZarrVolume::open(path, opening)?));
     }
     let (file, dataset) = split(path);
@@ -251,7 +251,7 @@ fn unsupported_folder(path: &Path) -> Option<&'static str> {
     if holds(".zarray") || holds(".zgroup") || holds("zarr.json") {
         Some("Zarr (in a build without the feature `zarr`)")
     } else if holds("attributes.json") {
-        Some("N5")
+        Some("N5 (in a build without the feature `zarr`)")
     } else {
         None
     }

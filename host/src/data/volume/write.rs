@@ -3,15 +3,13 @@
 //! A file appears under its name only when it is complete and on the disk: until then it has a
 //! temporary name beside it, which is removed if the writing fails. Its pages say who wrote them.
 
+use super::calibration::{STACKED, describe_stack};
 use super::show_shape;
 use crate::data::files::{Partial, remove_leftovers};
 use crate::{Error, Result};
 use ::tiff::decoder::Decoder;
 use ::tiff::encoder::colortype::{ColorType, Gray8, Gray32Float};
-use ::tiff::encoder::compression::DeflateLevel;
-use ::tiff::encoder::{
-    Compression, TiffEncoder, TiffKind, TiffKindBig, TiffKindStandard, TiffValue,
-};
+use ::tiff::encoder::{TiffEncoder, TiffKind, TiffKindBig, TiffKindStandard, TiffValue};
 use ::tiff::tags::Tag;
 use ::tiff::{TiffError, TiffResult};
 use std::fs::File;
@@ -64,6 +62,7 @@ pub struct TiffStackWriter {
     partial: Option<Partial>,
     shape: [usize; 3],
     written: usize,
+    voxel_nm: Option<[f64; 3]>,
     file: Shared,
     /// Gone after a failure.
     encoder: Option<Encoder>,
@@ -94,6 +93,7 @@ impl TiffStackWriter {
             partial: Some(partial),
             shape,
             written: 0,
+            voxel_nm: None,
             file: file.clone(),
             encoder: None,
         };
@@ -108,18 +108,25 @@ impl TiffStackWriter {
         Ok(writer)
     }
 
+    /// Says how large voxels are along z, y and x, in nanometres.
+    #[must_use]
+    pub fn with_voxel_nm(mut self, voxel_nm: Option<[f64; 3]>) -> Self {
+        self.voxel_nm = voxel_nm;
+        self
+    }
+
     /// Adds a section of labels, losslessly compressed: 0 stays 0, everything else becomes 255.
     pub fn push_labels(&mut self, labels: &[u8]) -> Result<()> {
         let values: Vec<u8> = labels.iter().map(|&l| if l == 0 { 0 } else { 255 }).collect();
-        self.push::<Gray8>(&values, Compression::Deflate(DeflateLevel::Fast))
+        self.push::<Gray8>(&values)
     }
 
-    /// Adds a section of probabilities, uncompressed: their low bits are noise to a compressor.
+    /// Adds a section of probabilities, losslessly compressed.
     pub fn push_probabilities(&mut self, probabilities: &[f32]) -> Result<()> {
-        self.push::<Gray32Float>(probabilities, Compression::Uncompressed)
+        self.push::<Gray32Float>(probabilities)
     }
 
-    fn push<C: ColorType>(&mut self, values: &[C::Inner], compression: Compression) -> Result<()>
+    fn push<C: ColorType>(&mut self, values: &[C::Inner]) -> Result<()>
     where
         [C::Inner]: TiffValue,
     {
@@ -133,20 +140,23 @@ impl TiffStackWriter {
                 show_shape(self.shape)
             )));
         }
-        let (w, h) = (width as u32, height as u32);
+        let size = [width as u32, height as u32];
+        let stack = (self.written == 0).then_some((depth, self.voxel_nm));
         let encoder = self.encoder.take().ok_or_else(|| {
             Error::Input(format!("{}: writing failed before", self.path.display()))
         })?;
         // The encoder takes its compression by value.
+        let compression = STACKED;
         let result = match encoder {
             Encoder::Standard(encoder) => {
                 let mut encoder = encoder.with_compression(compression);
-                write_page::<_, C, _>(&mut encoder, w, h, values)
+                write_page::<_, C, _>(&mut encoder, size, stack, values)
                     .map(|()| Encoder::Standard(encoder))
             }
             Encoder::Big(encoder) => {
                 let mut encoder = encoder.with_compression(compression);
-                write_page::<_, C, _>(&mut encoder, w, h, values).map(|()| Encoder::Big(encoder))
+                write_page::<_, C, _>(&mut encoder, size, stack, values)
+                    .map(|()| Encoder::Big(encoder))
             }
         };
         self.encoder = Some(result.map_err(|e| failed(&self.path, e))?);
@@ -173,11 +183,11 @@ impl TiffStackWriter {
     }
 }
 
-/// Writes a page, and in it who wrote it.
+/// Writes a page, and in it who wrote it; in the first one also how many there are, and how large voxels are.
 fn write_page<K: TiffKind, C: ColorType, W: Write + Seek>(
     encoder: &mut TiffEncoder<W, K>,
-    width: u32,
-    height: u32,
+    [width, height]: [u32; 2],
+    stack: Option<(usize, Option<[f64; 3]>)>,
     values: &[C::Inner],
 ) -> TiffResult<()>
 where
@@ -185,6 +195,9 @@ where
 {
     let mut page = encoder.new_image::<C>(width, height)?;
     page.encoder().write_tag(Tag::Software, SOFTWARE)?;
+    if let Some((pages, voxel_nm)) = stack {
+        describe_stack(page.encoder(), pages, voxel_nm)?;
+    }
     page.write_data(values)
 }
 

@@ -1,9 +1,10 @@
-//! Zarr arrays, versions 2 and 3, and OME-Zarr images.
+//! Zarr arrays, versions 2 and 3, OME-Zarr images, and N5 arrays.
 //!
 //! Source: the specifications of [Zarr 2](https://zarr-specs.readthedocs.io/en/latest/v2/v2.0.html),
 //! [Zarr 3](https://zarr-specs.readthedocs.io/en/latest/v3/core/index.html) and [OME-Zarr](https://ngff.openmicroscopy.org/0.5/).
 
 mod bounds;
+mod n5;
 mod node;
 mod shards;
 
@@ -27,6 +28,7 @@ use crate::{Error, Result};
 use bounds::Compressor;
 use shards::ShardIndex;
 
+pub(super) use n5::is_n5;
 pub(super) use node::is_zarr;
 
 /// An array that is read by chunk.
@@ -44,6 +46,7 @@ pub(super) struct ZarrVolume {
     steps: Vec<Option<f64>>,
     compressor: Compressor,
     shards: Option<Shards>,
+    is_n5: bool,
 }
 
 /// What is known of an array's shards.
@@ -61,12 +64,17 @@ const SHARDS: usize = 64;
 impl ZarrVolume {
     /// Opens an array, or the full resolution of an OME-Zarr image, or the only array of a group.
     pub(super) fn open(path: &Path, opening: &Opening) -> Result<ChunkedVolume<Arranged<Self>>> {
-        let path = node::find_array(path)?;
+        let is_n5 = !is_zarr(path);
+        let path = if is_n5 { n5::find_array(path)? } else { node::find_array(path)? };
         let wrong = |what: String| Error::Input(format!("{}: {what}", path.display()));
         let store = FilesystemStore::new(&path).map_err(|e| wrong(e.to_string()))?;
         let store = Arc::new(store);
-        let array = Array::open(Arc::clone(&store), "/")
-            .map_err(|e| wrong(format!("not a Zarr array that can be read: {e}")))?;
+        let opened = match is_n5 {
+            true => n5::open(&path, Arc::clone(&store)),
+            false => Array::open(Arc::clone(&store), "/")
+                .map_err(|e| format!("not a Zarr array that can be read: {e}")),
+        };
+        let array = opened.map_err(wrong)?;
         let axes = array.shape().len();
         let first = vec![0; axes];
         let sides_of = |shape: &[NonZeroU64]| shape.iter().map(|side| side.get()).collect();
@@ -75,13 +83,13 @@ impl ZarrVolume {
             sides_of(&array.chunk_shape(&first).map_err(|e| wrong(e.to_string()))?);
         let sides: Vec<u64> =
             array.effective_subchunk_shape().map_or(stored.clone(), |inner| sides_of(&inner));
-        let image = node::axes_of_image(&path);
-        let (named, steps) = image.map_or((None, Vec::new()), |(axes, steps)| (Some(axes), steps));
+        let (named, steps) = if is_n5 { n5::axes_of(&path) } else { node::axes_of_image(&path) };
         let said = named.or_else(|| axes_of(&array));
         let arrangement = opening.arrange(array.shape(), said.as_deref()).map_err(wrong)?;
         let dtype = dtype(&array).map_err(wrong)?;
         let compressor = match array.is_sharded() && !array.is_exclusively_sharded() {
             true => Compressor::Unknown,
+            false if is_n5 => n5::compressor(&path),
             false => Compressor::of(&array),
         };
         let shards = array.is_exclusively_sharded().then(|| Shards {
@@ -100,6 +108,7 @@ impl ZarrVolume {
             steps,
             compressor,
             shards,
+            is_n5,
         };
         Arranged::volume(zarr, arrangement).map_err(wrong)
     }
@@ -149,6 +158,11 @@ impl NdArray for ZarrVolume {
         };
         let undecoded = |e: ArrayError| wrong(format!("it can't be decoded: {e}"));
         let bytes = match &self.shards {
+            None if self.is_n5 => {
+                let whole = self.sides.iter().product::<u64>() * pixel;
+                n5::check(&file, &self.sides, self.compressor, whole).map_err(wrong)?;
+                self.array.retrieve_array_subset_opt::<ArrayBytes<'static>>(&subset, &self.options)
+            }
             None => {
                 // Chunks reach beyond the end of the array.
                 let whole =

@@ -39,7 +39,12 @@ impl Compressor {
                 }
             }
         };
-        match name.as_deref() {
+        Self::named(name.as_deref())
+    }
+
+    /// The compression of this name.
+    pub(super) fn named(name: Option<&str>) -> Self {
+        match name {
             Some("zstd" | "numcodecs.zstd") => Self::Zstd,
             Some("gzip" | "numcodecs.gzip") => Self::Gzip,
             Some("zlib" | "numcodecs.zlib") => Self::Zlib,

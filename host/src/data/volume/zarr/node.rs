@@ -37,9 +37,9 @@ fn image_of(array: &Path) -> Option<(Value, usize)> {
 
 /// What groups above an array say of its axes, if it belongs to an OME-Zarr image: what they are, and how far apart neighbours along them are in
 /// nanometres.
-pub(super) fn axes_of_image(array: &Path) -> Option<(Vec<Axis>, Vec<Option<f64>>)> {
-    let (image, level) = image_of(array)?;
-    let axes = names::of_multiscales(&image)?;
+pub(super) fn axes_of_image(array: &Path) -> (Option<Vec<Axis>>, Vec<Option<f64>>) {
+    let Some((image, level)) = image_of(array) else { return (None, Vec::new()) };
+    let Some(axes) = names::of_multiscales(&image) else { return (None, Vec::new()) };
     let scale = |of: &Value, axis: usize| {
         let steps = of["coordinateTransformations"].as_array().into_iter().flatten();
         let scales = steps.filter(|step| step["type"] == "scale");
@@ -50,7 +50,7 @@ pub(super) fn axes_of_image(array: &Path) -> Option<(Vec<Axis>, Vec<Option<f64>>
         Some(unit * scale(&image, axis) * scale(&image["datasets"][level], axis))
     };
     let steps = (0..axes.len()).map(step).collect();
-    Some((axes, steps))
+    (Some(axes), steps)
 }
 
 /// The attributes of a group, if it is there.
@@ -96,24 +96,36 @@ pub(super) fn find_array(path: &Path) -> Result<PathBuf> {
         }
         return Ok(array);
     }
-    let mut arrays: Vec<PathBuf> = std::fs::read_dir(path)
-        .map_err(|e| Error::io(path, "reading the folder", e))?
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| is_array(path))
-        .collect();
-    arrays.sort();
-    match arrays.len() {
-        0 => Err(wrong("a Zarr group without arrays; name an array inside it".into())),
-        1 => Ok(arrays.remove(0)),
-        _ => {
-            let names = arrays.iter().filter_map(|p| Some(p.file_name()?.to_string_lossy()));
-            Err(wrong(format!(
-                "a Zarr group with several arrays ({}); name one, as in {}",
-                names.collect::<Vec<_>>().join(", "),
-                arrays[0].display()
-            )))
-        }
+    let folders = std::fs::read_dir(path).map_err(|e| Error::io(path, "reading the folder", e))?;
+    let mut inside: Vec<PathBuf> = folders.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    inside.sort();
+    let several = |what: &str, of: &[&PathBuf]| {
+        let names = of.iter().filter_map(|p| Some(p.file_name()?.to_string_lossy()));
+        Err(wrong(format!(
+            "a Zarr group with several {what} ({}); name one, as in {}",
+            names.collect::<Vec<_>>().join(", "),
+            of[0].display()
+        )))
+    };
+    let arrays: Vec<&PathBuf> = inside.iter().filter(|path| is_array(path)).collect();
+    match arrays[..] {
+        [] => {}
+        [only] => return Ok(only.clone()),
+        _ => return several("arrays", &arrays),
     }
+    // As bioformats2raw lays out files, and OME-Zarr the labels of an image.
+    let images: Vec<&PathBuf> = inside.iter().filter(|path| is_image(path)).collect();
+    match images[..] {
+        [] => Err(wrong("a Zarr group without arrays; name an array inside it".into())),
+        [only] => find_array(only),
+        _ => several("images", &images),
+    }
+}
+
+/// Whether a folder is an OME-Zarr image.
+fn is_image(group: &Path) -> bool {
+    let attributes = attributes(group).ok().flatten();
+    attributes.is_some_and(|attributes| full_resolution(&attributes).is_some())
 }
 
 fn is_array(path: &Path) -> bool {
@@ -132,7 +144,7 @@ fn full_resolution(attributes: &Value) -> Option<&str> {
 }
 
 /// A file of metadata, if it is there.
-fn read_json(path: &Path) -> Result<Option<Value>> {
+pub(super) fn read_json(path: &Path) -> Result<Option<Value>> {
     match std::fs::metadata(path) {
         Ok(metadata) if metadata.len() > MAX_METADATA => {
             return Err(Error::Input(format!(

@@ -9,12 +9,12 @@ mod marks;
 mod project;
 mod queries;
 pub mod server;
-mod stopping;
+mod undo;
 
 pub use import::{Imported, import};
 pub use label_files::{UNLABELLED, UNSURE};
-pub use learn::{learn, live_round};
+pub use learn::learn;
 pub use marks::State;
 pub use project::{Asked, Project, require_person};
 pub use queries::write_query;
-pub use stopping::{Advice, advice};
+pub use undo::{Undone, undo};

@@ -148,6 +148,8 @@ enum Command {
     Import(project::ImportArgs),
     /// Train a project's network on all its labels, and choose the next patches.
     Learn(project::LearnArgs),
+    /// Take the last step of a project back: an import, or a round.
+    Undo(project::UndoArgs),
     /// Say what a volume is, and what is wrong with it.
     Inspect(inspect::Args),
     /// List adapters, what they can do, and which one `auto` takes.
@@ -173,6 +175,7 @@ pub fn main() -> ExitCode {
         Command::Query(args) => project::query(&args, &cli.common),
         Command::Import(args) => project::import_labels(&args, &cli.common),
         Command::Learn(args) => project::learn_labels(&args, &cli.common),
+        Command::Undo(args) => project::undo_step(&args, &cli.common),
         Command::Inspect(args) => inspect::execute(&args, &cli.common),
         Command::Devices => devices::execute(&cli.common),
         Command::Bench(args) => bench::execute(&args, &cli.common),

@@ -4,5 +4,6 @@ pub mod annotator;
 pub mod geometry;
 pub mod predict;
 pub mod protocol;
+pub mod stopping;
 pub mod strategy;
 pub mod train;

@@ -199,7 +199,9 @@ fn a_query_is_finished_and_the_next_one_comes() {
         let [z, y, x] = desk.place_of(4);
         format!("/api/prediction?z={z}&y={y}&x={x}&h={PATCH}&w={PATCH}")
     };
-    desk.server.until(|state| state["work"]["kind"] == "idle");
+    let state = desk.server.until(|state| state["work"]["kind"] == "idle");
+    let network = state["network"]["version"].as_u64().unwrap();
+    desk.browser.until(&format!("askem.network() >= {network}"));
     let proposal: Vec<usize> = {
         let p = desk.server.get(&area).body;
         (0..p.len()).filter(|&i| p[i] >= 128).collect()
@@ -252,6 +254,34 @@ fn a_server_that_goes_away_is_told_and_the_stroke_is_kept() {
 }
 
 #[test]
+fn a_stroke_that_was_not_saved_is_back_on_the_next_visit() {
+    let mut desk = Desk::open([1280, 800]);
+    // One that is acknowledged comes before it.
+    desk.stroke(&[[20, 20]]);
+    desk.browser.value("askem.idle()");
+    let [x, y] = desk.on_screen([8, 8]);
+    let Desk { mut browser, server, world } = desk;
+    let address = server.address.clone();
+    let port = address.rsplit_once(':').unwrap().1.to_string();
+    server.kill();
+    browser.drag(&[[x, y]]);
+    browser.until(
+        "/not saved|does not answer/.test(document.querySelector('#save-state').textContent)",
+    );
+    let painted = browser.value("Array.from(askem.labels())");
+    browser.call("Page.navigate", serde_json::json!({ "url": "about:blank" }));
+    browser.until("location.href === 'about:blank'");
+    let server = Server::start_on_port(&world.at("brain"), &port);
+    let url = format!("http://{address}/");
+    browser.call("Page.navigate", serde_json::json!({ "url": url }));
+    browser.until("window.askem !== undefined && askem.current() === 0");
+    browser.until("/are back/.test(document.querySelector('#note').textContent)");
+    browser.value("askem.idle()");
+    assert_eq!(browser.value("Array.from(askem.labels())"), painted);
+    assert_eq!(serde_json::json!(server.get("/api/labels?id=0").body), painted);
+}
+
+#[test]
 fn the_page_shows_the_volume_and_what_is_painted() {
     for size in [[1280, 800], [2560, 1440]] {
         let mut desk = Desk::open(size);
@@ -272,6 +302,101 @@ fn the_page_shows_the_volume_and_what_is_painted() {
         let differ = before.1.chunks(3).zip(after.1.chunks(3)).filter(|(a, b)| a != b).count();
         assert!(differ > 2000, "{differ} pixels differ");
     }
+}
+
+#[test]
+fn foreground_is_interpolated_between_two_labelled_sections() {
+    let mut desk = Desk::open([1280, 800]);
+    // Three patches of the person's own, one above the other.
+    let [below, middle, above] = [0, 1, 2].map(|z| {
+        let path = format!("/api/patch?z={z}&y=100&x=100");
+        desk.server.change("POST", &path).json()["id"].as_u64().unwrap()
+    });
+    let button = format!("#patches button[data-id=\"{middle}\"]");
+    desk.browser.until(&format!("document.querySelector('{button}') !== null"));
+    desk.browser.click(&button);
+    desk.browser.until(&format!("askem.current() === {middle}"));
+    desk.browser.until("/ left$/.test(document.querySelector('#patch-shares').textContent)");
+    // Sections are counted as in the names of files.
+    assert_eq!(desk.place_of(middle)[0], 1);
+    let text = "document.querySelector('#section-text').textContent";
+    assert_eq!(desk.browser.value(text), "z 1 of 0\u{2013}3");
+
+    // Without labels on both sides, the page says what is missing.
+    assert_eq!(desk.browser.value("document.querySelector('#interpolate').disabled"), true);
+    let lacks = "/^To interpolate, .* none within 8 sections before or after it/";
+    desk.browser.until(&format!("{lacks}.test(document.querySelector('#interpolate').title)"));
+    desk.browser.key("t", "KeyT", 0);
+    desk.browser.until(&format!("{lacks}.test(document.querySelector('#note').textContent)"));
+
+    for (id, radius) in [(below, 4), (above, 10)] {
+        let mut labels = vec![0; PATCH * PATCH];
+        disc([16, 16], 2 * radius).into_iter().for_each(|i| labels[i] = 1);
+        let etag = desk.patch(id)["etag"].as_str().unwrap().to_string();
+        assert_eq!(desk.server.put(id, &etag, &labels).unwrap().status, 200);
+        desk.server.change("POST", &format!("/api/patch?id={id}&state=done"));
+    }
+    desk.browser.until("!document.querySelector('#interpolate').disabled");
+    desk.set("#brush-size", 3);
+    desk.browser.click("#class-background");
+    desk.stroke(&[[16, 10], [16, 14]]);
+    let before = desk.labels();
+    assert_eq!(before[12 * PATCH + 16], 0);
+    desk.browser.key("t", "KeyT", 0);
+    desk.browser.until(
+        "/^Foreground between z 0 and z 2 /.test(document.querySelector('#note').textContent)",
+    );
+    let after = desk.labels();
+    for i in 0..PATCH * PATCH {
+        let [dx, dy] = [(i % PATCH).abs_diff(16), (i / PATCH).abs_diff(16)];
+        // A disc of radius 7, give or take a pixel.
+        match (before[i], dx * dx + dy * dy) {
+            (255, 0..=36) => assert_eq!(after[i], 1, "pixel {i} lies within"),
+            (255, 64..) => assert_eq!(after[i], 255, "pixel {i} lies beyond"),
+            (255, _) => {}
+            (painted, _) => assert_eq!(after[i], painted, "pixel {i} was painted"),
+        }
+    }
+    desk.browser.key("z", "KeyZ", 2);
+    assert!(desk.labels() == before, "it is one step");
+}
+
+#[test]
+fn a_long_stroke_that_is_taken_back_is_taken_off_the_disk() {
+    let mut desk = Desk::open([1280, 800]);
+    let [x, y] = desk.on_screen([8, 8]);
+    let mouse = |desk: &mut Desk, kind: &str, x: f64| {
+        let button = if kind == "mouseMoved" { "none" } else { "left" };
+        let event = serde_json::json!({
+            "type": kind, "x": x, "y": y, "button": button, "buttons": 1, "clickCount": 1,
+        });
+        desk.browser.call("Input.dispatchMouseEvent", event);
+    };
+    mouse(&mut desk, "mousePressed", x);
+    // It is sent while it lasts.
+    let sent = (0..200_u32).any(|step| {
+        mouse(&mut desk, "mouseMoved", x + f64::from(step % 40));
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        desk.server.get("/api/labels?id=0").body.contains(&1)
+    });
+    assert!(sent);
+    desk.browser.key("Escape", "Escape", 0);
+    mouse(&mut desk, "mouseReleased", x);
+    assert!(desk.labels().iter().all(|&label| label == 255));
+}
+
+#[test]
+fn the_token_does_not_stay_in_the_address() {
+    let world = World::new();
+    let server = Server::start_at(&world.init("brain"), "0.0.0.0");
+    let token = server.token.clone().expect("a token");
+    let address = format!("http://{}/", server.address);
+    let mut browser = Browser::open(&format!("{address}?token={token}"), [1280, 800]);
+    browser.until("window.askem !== undefined && askem.current() === 0");
+    assert_eq!(browser.value("location.href"), address.as_str());
+    // Nor is it needed there any more.
+    browser.call("Page.navigate", serde_json::json!({ "url": address }));
+    browser.until("window.askem !== undefined && askem.current() === 0");
 }
 
 /// Makes the picture that the documentation shows, in the folder `ASKEM_PICTURES`.

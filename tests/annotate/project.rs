@@ -66,7 +66,10 @@ fn from_a_volume_without_labels_to_a_segmentation_in_five_commands() {
     assert_eq!(shape, serde_json::json!(SHAPE));
     // What a run's directory has, for a run's tools.
     askem(["report"]).args([&dir]).succeed();
-    assert!(fs::read_to_string(dir.join("report.html")).unwrap().contains("6 labelled patches"));
+    let page = fs::read_to_string(dir.join("report.html")).unwrap();
+    for part in ["6 labelled patches", "The last 2 patches changed", "mean entropy"] {
+        assert!(page.contains(part), "{part}");
+    }
     askem(["score", "--device", "cpu", "--criterion", "entropy", "--stride", "32"])
         .path("--run", &dir)
         .path("--raw", &world.at("raw.tif"))
@@ -264,4 +267,82 @@ fn a_small_volume_has_a_small_pool() {
     let places = SHAPE[0] * (SHAPE[1] - 144 + 1) * (SHAPE[2] - 144 + 1);
     let config = fs::read_to_string(dir.join("config.toml")).unwrap();
     assert!(config.contains(&format!("pool = {}", places.min(1000))), "{config}");
+}
+
+#[test]
+fn patches_of_nothing_but_background_are_pointed_out() {
+    let world = World::new();
+    let dir = world.init("brain");
+    let first = asked(&dir);
+    let mut pages = truths(&world, &first);
+    pages[1].fill(0);
+    pages[0][0] = 1;
+    pages[2][0] = 1;
+    pages[3][0] = 1;
+    let stack = world.at("answer.tif");
+    write_tiff(&stack, [PATCH, PATCH], &pages);
+    let told = on("import", &dir).args([&stack]).args(["--json"]).succeed();
+    assert_eq!(told.json()["background"], 1);
+    assert!(told.stderr.contains("1 of 4 patches are 0"), "{told:#?}");
+    assert!(told.stderr.contains("askem undo"), "{told:#?}");
+}
+
+#[test]
+fn steps_are_taken_back_one_by_one_and_no_label_is_lost() {
+    let world = World::new();
+    let dir = world.init("brain");
+    let undo = || on("undo", &dir).args(["--json"]).succeed().json();
+    on("undo", &dir).run().refuses(2, &["neither a round nor an import"]);
+    let first = asked(&dir);
+    // Painted by hand, then imported over.
+    let painted: Vec<u8> = (0..PATCH * PATCH).map(|i| (i % 2) as u8).collect();
+    write_png(&label_file(&dir, first[1]), &painted);
+    let before = fs::read(dir.join("patches.json")).unwrap();
+    answer(&world, &dir);
+    assert_eq!(read_png(&label_file(&dir, first[1])), world.truth(first[1]));
+    assert_eq!(undo(), serde_json::json!({ "undone": "import", "patches": 4, "kept": 0 }));
+    assert_eq!(read_png(&label_file(&dir, first[1])), painted);
+    assert!(read_png(&label_file(&dir, first[0])).iter().all(|&label| label == 255));
+    let states = |text: &[u8]| -> Vec<String> {
+        let marks: Value = serde_json::from_slice(text).unwrap();
+        marks["states"].as_object().unwrap().values().map(|s| s.to_string()).collect()
+    };
+    assert!(states(&before).is_empty());
+    let now = states(&fs::read(dir.join("patches.json")).unwrap());
+    assert!(now.iter().all(|state| state == "\"open\""), "{now:?}");
+
+    // What is painted after an import is left alone when the import is taken back.
+    answer(&world, &dir);
+    write_png(&label_file(&dir, first[2]), &painted);
+    assert_eq!(undo(), serde_json::json!({ "undone": "import", "patches": 3, "kept": 1 }));
+    assert_eq!(read_png(&label_file(&dir, first[2])), painted);
+
+    answer(&world, &dir);
+    let journal = |dir: &Path| fs::read(dir.join("journal.jsonl")).unwrap_or_default();
+    on("learn", &dir).succeed();
+    let (one, second) = (journal(&dir), asked(&dir));
+    // A round after the import: it is taken back first.
+    assert_eq!(undo(), serde_json::json!({ "undone": "round", "round": 0, "asked": 2, "kept": 0 }));
+    assert_eq!((journal(&dir).len(), asked(&dir)), (0, first.clone()));
+    assert!(!dir.join("weights/000.safetensors").exists());
+    on("learn", &dir).succeed();
+    let without_times = |journal: &[u8]| {
+        let text = String::from_utf8_lossy(journal).into_owned();
+        text.split(",\"seconds\"").next().unwrap().to_string()
+    };
+    assert_eq!(without_times(&journal(&dir)), without_times(&one), "the same round again");
+    assert_eq!(asked(&dir), second);
+    answer(&world, &dir);
+    on("learn", &dir).succeed();
+    assert_eq!(undo(), serde_json::json!({ "undone": "round", "round": 1, "asked": 2, "kept": 0 }));
+    // Labelled patches of a query that is taken back are the person's own.
+    assert_eq!(undo(), serde_json::json!({ "undone": "import", "patches": 2, "kept": 0 }));
+    answer(&world, &dir);
+    fs::remove_dir_all(dir.join("before-import")).unwrap();
+    assert_eq!(undo(), serde_json::json!({ "undone": "round", "round": 0, "asked": 2, "kept": 2 }));
+    let told = on("learn", &dir).args(["--json"]).succeed().json();
+    assert_eq!(told["labelled"], 6, "their labels still count");
+    for &at in &second {
+        assert_eq!(read_png(&label_file(&dir, at)), world.truth(at));
+    }
 }

@@ -96,6 +96,7 @@ fn rounds_with_a_person_are_those_of_the_protocol() {
             let of = |r: &Record| Record {
                 unseen_jaccard: None,
                 changed_pixels: None,
+                mean_entropy: None,
                 seconds,
                 ..r.clone()
             };

@@ -100,7 +100,23 @@ fn only_the_page_of_this_server_may_ask() {
     ] {
         let reply = server.get(path);
         assert!((400..500).contains(&reply.status), "{path}: {reply:?}");
+        assert!(reply.json()["error"].as_str().is_some_and(|why| !why.is_empty()), "{path}");
     }
+    for (method, path, status) in [
+        ("POST", "/api/project", 405),
+        ("GET", "/api/next", 405),
+        ("POST", "/api/patch?id=0&state=nonsense", 400),
+        ("DELETE", "/api/patch?id=999", 400),
+        ("GET", "/api/prediction?z=0&y=0&x=0&h=8&w=8&kind=nonsense", 400),
+    ] {
+        let reply = server.change(method, path);
+        assert_eq!(reply.status, status, "{method} {path}");
+        assert!(reply.json()["error"].as_str().is_some_and(|why| !why.is_empty()), "{path}");
+        assert_eq!(reply.header("allow").is_some(), status == 405, "{path}");
+    }
+    let etag = server.get("/api/labels?id=0").header("etag").unwrap().to_string();
+    let large = server.put(0, etag.trim_matches('"'), &vec![255; 9 * PATCH * PATCH]).unwrap();
+    assert_eq!((large.status, large.json()["error"].is_string()), (413, true));
     // Whatever it was asked, it goes on.
     assert_eq!(server.get("/").status, 200);
 }
@@ -228,6 +244,39 @@ fn the_network_follows_the_labels_and_asks_for_more() {
     assert_eq!((&asked["query"], asked["patches"].as_array().unwrap().len()), (&3.into(), 2));
     let lines = fs::read_to_string(dir.join("journal.jsonl")).unwrap().lines().count();
     assert_eq!(lines, 3);
+}
+
+#[test]
+fn the_next_query_is_chosen_while_the_last_patch_is_painted() {
+    let world = World::new();
+    let dir = world.init("brain");
+    let server = Server::start(&dir);
+    let paint = |patch: &serde_json::Value| {
+        let id = patch["id"].as_u64().unwrap();
+        server.put(id, patch["etag"].as_str().unwrap(), &world.truth(place(patch))).unwrap();
+        server.change("POST", &format!("/api/patch?id={id}&state=done"));
+    };
+    let patches = server.project()["patches"].as_array().unwrap().clone();
+    let (last, others) = patches.split_last().unwrap();
+    others.iter().for_each(paint);
+    server.until(|state| state["next_ready"] == true);
+    assert!(!dir.join("journal.jsonl").exists(), "nobody has asked yet");
+    assert_eq!(server.project()["patches"].as_array().unwrap().len(), 4);
+    paint(last);
+    assert_eq!(server.change("POST", "/api/next").status, 200);
+    let state = server.until(|state| state["curve"].as_array().unwrap().len() == 1);
+    assert_eq!((&state["curve"][0]["labelled"], &state["next_ready"]), (&3.into(), &false.into()));
+    let project = server.project();
+    assert_eq!(
+        (&project["query"]["number"], project["patches"].as_array().unwrap().len()),
+        (&1.into(), 6)
+    );
+    // Training to the end does not wait for what is looked for meanwhile, and takes all labels.
+    paint(&project["patches"][4]);
+    assert_eq!(server.change("POST", "/api/learn").status, 200);
+    let state = server.until(|state| state["curve"].as_array().unwrap().len() == 2);
+    assert_eq!(state["curve"][1]["labelled"], 5);
+    assert_eq!(state["problem"], serde_json::Value::Null);
 }
 
 #[test]

@@ -37,6 +37,7 @@ fn series(strategy: &str, curves: &[Vec<f64>]) -> Series {
         jaccard: Some(jaccard),
         unseen_jaccard: None,
         changed_pixels: None,
+        mean_entropy: None,
         picked: Vec::new(),
         seconds: Seconds::default(),
     };

@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use super::label_files::{UNLABELLED, UNSURE, position_of};
 use super::marks::State;
 use super::project::{Asked, Project};
+use super::undo::keep_before_import;
 use crate::data::pool::Position;
 use crate::data::volume::{
-    FOREGROUND, IGNORED, LabelOptions, LabelValue, LabelVolume, open_labels, show_shape,
+    BACKGROUND, FOREGROUND, IGNORED, LabelOptions, LabelValue, LabelVolume, open_labels, show_shape,
 };
 use crate::error::{Error, Result};
 
@@ -19,6 +20,8 @@ pub struct Imported {
     pub patches: usize,
     /// Those of them in which every pixel is labelled or unsure.
     pub whole: usize,
+    /// Those of them that are background alone, as a new layer of other programs is before anybody paints.
+    pub background: usize,
     /// Their labelled pixels, and those of them that are foreground.
     pub pixels: [usize; 2],
     /// Patches of the query that is to be answered now without a label still.
@@ -70,12 +73,14 @@ pub fn import(
             }
         }
     }
+    keep_before_import(project, &found)?;
     let mut imported = Imported::default();
     for (id, labels) in found {
         project.set_labels(id, &labels)?;
         let is_whole = !labels.contains(&UNLABELLED);
         project.set_state(id, if is_whole { State::Done } else { State::Open })?;
         imported.patches += 1;
+        imported.background += usize::from(labels.iter().all(|&label| label == BACKGROUND));
         imported.whole += usize::from(is_whole);
         imported.pixels[0] += labels.iter().filter(|&&label| label <= FOREGROUND).count();
         imported.pixels[1] += labels.iter().filter(|&&label| label == FOREGROUND).count();

@@ -69,11 +69,18 @@ pub(super) fn write(project: &Path, at: Position, patch: usize, labels: &[u8]) -
 /// [`Error::Input`] if the file is no picture of labels of the patch's size.
 pub(super) fn read(project: &Path, at: Position, patch: usize) -> Result<Vec<u8>> {
     let path = path_of(project, at);
-    let bytes = match fs::read(&path) {
-        Ok(bytes) => bytes,
-        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(vec![UNLABELLED; patch * patch]),
-        Err(e) => return Err(Error::io(&path, "can't read the labels", e)),
-    };
+    match fs::symlink_metadata(&path) {
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(vec![UNLABELLED; patch * patch]),
+        _ => read_from(&path, patch),
+    }
+}
+
+/// Reads labels of a patch of so many rows and columns from a file.
+///
+/// # Errors
+/// As [`read`].
+pub(super) fn read_from(path: &Path, patch: usize) -> Result<Vec<u8>> {
+    let bytes = fs::read(path).map_err(|e| Error::io(path, "can't read the labels", e))?;
     let wrong = |what: String| {
         Error::Input(format!(
             "{}: {what}; put back a copy of the file, or delete it to label the patch anew",

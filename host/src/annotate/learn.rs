@@ -8,7 +8,6 @@ use crate::learning::protocol::{self, Data, FirstChoice, Observer, Phase, Progre
 use crate::learning::train::{Losses, TrainState};
 use crate::network::model::Model;
 use crate::network::unet::Weights;
-use crate::network::weights::TrainedNetwork;
 
 /// A project that several threads work in.
 pub(super) fn lock(project: &Mutex<Project>) -> MutexGuard<'_, Project> {
@@ -20,53 +19,69 @@ pub(super) fn lock(project: &Mutex<Project>) -> MutexGuard<'_, Project> {
 ///
 /// # Errors
 /// [`Error::Usage`] where nothing is labelled or the pool is used up, [`Error::Interrupted`] if
-/// `watcher` asks for a stop, and then the project is as before; else what failed.
+/// `watcher` asks for a stop, else what failed. The project is then as before.
 pub fn learn(
     project: &Mutex<Project>,
     model: &mut Model,
     watcher: &mut dyn Observer,
 ) -> Result<Record> {
-    round(project, model, None, watcher)
+    let outcome = round(project, model, None, watcher)?;
+    let record = outcome.record.clone();
+    outcome.write(&mut lock(project))?;
+    Ok(record)
 }
 
-/// [`learn`] with a network that is trained already: only chooses the next query by it.
+/// A round that is done and not written.
+pub(super) struct Outcome {
+    weights: Weights,
+    record: Record,
+}
+
+impl Outcome {
+    /// Whether it is still the round that is due, on about the labels of now.
+    pub(super) fn is_fresh(&self, project: &Project, labelled: usize) -> bool {
+        /// Patches that may have been labelled since.
+        const LATE: usize = 2;
+        self.record.iteration == project.query() && labelled <= self.record.labelled + LATE
+    }
+
+    /// Writes it.
+    ///
+    /// # Errors
+    /// If the disk refuses.
+    pub(super) fn write(self, project: &mut Project) -> Result<()> {
+        let Self { weights, record } = self;
+        project.write_network(record.iteration, weights)?;
+        project.append(&record)?;
+        project.reload()
+    }
+}
+
+/// A round of the protocol on the labels of now: with a training, or with a network that is
+/// `trained` already, by which it only chooses the next query.
 ///
 /// # Errors
-/// As there.
-pub fn live_round(
-    project: &Mutex<Project>,
-    model: &mut Model,
-    trained: TrainState,
-    watcher: &mut dyn Observer,
-) -> Result<Record> {
-    round(project, model, Some(trained), watcher)
-}
-
-fn round(
+/// As [`learn`].
+pub(super) fn round(
     project: &Mutex<Project>,
     model: &mut Model,
     trained: Option<TrainState>,
     watcher: &mut dyn Observer,
-) -> Result<Record> {
-    let (config, person, mut progress, reader, scaling) = {
+) -> Result<Outcome> {
+    let (config, person, mut progress, reader) = {
         let mut project = lock(project);
         let person = project.person()?;
         require_both_classes(&person)?;
-        let (config, reader) = (project.config().clone(), project.reader());
-        (config, person, project.progress()?, reader, project.scaling())
+        (project.config().clone(), person, project.progress()?, project.reader())
     };
     progress.checkpoint = trained.map(|state| (progress.records.len(), state));
     let data = Data { train: &reader, annotator: &person, test: None };
-    let trained = |weights: &Weights| TrainedNetwork {
-        net: config.net,
-        weights: weights.clone(),
-        patch: config.patch,
-        scaling,
-    };
-    let mut observer = RoundObserver { project, trained: &trained, watcher };
+    let mut observer = RoundObserver { weights: None, watcher };
     let records = protocol::run(&config, &data, model, progress, &mut observer)?;
-    lock(project).reload()?;
-    records.into_iter().next_back().ok_or_else(|| Error::Input("the round has no record".into()))
+    let none = || Error::Input("the round has neither a network nor a record".into());
+    let outcome = observer.weights.zip(records.into_iter().next_back());
+    let (weights, record) = outcome.ok_or_else(none)?;
+    Ok(Outcome { weights, record })
 }
 
 /// An error unless there are both classes to tell apart.
@@ -90,10 +105,9 @@ impl Project {
     }
 }
 
-/// Writes what a round comes to.
+/// Keeps the network of a round, and hands on the rest.
 struct RoundObserver<'a> {
-    project: &'a Mutex<Project>,
-    trained: &'a dyn Fn(&Weights) -> TrainedNetwork,
+    weights: Option<Weights>,
     watcher: &'a mut dyn Observer,
 }
 
@@ -118,12 +132,12 @@ impl Observer for RoundObserver<'_> {
         self.watcher.chosen(iteration, scores, first)
     }
 
-    fn network(&mut self, iteration: usize, weights: &Weights) -> Result<()> {
-        lock(self.project).write_network(iteration, &(self.trained)(weights))
+    fn network(&mut self, _: usize, weights: &Weights) -> Result<()> {
+        self.weights = Some(weights.clone());
+        Ok(())
     }
 
     fn iteration_done(&mut self, record: &Record) -> Result<()> {
-        lock(self.project).append(record)?;
         self.watcher.iteration_done(record)
     }
 }

@@ -7,6 +7,7 @@
 mod predictor;
 mod status;
 mod trainer;
+mod watcher;
 
 pub(super) use predictor::{Area, Predictor};
 pub(super) use status::{Shared, Status, Work};

@@ -16,6 +16,7 @@ use crate::error::{Error, Result};
 use crate::learning::annotator::Annotator;
 use crate::learning::protocol::{Config, InitialStrategy, Record, labelled};
 use crate::learning::strategy;
+use crate::network::unet::Weights;
 use crate::network::weights::{self, TrainedNetwork};
 use crate::results::run_dir::{Resolved, RunDir};
 
@@ -233,8 +234,10 @@ impl Project {
     }
 
     /// Keeps the network of a round.
-    pub(super) fn write_network(&self, round: usize, trained: &TrainedNetwork) -> Result<()> {
-        self.dir.write_network(round, trained)
+    pub(super) fn write_network(&self, round: usize, weights: Weights) -> Result<()> {
+        let Config { net, patch, .. } = *self.config();
+        self.dir
+            .write_network(round, &TrainedNetwork { net, weights, patch, scaling: self.scaling })
     }
 
     /// Adds a round to the journal.
@@ -249,6 +252,19 @@ impl Project {
     pub fn reload(&mut self) -> Result<()> {
         self.records = self.dir.read_for_more()?.0;
         Ok(())
+    }
+
+    /// Takes the last round back: its line in the journal, its network, and the patches that it had
+    /// asked for. Their labels stay.
+    pub(super) fn take_round_back(&mut self, round: usize, asked: &[u32]) -> Result<()> {
+        // What the marks say of patches that nobody asks for is said of others later.
+        let mut marks = self.marks.clone();
+        marks.states.retain(|id, _| !asked.contains(id));
+        marks.write(self.dir.path())?;
+        self.marks = marks;
+        self.dir.take_last_back()?;
+        self.dir.remove_network(round)?;
+        self.reload()
     }
 
     /// The number of the query that is to be answered now.
@@ -273,20 +289,25 @@ impl Project {
             score,
             state: self.marks.state(id as u32),
         });
-        let own = self.marks.own().map(|(id, at)| Asked {
+        let mut all: Vec<Asked> = asked.collect();
+        let places: HashSet<Position> = all.iter().map(|asked| asked.at).collect();
+        // One that was asked for since is the same patch.
+        let own = self.marks.own().filter(|(_, at)| !places.contains(at));
+        all.extend(own.map(|(id, at)| Asked {
             id,
             at,
             query: None,
             score: None,
             state: self.marks.state(id),
-        });
-        asked.chain(own).collect()
+        }));
+        all
     }
 
     fn position(&self, id: u32) -> Result<Position> {
-        let found = self.patches().into_iter().find(|asked| asked.id == id);
+        let own = self.marks.own().find(|(own, _)| *own == id).map(|(_, at)| at);
+        let asked = || self.patches().into_iter().find(|asked| asked.id == id);
         let unknown = || Error::Usage(format!("the project has no patch {id}"));
-        found.map(|asked| asked.at).ok_or_else(unknown)
+        own.or_else(|| asked().map(|asked| asked.at)).ok_or_else(unknown)
     }
 
     /// The labels of a patch: 0, 1, [`UNSURE`] or [`UNLABELLED`].
@@ -390,12 +411,13 @@ impl Project {
     /// # Errors
     /// [`Error::Usage`] if it was asked for or has labels, or the disk refuses.
     pub fn remove_own(&mut self, id: u32) -> Result<()> {
+        let has_labels = self.labels(id)?.iter().any(|&label| label != UNLABELLED);
         if id < FIRST_OWN {
             return Err(Error::Usage(
                 "this patch was asked for; skip it in place of taking it away".into(),
             ));
         }
-        if self.labels(id)?.iter().any(|&label| label != UNLABELLED) {
+        if has_labels {
             return Err(Error::Usage("the patch has labels; erase them first".into()));
         }
         let mut marks = self.marks.clone();

@@ -4,6 +4,7 @@
 
 mod answers;
 mod assets;
+mod connections;
 mod guard;
 mod tiles;
 
@@ -13,9 +14,10 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{get, post};
 
+use self::connections::Connections;
 use self::guard::Guard;
 use self::tiles::Tiles;
 use super::label_files::UNLABELLED;
@@ -117,7 +119,8 @@ impl Server {
         let router = router(Arc::clone(&self.app), self.guard);
         let done = runtime.block_on(async {
             let listener = tokio::net::TcpListener::from_std(self.listener)?;
-            let serving = tokio::spawn(axum::serve(listener, router).into_future());
+            let connections = Connections::new(listener);
+            let serving = tokio::spawn(axum::serve(connections, router).into_future());
             while !stop() && !serving.is_finished() {
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
@@ -146,6 +149,7 @@ fn router(app: Arc<App>, guard: Arc<Guard>) -> Router {
         .route("/api/cancel", post(answers::cancel))
         .with_state(app)
         .layer(DefaultBodyLimit::max(body))
+        .layer(from_fn(answers::in_json))
         .layer(from_fn_with_state(guard, guard::check))
 }
 

@@ -12,12 +12,13 @@ use super::progress::{Bar, catch_interrupt, interrupted};
 use super::warnings::warn_of_images;
 use super::{Common, say, say_json};
 use crate::annotate::server::Server;
-use crate::annotate::{Project, State, advice, import, learn, require_person, write_query};
+use crate::annotate::{Project, State, Undone, import, learn, require_person, undo, write_query};
 use crate::compute::cpu::CpuExecutor;
 use crate::data::pool::Region;
 use crate::data::volume::{LabelOptions, LabelValue, Volume, local_path, open_raw_as};
 use crate::error::{Error, Result};
 use crate::learning::protocol::{Observer, Phase, Record};
+use crate::learning::stopping::advice;
 use crate::learning::train::Losses;
 use crate::network::model::Model;
 use crate::results::run_dir::{DataSource, Resolved};
@@ -82,6 +83,13 @@ pub(super) struct LearnArgs {
 }
 
 #[derive(Debug, clap::Args)]
+pub(super) struct UndoArgs {
+    /// The project's folder.
+    #[arg(value_name = "DIR")]
+    dir: PathBuf,
+}
+
+#[derive(Debug, clap::Args)]
 pub(super) struct AnnotateArgs {
     /// The project's folder.
     #[arg(value_name = "DIR")]
@@ -125,7 +133,7 @@ pub(super) fn init(args: &InitArgs, common: &Common) -> Result<()> {
         experiment: config,
     };
     let project = Project::create(&args.dir, resolved, Arc::from(volume))?;
-    let (dir, shape) = (args.dir.display(), project.raw().shape());
+    let (dir, shape) = (shown(&args.dir), project.raw().shape());
     let count = project.patches().len();
     if common.json {
         return say_json(&json!({ "project": args.dir, "shape": shape, "asked": count }));
@@ -138,6 +146,16 @@ pub(super) fn init(args: &InitArgs, common: &Common) -> Result<()> {
          Paint in the browser:    askem annotate {dir}\n\
          or with other tools:     askem query {dir}, askem import {dir} FILES, askem learn {dir}"
     ))
+}
+
+/// A path as a word of a command line.
+fn shown(path: &Path) -> String {
+    let text = path.display().to_string();
+    let is_plain = |c: char| c.is_alphanumeric() || "/._-+:,@%=".contains(c) || cfg!(windows) && c == '\\';
+    match text.chars().all(is_plain) {
+        true => text,
+        false => format!("'{}'", text.replace('\'', r"'\''")),
+    }
 }
 
 fn open(dir: &Path) -> Result<Project> {
@@ -202,7 +220,7 @@ pub(super) fn query(args: &QueryArgs, common: &Common) -> Result<()> {
         };
         say(format_args!("z {:>5}  y {:>6}  x {:>6}  {state}", a.at.z, a.at.y, a.at.x))?;
     }
-    let (dir, folder) = (args.dir.display(), folder.display());
+    let (dir, folder) = (shown(&args.dir), folder.display());
     if asked.is_empty() {
         return say(format_args!(
             "No patch is asked for: what is left of the pool lies too near to what was asked for \
@@ -224,10 +242,20 @@ pub(super) fn import_labels(args: &ImportArgs, common: &Common) -> Result<()> {
     let files: Vec<&Path> = args.files.iter().map(PathBuf::as_path).collect();
     let options = LabelOptions { value: args.label_value, ignore: args.ignore_value };
     let done = import(&mut project, &files, args.query, options)?;
+    if done.background > 0 {
+        note!(
+            "askem: note: {} of {} patches are 0, which is background, and nothing else; if nobody has \
+             painted them yet, take the import back: askem undo {}",
+            done.background,
+            done.patches,
+            shown(&args.dir)
+        );
+    }
     if common.json {
         let missing = done.missing.iter().map(|at| [at.z, at.y, at.x]).collect::<Vec<_>>();
         return say_json(&json!({
-            "patches": done.patches, "whole": done.whole, "labelled_pixels": done.pixels[0],
+            "patches": done.patches, "whole": done.whole, "background": done.background,
+            "labelled_pixels": done.pixels[0],
             "foreground_pixels": done.pixels[1], "missing": missing,
         }));
     }
@@ -238,7 +266,7 @@ pub(super) fn import_labels(args: &ImportArgs, common: &Common) -> Result<()> {
     for at in &done.missing {
         say(format_args!("missing: z {}  y {}  x {}", at.z, at.y, at.x))?;
     }
-    say(format_args!("Go on with: askem learn {}", args.dir.display()))
+    say(format_args!("Go on with: askem learn {}", shown(&args.dir)))
 }
 
 pub(super) fn learn_labels(args: &LearnArgs, common: &Common) -> Result<()> {
@@ -250,7 +278,7 @@ pub(super) fn learn_labels(args: &LearnArgs, common: &Common) -> Result<()> {
     let record = learn(&project, &mut model, &mut watcher).map_err(|e| match e {
         Error::Interrupted(_) => Error::Interrupted(format!(
             "interrupted; the project is as before. Start again with: askem learn {}",
-            args.dir.display()
+            shown(&args.dir)
         )),
         other => other,
     })?;
@@ -258,7 +286,7 @@ pub(super) fn learn_labels(args: &LearnArgs, common: &Common) -> Result<()> {
     if common.json {
         return say_json(&record);
     }
-    let dir = args.dir.display();
+    let dir = shown(&args.dir);
     say(format_args!(
         "Round {}: {} labelled patches ({:.1} % foreground), loss {:.4}",
         record.iteration,
@@ -266,12 +294,6 @@ pub(super) fn learn_labels(args: &LearnArgs, common: &Common) -> Result<()> {
         100.0 * record.labelled_foreground,
         record.loss
     ))?;
-    if let Some(jaccard) = record.unseen_jaccard {
-        say(format_args!(
-            "On the patches labelled since the last round, which it had not seen, the network \
-             before had a Jaccard index of {jaccard:.3}."
-        ))?;
-    }
     let project = project.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
     if let Some(advice) = advice(project.records()) {
         say(advice.text)?;
@@ -285,6 +307,40 @@ pub(super) fn learn_labels(args: &LearnArgs, common: &Common) -> Result<()> {
          To segment: askem predict {dir} --out SEGMENTATION.zarr",
         record.picked.len()
     ))
+}
+
+pub(super) fn undo_step(args: &UndoArgs, common: &Common) -> Result<()> {
+    let mut project = open(&args.dir)?;
+    let undone = undo(&mut project)?;
+    if common.json {
+        return say_json(&match undone {
+            Undone::Import { patches, kept } => {
+                json!({ "undone": "import", "patches": patches, "kept": kept })
+            }
+            Undone::Round { round, asked, kept } => {
+                json!({ "undone": "round", "round": round, "asked": asked, "kept": kept })
+            }
+        });
+    }
+    match undone {
+        Undone::Import { patches, kept } => {
+            say(format_args!("{patches} patches have the labels of before the import."))?;
+            match kept {
+                0 => Ok(()),
+                _ => say(format_args!("{kept} were changed since, and are as they were.")),
+            }
+        }
+        Undone::Round { round, asked, kept } => {
+            say(format_args!(
+                "Round {round} is taken back, with its network and the {asked} patches that it \
+                 asked for. No label is lost."
+            ))?;
+            match kept {
+                0 => Ok(()),
+                _ => say(format_args!("{kept} of them have labels, and are patches of your own.")),
+            }
+        }
+    }
 }
 
 pub(super) fn annotate(args: &AnnotateArgs, common: &Common) -> Result<()> {
@@ -309,6 +365,11 @@ pub(super) fn annotate(args: &AnnotateArgs, common: &Common) -> Result<()> {
             "Open {} in a browser. Ctrl-C ends; all labels are saved.",
             server.url()
         ))?;
+        if args.host.is_unspecified() {
+            say(
+                "From another machine, put this one's name or address in place of the first number.",
+            )?;
+        }
     }
     catch_interrupt();
     server.serve(interrupted)

@@ -249,6 +249,7 @@ impl Experiment<'_> {
             jaccard,
             unseen_jaccard: None,
             changed_pixels: None,
+            mean_entropy: None,
             picked,
             seconds,
         })

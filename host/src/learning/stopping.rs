@@ -1,11 +1,11 @@
-//! When to stop: whether the last rounds still changed what the network sees.
+//! When to stop: whether the last rounds with a person still changed what the network sees.
 
 use crate::learning::protocol::Record;
 
 /// What to tell a person who asks whether to go on.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Advice {
-    /// One sentence with the number behind it.
+    /// What the last round came to, with the numbers, and whether more labels will pay.
     pub text: String,
     /// Whether the last rounds changed so little that more labels will hardly pay.
     pub could_stop: bool,
@@ -22,7 +22,8 @@ const LITTLE: f64 = 0.1;
 /// networks, and after a round without a new label.
 ///
 /// Source: stabilising predictions, Bloodgood and Vijay-Shanker 2009 (arXiv 1409.5165), here as
-/// the share of pixels on which successive networks differ.
+/// the share of pixels on which successive networks differ. What labels say that were given since,
+/// and the mean entropy, are told and decide nothing.
 pub fn advice(records: &[Record]) -> Option<Advice> {
     let last = records.last()?;
     let changed = last.changed_pixels?;
@@ -35,22 +36,32 @@ pub fn advice(records: &[Record]) -> Option<Advice> {
     if with_labels.last().is_none_or(|record| record.iteration != last.iteration) {
         return None;
     }
-    let new = records
-        .len()
-        .checked_sub(2)
-        .map_or(0, |i| last.labelled.saturating_sub(records[i].labelled));
+    let before = with_labels.len().checked_sub(2).map(|i| with_labels[i]);
+    let new = before.map_or(0, |before| last.labelled.saturating_sub(before.labelled));
     let is_little = |record: &&Record| {
         record.changed_pixels.is_some_and(|share| share < LITTLE * record.labelled_foreground)
     };
     let quiet = with_labels.iter().copied().rev().take_while(is_little).count();
     let could_stop = quiet >= ROUNDS;
     let patches = if new == 1 { "1 patch".into() } else { format!("{new} patches") };
-    let rest = if could_stop {
-        "The round before changed as little: more labels will hardly change the result."
+    let mut text = format!("The last {patches} changed {:.1} % of the pixels", 100.0 * changed);
+    if let Some(before) = before.and_then(|before| before.changed_pixels) {
+        text += &format!(", those before {:.1} %", 100.0 * before);
+    }
+    text += if could_stop {
+        ": more labels will hardly change the result."
     } else {
-        "Going on will still change the result."
+        ": going on will still change the result."
     };
-    let text = format!("The last {patches} changed {:.1} % of the pixels. {rest}", 100.0 * changed);
+    let trend = |value: fn(&Record) -> Option<f64>| Some((value(last)?, before.and_then(value)));
+    if let Some((now, before)) = trend(|record| record.unseen_jaccard) {
+        text += &format!(" On labels that it had not seen the network came to {now:.2}");
+        text += &before.map_or(".".into(), |before| format!(", {before:.2} the round before."));
+    }
+    if let Some((now, before)) = trend(|record| record.mean_entropy) {
+        text += &format!(" Its mean entropy is {now:.3} nats");
+        text += &before.map_or(".".into(), |before| format!(", {before:.3} before."));
+    }
     Some(Advice { text, could_stop, changed })
 }
 
@@ -72,8 +83,9 @@ mod tests {
             epochs: None,
             best: None,
             jaccard: None,
-            unseen_jaccard: None,
+            unseen_jaccard: iteration.checked_sub(1).map(|i| 0.5 + 0.1 * i as f64),
             changed_pixels,
+            mean_entropy: Some(0.1 / (1 + iteration) as f64),
             picked: Vec::new(),
             seconds: Seconds::default(),
         };
@@ -93,10 +105,16 @@ mod tests {
         same[2].labelled_pixels = same[1].labelled_pixels;
         assert_eq!(advice(&same), None, "a round without a new label says nothing");
         let told = advice(&records(&[None, Some(0.004)])).unwrap();
-        assert!(
-            told.text.starts_with("The last 4 patches changed 0.4 % of the pixels."),
-            "{told:?}"
-        );
         assert_eq!(told.changed, 0.004);
+        let sentence = "The last 4 patches changed 0.4 % of the pixels: going on will still change \
+                        the result. On labels that it had not seen the network came to 0.50. Its \
+                        mean entropy is 0.050 nats, 0.100 before.";
+        assert_eq!(told.text, sentence);
+        let told = advice(&records(&[None, Some(0.004), Some(0.003)])).unwrap();
+        let sentence = "The last 4 patches changed 0.3 % of the pixels, those before 0.4 %: more \
+                        labels will hardly change the result. On labels that it had not seen the \
+                        network came to 0.60, 0.50 the round before. Its mean entropy is 0.033 \
+                        nats, 0.050 before.";
+        assert_eq!(told.text, sentence);
     }
 }

@@ -305,6 +305,7 @@ mod tests {
             jaccard: Some(jaccard),
             unseen_jaccard: None,
             changed_pixels: None,
+            mean_entropy: None,
             picked: Vec::new(),
             seconds: Seconds { train: 1.0, score: 0.5, evaluate: 0.5 },
         };

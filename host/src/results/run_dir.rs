@@ -246,10 +246,15 @@ impl RunDir {
                 sleep(Duration::from_millis(100));
                 continue;
             }
-            return Err(wrong(
-                ": another askem process is working in this directory; wait for it or choose another --out"
-                    .into(),
-            ));
+            let what = match path.join(PROJECT).exists() {
+                true => {
+                    ": another askem process is working in this project, such as askem annotate; end it first"
+                }
+                false => {
+                    ": another askem process is working in this directory; wait for it or choose another --out"
+                }
+            };
+            return Err(wrong(what.into()));
         }
         if let (Some(file), false) = (found, resume || force) {
             return Err(wrong(format!(

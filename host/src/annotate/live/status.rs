@@ -24,6 +24,8 @@ pub(in crate::annotate) enum Work {
     Learning,
     /// Scores the pool for the next query.
     Choosing,
+    /// The same before anybody asks.
+    Ahead,
 }
 
 /// What the page sees.
@@ -33,6 +35,8 @@ pub(in crate::annotate) struct Status {
     pub(in crate::annotate) version: u64,
     /// Grows when the list of patches or their states change.
     pub(in crate::annotate) patches: u64,
+    /// Whether the next query is chosen already.
+    pub(in crate::annotate) is_next_ready: bool,
     /// Which network is published, from 1; 0 before there is one.
     pub(in crate::annotate) network: u64,
     /// Steps of the live training so far.

@@ -1,19 +1,20 @@
 //! Trains on what is labelled, all the time, and carries out the rounds that are asked for.
 
-use std::collections::HashSet;
 use std::ops::ControlFlow;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use super::watcher::{Mail, Watcher};
 use super::{Shared, Work};
-use crate::annotate::learn::{learn, live_round, lock, require_both_classes};
-use crate::annotate::project::{Person, Project};
-use crate::data::pool::{PatchReader, Position};
+use crate::annotate::learn::{Outcome, learn, lock, require_both_classes, round};
+use crate::annotate::marks::State;
+use crate::annotate::project::{Asked, Person, Project};
+use crate::data::pool::PatchReader;
 use crate::error::{Error, Result};
-use crate::learning::protocol::{Config, FirstChoice, Observer, Phase};
-use crate::learning::train::{Dataset, Losses, Schedule, TrainOptions, TrainState, train};
+use crate::learning::protocol::Config;
+use crate::learning::train::{Dataset, Schedule, TrainOptions, TrainState, train};
 use crate::network::model::Model;
 
 /// What a trainer is told.
@@ -33,6 +34,8 @@ const FOLLOW: usize = 1000;
 const SETTLE: usize = 500;
 /// Steps before a query is chosen by a network that has none.
 const FIRST: usize = 100;
+/// Steps on the patches of a query but its last one before the next query is chosen ahead.
+const BEFORE_AHEAD: usize = 150;
 /// Adam's learning rate meanwhile: a third of `lab`'s highest.
 const RATE: f64 = 1e-3;
 /// How often a network is published, and changed labels are taken over.
@@ -87,6 +90,9 @@ impl Trainer {
             epochs,
             trainings: 0,
             loss,
+            ahead: None,
+            looked_at: 0,
+            grown: (0, 0),
         };
         let thread = thread::Builder::new()
             .name("trainer".into())
@@ -126,6 +132,12 @@ struct Training {
     trainings: u64,
     /// Of the network as it is; not a number before any training.
     loss: f32,
+    /// The next query, chosen before it is asked for.
+    ahead: Option<Outcome>,
+    /// How many patches were labelled when one was last looked for.
+    looked_at: usize,
+    /// How many patches are labelled, and the steps that were done when that changed.
+    grown: (usize, usize),
 }
 
 impl Training {
@@ -152,17 +164,19 @@ impl Training {
             let done = match command {
                 Some(Command::Stop) => return,
                 Some(Command::Labels(person)) => {
-                    self.person = person;
-                    self.since_change = 0;
+                    self.take(person);
                     Ok(())
                 }
                 // Right after the first labels there is no network yet to choose by.
                 Some(Command::Next) if self.loss.is_nan() => self
                     .follow(commands, &mut waiting, FIRST)
-                    .and_then(|()| self.round(self.loss.is_nan())),
-                Some(Command::Next) => self.round(false),
-                Some(Command::Learn) => self.round(true),
-                None => self.follow(commands, &mut waiting, FOLLOW),
+                    .and_then(|()| if self.loss.is_nan() { self.learn() } else { self.next() }),
+                Some(Command::Next) => self.next(),
+                Some(Command::Learn) => self.learn(),
+                None => match self.steps_to_ahead() {
+                    Some(0) => self.look_ahead(commands, &mut waiting),
+                    steps => self.follow(commands, &mut waiting, steps.unwrap_or(FOLLOW)),
+                },
             };
             if let Err(e) = done {
                 // Not again and again.
@@ -257,41 +271,127 @@ impl Training {
         }
         self.since_change += taken;
         if let Some(person) = changed {
-            self.person = person;
-            self.since_change = 0;
+            self.take(person);
         }
         Ok(())
     }
 
-    /// A round of the protocol, with a training to the end or the network as it is.
-    fn round(&mut self, trains: bool) -> Result<()> {
-        self.shared.set_cancel(false);
-        self.shared.change(|status| status.problem = None);
-        let mut watcher = Watcher {
-            shared: Arc::clone(&self.shared),
-            project: Arc::clone(&self.project),
-            since: Instant::now(),
-            done: 0,
-            total: 0,
-            told: Instant::now(),
-        };
-        let done = match trains {
-            true => {
-                self.shared.change(|status| status.losses.clear());
-                learn(&self.project, &mut self.model, &mut watcher)
-            }
-            false => {
-                let state = TrainState::of(&mut self.model, self.epochs, self.loss, None)?;
-                live_round(&self.project, &mut self.model, state, &mut watcher)
-            }
-        };
+    /// Trains to the end and chooses the next query.
+    fn learn(&mut self) -> Result<()> {
+        self.set_ahead(None);
+        self.begin_round();
+        self.shared.change(|status| status.losses.clear());
+        let mut watcher = Watcher::new(&self.shared, &self.project, None);
+        let done = learn(&self.project, &mut self.model, &mut watcher);
         // A round that was interrupted leaves the model somewhere on its way, which is no harm.
         publish(&mut self.model, &self.unlabelled, &self.shared)?;
+        if done.is_ok() {
+            self.since_change = FOLLOW + SETTLE;
+            self.shared.set_scores(watcher.scores.unwrap_or_default());
+        }
+        self.end_round(done.map(drop))
+    }
+
+    /// Takes the query that was chosen ahead, or chooses one by the network as it is.
+    fn next(&mut self) -> Result<()> {
+        let labelled = self.person.patches().len();
+        let ahead = self.ahead.take();
+        self.set_ahead(None);
+        let fresh = ahead.filter(|ahead| ahead.is_fresh(&lock(&self.project), labelled));
+        let outcome = match fresh {
+            Some(outcome) => Ok(outcome),
+            None => {
+                self.begin_round();
+                self.choose(None)
+            }
+        };
+        let done = outcome.and_then(|outcome| outcome.write(&mut lock(&self.project)));
+        self.end_round(done)
+    }
+
+    /// Steps to take before the next query is chosen ahead; nothing where it is chosen, or the query
+    /// is far from answered.
+    fn steps_to_ahead(&self) -> Option<usize> {
+        let labelled = self.person.patches().len();
+        if self.loss.is_nan() || self.looked_at == labelled {
+            return None;
+        }
+        let project = lock(&self.project);
+        let of_query = |asked: &Asked| asked.query == Some(project.query());
+        let asked: Vec<Asked> = project.patches().into_iter().filter(of_query).collect();
+        let open = asked.iter().filter(|asked| asked.state == State::Open).count();
+        let is_fresh = |ahead: &Outcome| ahead.is_fresh(&project, labelled);
+        if asked.is_empty() || open > 1 || self.ahead.as_ref().is_some_and(is_fresh) {
+            return None;
+        }
+        Some((self.grown.1 + BEFORE_AHEAD).saturating_sub(self.steps))
+    }
+
+    /// Takes changed labels over.
+    fn take(&mut self, person: Person) {
+        let labelled = person.patches().len();
+        if labelled != self.grown.0 {
+            self.grown = (labelled, self.steps);
+        }
+        self.person = person;
+        self.since_change = 0;
+    }
+
+    /// Chooses the next query before it is asked for, unless something is asked for that can't wait.
+    fn look_ahead(
+        &mut self,
+        commands: &Receiver<Command>,
+        waiting: &mut Option<Command>,
+    ) -> Result<()> {
+        self.looked_at = self.person.patches().len();
+        self.shared.set_cancel(false);
+        let mail = Mail::new(commands);
+        let done = self.choose(Some(&mail));
+        if let Some(person) = mail.person() {
+            self.take(person);
+        }
+        *waiting = mail.late();
+        if self.shared.is_cancelled() {
+            waiting.take_if(|command| matches!(command, Command::Next));
+        }
         match done {
-            Ok(_) => {
-                if trains {
-                    self.since_change = FOLLOW + SETTLE;
-                }
+            Ok(outcome) => self.set_ahead(Some(outcome)),
+            // That the pool is used up is told when somebody asks.
+            Err(Error::Interrupted(_) | Error::Usage(_)) => {}
+            Err(e) => return Err(e),
+        }
+        Ok(())
+    }
+
+    /// Chooses the next query by the network as it is; with `mail` ahead of time.
+    fn choose(&mut self, mail: Option<&Mail<'_>>) -> Result<Outcome> {
+        let state = TrainState::of(&mut self.model, self.epochs, self.loss, None)?;
+        let weights = state.weights.clone();
+        let mut watcher = Watcher::new(&self.shared, &self.project, mail);
+        let done = round(&self.project, &mut self.model, Some(state), &mut watcher);
+        let scores = watcher.scores;
+        self.model.set_weights(&weights)?;
+        publish(&mut self.model, &self.unlabelled, &self.shared)?;
+        if let (Ok(_), Some(scores)) = (&done, scores) {
+            self.shared.set_scores(scores);
+        }
+        done
+    }
+
+    fn set_ahead(&mut self, ahead: Option<Outcome>) {
+        let is_ready = ahead.is_some();
+        self.ahead = ahead;
+        self.shared.change(|status| status.is_next_ready = is_ready);
+    }
+
+    fn begin_round(&self) {
+        self.shared.set_cancel(false);
+        self.shared.change(|status| status.problem = None);
+    }
+
+    fn end_round(&self, done: Result<()>) -> Result<()> {
+        match done {
+            Ok(()) => {
                 self.shared.change(|status| status.patches += 1);
                 Ok(())
             }
@@ -306,60 +406,4 @@ fn publish(model: &mut Model, unlabelled: &[f32], shared: &Shared) -> Result<()>
     model.measure_statistics(unlabelled, None)?;
     shared.publish(model.weights()?);
     Ok(())
-}
-
-/// Tells the page how far a round is.
-struct Watcher {
-    shared: Arc<Shared>,
-    project: Arc<Mutex<Project>>,
-    since: Instant,
-    done: u64,
-    total: u64,
-    told: Instant,
-}
-
-impl Observer for Watcher {
-    fn phase(&mut self, _: usize, phase: Phase, done: u64, total: u64) {
-        (self.since, self.done, self.total) = (Instant::now(), done, total.max(1));
-        self.shared.change(|status| {
-            status.work = if phase == Phase::Train { Work::Learning } else { Work::Choosing };
-            (status.done, status.seconds_left) = (Some(0.0), None);
-        });
-    }
-
-    fn advance(&mut self, units: u64) {
-        self.done += units;
-        if self.told.elapsed() < Duration::from_millis(250) {
-            return;
-        }
-        self.told = Instant::now();
-        let share = (self.done as f64 / self.total as f64).min(1.0);
-        let seconds = self.since.elapsed().as_secs_f64();
-        self.shared.change(|status| {
-            status.done = Some(share);
-            status.seconds_left = (share > 0.0).then(|| seconds * (1.0 / share - 1.0));
-        });
-    }
-
-    fn epoch_done(&mut self, _: usize, epoch: usize, losses: Losses) -> Result<()> {
-        self.shared.change(|status| status.push_loss(epoch, losses.train));
-        Ok(())
-    }
-
-    fn chosen(&mut self, _: usize, scores: &[f32], _: &FirstChoice) -> Result<()> {
-        let free = {
-            let project = lock(&self.project);
-            let asked: HashSet<Position> = project.patches().iter().map(|a| a.at).collect();
-            let pool = project.pool().iter().copied();
-            pool.filter(|at| !asked.contains(at)).collect::<Vec<_>>()
-        };
-        if free.len() == scores.len() {
-            self.shared.set_scores(free.into_iter().zip(scores.iter().copied()).collect());
-        }
-        Ok(())
-    }
-
-    fn stop_requested(&self) -> bool {
-        self.shared.is_cancelled()
-    }
 }

@@ -52,7 +52,9 @@ export async function state(since) {
 
 export async function labels(id) {
   const answer = await send('GET', `/api/labels?id=${id}`);
-  return { values: await bytes(answer), etag: answer.headers.get('ETag') };
+  // Without the quotes of the header, as all other answers have it.
+  const etag = answer.headers.get('ETag')?.replace(/^W\/|"/g, '');
+  return { values: await bytes(answer), etag };
 }
 
 /** Answers the new etag once the labels are on the disk. */

@@ -34,6 +34,7 @@ export function keyTable({ session, tools, view, commands }) {
       [['a'], 'Accept all where nothing is labelled', () => tools.accept()],
       [['Shift+a'], 'Accept all, and its background too', () => tools.accept(null, true)],
       [['c'], 'Accept inside a lasso', choose('accept')],
+      [['t'], 'Interpolate between labelled sections', () => session.interpolate()],
       [['{', '}'], 'Lower or raise the threshold'],
       [['o'], 'Outline of the proposal', () => toggleShow('proposal')],
       [['p'], 'Prediction of the network', () => toggleShow('prediction')],

@@ -1,7 +1,11 @@
 // The keys: what each does, the dialog that lists them, and a cursor that paints without a pointer.
 
+/** Many keyboards have these on Alt or AltGr, which some systems tell as Ctrl and Alt. */
+const BRACKETS = /^[[\]{}]$/;
+
 /** The name under which a key press is looked up: `a`, `Shift+a`, `Ctrl+z`, `Home`, `?`. */
 function nameOf(event) {
+  if (event.altKey) return event.key;
   const letter = /^[a-z]$/i.test(event.key);
   const key = letter ? event.key.toLowerCase() : event.key;
   const shift = event.shiftKey && (letter || key.length > 1) ? 'Shift+' : '';
@@ -35,11 +39,11 @@ export class Keys {
   }
 
   down(event) {
-    if (taken(event) || event.altKey) return;
+    if (taken(event) || (event.altKey && !BRACKETS.test(event.key))) return;
     const name = nameOf(event);
     const single = !name.startsWith('Ctrl+');
-    if (single && !this.singles.checked && /^(Shift\+)?[a-z0-9]$/.test(name)) return;
-    if (this.cursor.on && this.cursor.key(name)) {
+    if (single && !this.singles.checked && /^(Shift\+)?.$/.test(name)) return;
+    if (this.cursor.on && this.cursor.key(name, event.repeat)) {
       event.preventDefault();
       return;
     }
@@ -76,6 +80,7 @@ export class Keys {
   release() {
     this.held.space = false;
     this.held.erase = false;
+    this.cursor.lift();
     this.changed();
   }
 
@@ -132,7 +137,7 @@ export class Cursor {
     );
   }
 
-  key(name) {
+  key(name, repeated) {
     const ways = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
     const far = name.startsWith('Shift+');
     const way = ways[far ? name.slice(6) : name];
@@ -141,7 +146,7 @@ export class Cursor {
       return true;
     }
     if (name === 'Space') {
-      this.press();
+      if (!repeated) this.press();
       return true;
     }
     return false;
@@ -161,7 +166,7 @@ export class Cursor {
   press() {
     const { tools } = this;
     const lasso = tools.tool === 'lasso' || tools.tool === 'accept';
-    if (this.painting) {
+    if (this.painting && tools.action) {
       if (lasso) this.lift(true);
       return;
     }

@@ -19,6 +19,14 @@ const $ = (id) => document.getElementById(id);
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 const percent = (v) => `${v} %`;
 
+/** The cookie has the token by now; the address is shown, copied and kept in the history. */
+function forgetToken() {
+  const address = new URL(location.href);
+  if (!address.searchParams.has('token')) return;
+  address.searchParams.delete('token');
+  history.replaceState(null, '', address);
+}
+
 /** Reads the project; until askem answers, says so. */
 async function firstAnswer() {
   for (;;) {
@@ -33,6 +41,7 @@ async function firstAnswer() {
 }
 
 const project = await firstAnswer();
+forgetToken();
 const settings = new Settings();
 const held = { space: false, erase: false, used: false };
 const latencies = [];
@@ -57,13 +66,15 @@ const map = new VolumeMap({
 let noteTimer = 0;
 
 function note(text) {
-  $('note').textContent = text;
+  // Shown first: what was hidden when its text changed is not read out.
   $('note').hidden = false;
+  $('note').textContent = text;
   clearTimeout(noteTimer);
   noteTimer = setTimeout(() => ($('note').hidden = true), 3000 + 50 * text.length);
 }
 
-let answering = true;
+/** Why news of the server do not come; null if they do. */
+let silence = null;
 
 function showSaving() {
   const { kind, error } = saver.state;
@@ -72,24 +83,24 @@ function showSaving() {
   if (kind === 'problem') {
     text = `not saved: ${error.message} (kept in this browser, trying again)`;
     if (error.status === 0) text = `${error.message} Your last stroke is kept here; trying again.`;
-  } else if (!answering) {
-    text = `${api.NO_ANSWER} Trying again.`;
+  } else if (silence) {
+    text = `${silence} Trying again.`;
   }
-  line.dataset.kind = answering || kind === 'problem' ? kind : 'problem';
+  line.dataset.kind = silence ? 'problem' : kind;
   if (line.textContent !== text) line.textContent = text;
 }
 
 // ---- Redrawing of the panels ----
 
 function update() {
-  const current = session.patch;
-  panel.update({ project: session.project, current, list: session.list, clock });
-  map.setPatches(session.project.patches, session.id);
+  const { project: now, patch: current, list, neighbours } = session;
+  panel.update({ project: now, current, list, clock, neighbours });
+  map.setPatches(now.patches, session.id);
   $('undo').disabled = !session.labels?.undoSteps.length;
   $('redo').disabled = !session.labels?.redoSteps.length;
   $('view').setAttribute(
     'aria-label',
-    current ? `Picture of ${$('patch-title').textContent}, section ${current.z + 1}` : 'Picture',
+    current ? `Picture of ${$('patch-title').textContent}, section z ${current.z}` : 'Picture',
   );
 }
 
@@ -127,14 +138,15 @@ function moved() {
   const depth = project.shape[0];
   $('zoom').textContent = percent(Math.round(zoom * 100));
   for (const input of [$('section'), $('map-slider')]) {
-    input.max = depth;
-    input.value = z + 1;
+    input.max = depth - 1;
+    input.value = z;
+    input.setAttribute('aria-valuetext', `z ${z} of 0–${depth - 1}`);
     input.style.setProperty('--share', `${(100 * z) / Math.max(1, depth - 1)}%`);
   }
   const own = view.patch ? view.patch.z : z;
   const away = z === own ? '' : ` (${z > own ? '+' : '−'}${Math.abs(z - own)})`;
-  $('section-text').textContent = `${z + 1} of ${depth}${away}`;
-  $('map-section').textContent = `section ${z + 1}`;
+  $('section-text').textContent = `z ${z} of 0–${depth - 1}${away}`;
+  $('map-section').textContent = `section z ${z}`;
   $('home').classList.toggle('primary', z !== own || !view.patchInSight);
   if (shownSection === z) return;
   shownSection = z;
@@ -177,7 +189,10 @@ function toggleKeep() {
   showTools();
 }
 
-const moveSection = (way) => view.section(view.camera.z + way);
+function moveSection(way) {
+  if (tools.action?.kind === 'stroke') tools.up();
+  view.section(view.camera.z + way);
+}
 
 async function order(name) {
   try {
@@ -316,6 +331,7 @@ const clicks = {
   home: () => view.fit(),
   'copy-before': () => session.copy(-1),
   'copy-after': () => session.copy(1),
+  interpolate: () => session.interpolate(),
   'remove-patch': () => session.remove(),
   'picture-reset': resetPicture,
   'show-proposal': () => toggleShow('proposal'),
@@ -335,7 +351,7 @@ for (const button of document.querySelectorAll('[data-class]')) {
   button.addEventListener('click', () => chooseClass(button.dataset.class));
 }
 for (const input of [$('section'), $('map-slider')]) {
-  input.addEventListener('input', () => view.section(Number(input.value) - 1));
+  input.addEventListener('input', () => view.section(Number(input.value)));
 }
 $('accept-background').addEventListener('change', (event) => {
   tools.alsoBackground = event.target.checked;
@@ -417,15 +433,19 @@ async function listen() {
     try {
       const state = await api.state(version);
       version = state.version;
-      if (!answering) saver.wake();
-      answering = true;
+      if (silence) {
+        // Perhaps another server than before.
+        patchesVersion = -1;
+        saver.wake();
+      }
+      silence = null;
       failures = 0;
       showSaving();
       await news(state);
       await sleep(200);
     } catch (error) {
       if (error.status === undefined) console.error(error);
-      answering = error.status !== 0;
+      else silence = error.message;
       failures++;
       version = 0;
       showSaving();
@@ -441,6 +461,7 @@ window.askem = Object.freeze({
   patchToScreen: (x, y) => view.toScreen(view.patch.x + x + 0.5, view.patch.y + y + 0.5),
   labels: () => session.labels.values.slice(),
   current: () => session.id,
+  network: () => proposal.version,
   idle: () => restored.then(() => saver.idle()),
   strokeLatencies: latencies,
 });

@@ -117,7 +117,7 @@ export class VolumeMap {
     this.current = current;
     const { z } = this.view.camera;
     const here = patches.filter((one) => one.z === z).length;
-    const text = `Map of section ${z + 1}: ${here} of ${patches.length} patches lie here.`;
+    const text = `Map of section z ${z}: ${here} of ${patches.length} patches lie here.`;
     this.canvas.setAttribute('aria-label', `${text} The arrows move the view.`);
     this.redraw();
   }

@@ -53,6 +53,9 @@ export function show(state) {
   $('work-meter').hidden = !busy;
   $('work-meter').firstElementChild.style.width = `${(work.done ?? 0) * 100}%`;
   $('learn').disabled = $('next-query').disabled = busy;
+  $('next-query').title = state.next_ready
+    ? 'They are chosen already'
+    : 'Asks the network as it is now for the patches that would help it most';
   $('cancel').disabled = !busy;
   $('network-state').textContent = network.version
     ? `${network.steps} steps, ${patches(network.labelled_patches)}`

@@ -30,7 +30,7 @@ export class Panel {
   }
 
   /** Everything but the pixels: after changes of the project or of the patch in view. */
-  update({ project, current, list, clock }) {
+  update({ project, current, list, clock, neighbours }) {
     this.project = project;
     this.byId = new Map(project.patches.map((patch) => [patch.id, patch]));
     const place = list.indexOf(current?.id);
@@ -43,10 +43,11 @@ export class Panel {
     $('patch-state').textContent = current ? STATES[current.state] : '';
     $('patch-state').dataset.state = current?.state ?? '';
     $('patch-place').textContent = current
-      ? `Section ${current.z + 1}, row ${current.y}, column ${current.x}`
+      ? `Section z ${current.z}, row ${current.y}, column ${current.x}`
       : 'Ask for patches, or add one of your own.';
     for (const id of ['done', 'skip', 'accept']) $(id).disabled = !current;
     this.copies(current, project.shape[0]);
+    this.interpolation(neighbours);
     $('back').disabled = $('next-patch').disabled = list.length < 2;
     $('remove-patch').hidden = !(own && current && !current.touched);
     this.list(list, current);
@@ -60,10 +61,19 @@ export class Panel {
       const there = z >= 0 && z < depth;
       const text = 'the labels of the same place if there are any, else the proposal';
       $(id).disabled = !there;
-      $(id).textContent = there ? `${z + 1}` : 'none';
-      $(id).title = there ? `Copy foreground from section ${z + 1}: ${text}` : 'No such section';
-      $(id).setAttribute('aria-label', there ? `Copy from section ${z + 1}` : 'No such section');
+      $(id).textContent = there ? `z ${z}` : 'none';
+      $(id).title = there ? `Copy foreground from section z ${z}: ${text}` : 'No such section';
+      $(id).setAttribute('aria-label', there ? `Copy from section z ${z}` : 'No such section');
     }
+  }
+
+  /** The button that fills in between two labelled sections, or says why it can't. */
+  interpolation({ below, above, missing }) {
+    const button = $('interpolate');
+    const name = missing ? 'Interpolate' : `Interpolate between z ${below.z} and z ${above.z}`;
+    button.disabled = Boolean(missing);
+    button.title = missing ?? `${name} where nothing is labelled (T)`;
+    button.setAttribute('aria-label', name);
   }
 
   progress(project, clock) {
@@ -118,7 +128,7 @@ export class Panel {
       const item = button.parentElement;
       if (host.children[n] !== item) host.insertBefore(item, host.children[n] ?? null);
       const name = patch.query === null ? 'Own patch' : `Patch ${n + 1}`;
-      button.setAttribute('aria-label', `${name}, section ${patch.z + 1}, ${STATES[patch.state]}`);
+      button.setAttribute('aria-label', `${name}, section z ${patch.z}, ${STATES[patch.state]}`);
       button.title = `${name}: ${STATES[patch.state]}`;
       button.dataset.state = patch.state === 'open' && patch.touched ? 'begun' : patch.state;
       button.toggleAttribute('data-own', patch.query === null);

@@ -10,6 +10,8 @@ export class Pointer {
     Object.assign(this, { host, view, tools, cursor, held, latencies, act });
     this.fingers = new Map();
     this.mode = null;
+    /** Which pointer the tool follows. */
+    this.leader = null;
     this.pen = false;
     this.at = null;
     this.wheelRest = 0;
@@ -34,6 +36,8 @@ export class Pointer {
 
   down(event) {
     if (event.target.closest('button, input, label, a')) return;
+    // A palm beside the pen that paints.
+    if (this.mode === 'tool' && !this.fingers.has(this.leader)) return;
     this.host.focus({ preventScroll: true });
     event.preventDefault();
     this.at = event;
@@ -62,11 +66,13 @@ export class Pointer {
     this.held.used = true;
     const taken = this.tools.down(this.point(event), { erase, keep: event.shiftKey });
     this.mode = taken ? 'tool' : 'none';
+    this.leader = event.pointerId;
     this.tools.flush();
     this.measure(event);
   }
 
   move(event) {
+    if (this.mode === 'tool' && event.pointerId !== this.leader) return;
     const before = this.at;
     this.at = event;
     if (this.mode === 'pinch') {
@@ -90,6 +96,7 @@ export class Pointer {
 
   up(event, cancelled = false) {
     this.fingers.delete(event.pointerId);
+    if (this.mode === 'tool' && event.pointerId !== this.leader) return;
     if (this.mode === 'tool') {
       if (cancelled) this.tools.cancel();
       else this.tools.up();

@@ -1,5 +1,7 @@
-// Which pixels a brush, a polygon or a flood covers. The centre of pixel (x, y) lies at x + 0.5,
-// y + 0.5.
+// Which pixels a brush, a polygon or a flood covers, and which lie between those of two sections.
+// The centre of pixel (x, y) lies at x + 0.5, y + 0.5.
+
+import { FOREGROUND } from './labels.js';
 
 /** Visits pixels whose centres lie within `radius` of the segment, and those it runs through. */
 export function capsule(size, x0, y0, x1, y1, radius, visit) {
@@ -123,4 +125,78 @@ export function flood(grey, size, x, y, tolerance) {
     if (i < size * (size - 1)) reach(i + size);
   }
   return inside;
+}
+
+/**
+ * The least of costs[p] + (q - p)^2 over all p, for each place q of a line: the lower envelope of
+ * parabolas (Felzenszwalb and Huttenlocher, Distance Transforms of Sampled Functions, 2012).
+ */
+function envelope(costs, out) {
+  const n = costs.length;
+  const roots = new Int32Array(n);
+  const starts = new Float64Array(n);
+  let last = -1;
+  for (let q = 0; q < n; q++) {
+    if (costs[q] === Infinity) continue;
+    let start = -Infinity;
+    for (; last >= 0; last--) {
+      const p = roots[last];
+      start = (costs[q] + q * q - costs[p] - p * p) / (2 * (q - p));
+      if (start > starts[last]) break;
+    }
+    last++;
+    roots[last] = q;
+    starts[last] = last ? start : -Infinity;
+  }
+  for (let q = 0, k = 0; q < n; q++) {
+    while (k < last && starts[k + 1] < q) k++;
+    out[q] = last < 0 ? Infinity : costs[roots[k]] + (q - roots[k]) ** 2;
+  }
+}
+
+/** The squares of the distances to the nearest pixel that is `value` in the mask; exact. */
+function squaredDistances(mask, size, value) {
+  const all = Float64Array.from(mask, (one) => (one === value ? 0 : Infinity));
+  const costs = new Float64Array(size);
+  const out = new Float64Array(size);
+  for (const [line, pixel] of [[1, size], [size, 1]]) {
+    for (let a = 0; a < size; a++) {
+      for (let b = 0; b < size; b++) costs[b] = all[a * line + b * pixel];
+      envelope(costs, out);
+      for (let b = 0; b < size; b++) all[a * line + b * pixel] = out[b];
+    }
+  }
+  return all;
+}
+
+/** How far each pixel lies from the edge of the mask: below 0 inside, at most `size` either way. */
+export function signedDistances(mask, size) {
+  const toMask = squaredDistances(mask, size, 1);
+  const toRest = squaredDistances(mask, size, 0);
+  return Float64Array.from(mask, (inside, i) => {
+    const far = Math.min(size, Math.sqrt(inside ? toRest[i] : toMask[i]) - 0.5);
+    return inside ? -far : far;
+  });
+}
+
+/**
+ * What a square between two labelled ones would be: 1 for foreground, 0 for what is not, and null
+ * where either is not known. Each of `sides` has `values`, the `weight` of its distances, and the
+ * offset `dy`, `dx` that leads from a pixel of the square to the same place in it.
+ */
+export function between(sides, size) {
+  const fields = sides.map(({ values }) => {
+    return signedDistances(values.map((value) => (value === FOREGROUND ? 1 : 0)), size);
+  });
+  const blend = (x, y) => {
+    let sum = 0;
+    for (const [n, { values, weight, dy, dx }] of sides.entries()) {
+      const [u, v] = [x + dx, y + dy];
+      if (u < 0 || v < 0 || u >= size || v >= size) return null;
+      if (values[v * size + u] > FOREGROUND) return null;
+      sum += weight * fields[n][v * size + u];
+    }
+    return sum < 0 ? 1 : 0;
+  };
+  return Array.from({ length: size * size }, (_, i) => blend(i % size, Math.floor(i / size)));
 }

@@ -58,8 +58,9 @@ export class Saver extends EventTarget {
     return patch;
   }
 
-  conflict(patch) {
-    this.tell('conflict', { patch });
+  /** `dropped`: a state that was to be told to the server is not told any more. */
+  conflict(patch, dropped = false) {
+    this.tell('conflict', { patch, dropped });
   }
 
   /** Sends what the browser kept of any patch. */
@@ -169,10 +170,11 @@ export class Saver extends EventTarget {
     const ours = patch.sent.some((sent) => same(values, sent)) || same(values, mine);
     patch.sent = [];
     if (ours) return;
+    const dropped = patch.wanted !== null;
     patch.replace(values, mine);
     patch.saved = patch.revision;
     patch.wanted = null;
-    this.conflict(patch);
+    this.conflict(patch, dropped);
   }
 
   /** The server holds other labels than this page, which has nothing unsaved: take them. */

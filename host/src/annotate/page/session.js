@@ -2,10 +2,10 @@
 
 import * as api from './api.js';
 import { BACKGROUND, FOREGROUND, UNLABELLED } from './labels.js';
-import { clean } from './raster.js';
+import { between, clean } from './raster.js';
 
-/** An etag without its quotes. */
-const bare = (etag) => etag?.replace(/^W\/|"/g, '');
+/** How many sections away labels may lie that are interpolated. */
+const REACH = 8;
 
 export class Session extends EventTarget {
   constructor({ project, view, saver, tools, proposal }) {
@@ -32,6 +32,8 @@ export class Session extends EventTarget {
     for (const patch of project.patches) {
       const labels = this.saver.get(patch.id);
       if (labels?.wanted) patch.state = labels.wanted;
+      // The server may not have the last strokes yet.
+      if (labels) patch.touched = labels.values.some((value) => value !== UNLABELLED);
     }
     this.byId = new Map(project.patches.map((patch) => [patch.id, patch]));
     const own = project.patches.filter((patch) => patch.query === null).map((patch) => patch.id);
@@ -54,12 +56,16 @@ export class Session extends EventTarget {
     const { acknowledged } = this.saver;
     const before = this.project.query.number;
     const project = await api.project();
+    if (isOther(project, this.project)) {
+      location.reload();
+      return;
+    }
     this.take(project);
     if (acknowledged === this.saver.acknowledged) {
       for (const { id, etag } of project.patches) {
         const labels = this.saver.get(id);
         const settled = labels && !labels.unsaved && !labels.stroke;
-        if (settled && etag && bare(labels.etag) !== bare(etag)) await this.saver.refresh(labels);
+        if (settled && etag && labels.etag !== etag) await this.saver.refresh(labels);
       }
     }
     if (project.query.number !== before) {
@@ -196,17 +202,18 @@ export class Session extends EventTarget {
   }
 
   /** Another window's labels have taken the place of ours. */
-  replaced({ patch: labels }) {
+  replaced({ patch: labels, dropped }) {
     const inView = labels.id === this.id;
     if (inView) {
       this.tools.cancel();
       this.view.setPatch(this.patch, labels);
     }
     const patch = this.byId.get(labels.id);
-    const which = inView || !patch ? 'this patch' : `a patch in section ${patch.z + 1}`;
+    const which = inView || !patch ? 'this patch' : `a patch in section z ${patch.z}`;
     const back = labels.redoSteps.length ? ' Redo there brings your own strokes back.' : '';
     this.note(`Another window changed ${which}; its labels are shown now.${back}`);
     this.tell('labels', { id: labels.id });
+    if (dropped) this.refresh().catch(() => {});
   }
 
   // ---- Patches of the person's own, and neighbouring sections ----
@@ -252,7 +259,7 @@ export class Session extends EventTarget {
       if (!source) return this.note('There is no network yet to propose anything there.');
       this.tools.take(null, (i) => (source(i) ? FOREGROUND : UNLABELLED));
       const what = twin ? 'Labels' : 'The proposal';
-      this.note(`${what} of section ${z + 1} copied where nothing was labelled.`);
+      this.note(`${what} of section z ${z} copied where nothing was labelled.`);
     } catch (error) {
       this.note(error.message);
     }
@@ -271,4 +278,106 @@ export class Session extends EventTarget {
     clean(mask, side, this.view.specks);
     return (i) => mask[i] === 1;
   }
+
+  /** Whether any pixel of a patch is known to be foreground or background. */
+  isKnown(patch) {
+    const labels = this.saver.get(patch.id);
+    return labels ? labels.values.some((value) => value <= FOREGROUND) : patch.known > 0;
+  }
+
+  /**
+   * The labelled patches { below, above } between which the one in view lies: at its very place if
+   * there are such, else those that share most of it, and near ones before far ones. Without them,
+   * `missing` says in a sentence what to do.
+   */
+  get neighbours() {
+    const { patch } = this;
+    if (!patch) return { missing: 'Choose a patch first.' };
+    const side = this.project.patch;
+    const near = (way) => this.project.patches.filter((one) => {
+      const away = (one.z - patch.z) * way;
+      return away > 0 && away <= REACH && shared([patch, one], side) > 0 && this.isKnown(one);
+    });
+    const [before, after] = [near(-1), near(1)];
+    const pairs = before.flatMap((below) => after.map((above) => {
+      const area = shared([patch, below, above], side);
+      const exact = [below, above].filter((one) => shared([patch, one], side) === side ** 2);
+      return { below, above, exact: exact.length, worth: area / (above.z - below.z) };
+    }));
+    const [best] = pairs
+      .filter(({ worth }) => worth > 0)
+      .sort((a, b) => b.exact - a.exact || b.worth - a.worth);
+    return best ?? { missing: this.whyNoNeighbours(before, after) };
+  }
+
+  whyNoNeighbours(before, after) {
+    const { z } = this.patch;
+    const last = this.project.shape[0] - 1;
+    if (z === 0 || z === last) {
+      const [which, side, other] = z ? ['last', 'after', z - 1] : ['first', 'before', z + 1];
+      const nothing = `Section z ${z} is the ${which}: nothing lies ${side} it.`;
+      return last > 0 ? `${nothing} Copy from section z ${other} instead.` : nothing;
+    }
+    let lacks = 'the patches there share no part of this one';
+    if (!before.length || !after.length) {
+      const sides = [!before.length && 'before', !after.length && 'after'].filter(Boolean);
+      lacks = `there are none within ${REACH} sections ${sides.join(' or ')} it`;
+    }
+    const needs = `To interpolate, labels of this place are needed before and after section z ${z}`;
+    const how = 'go to a section there with , or . and add a patch of your own with D and Enter';
+    return `${needs}; ${lacks}. Copy from one side, or ${how}.`;
+  }
+
+  /** Fills foreground in between the labels of the sections below and above. */
+  async interpolate() {
+    const { patch, labels } = this;
+    const { below, above, missing } = this.neighbours;
+    if (missing) return this.note(missing);
+    if (!labels) return this.note('The labels of this patch have not come yet.');
+    try {
+      const both = await Promise.all([below, above].map(({ id }) => this.saver.load(id)));
+      const refusal = this.tools.refusal();
+      if (this.id !== patch.id || refusal) return this.note(refusal ?? 'The patch was left.');
+      const sides = [below, above].map((one, n) => ({
+        values: both[n].values,
+        weight: 1 - Math.abs(one.z - patch.z) / (above.z - below.z),
+        dy: patch.y - one.y,
+        dx: patch.x - one.x,
+      }));
+      this.fillBetween(between(sides, this.project.patch), `z ${below.z} and z ${above.z}`);
+    } catch (error) {
+      this.note(error.message);
+    }
+  }
+
+  /** Takes over what lies `between` two sections, and says what came of it. */
+  fillBetween(mask, sections) {
+    const { values } = this.labels;
+    let text = `Foreground between ${sections} filled where nothing was labelled.`;
+    if (mask.every((one) => one === null)) {
+      text = `The labels of ${sections} have no place in common here; label more there.`;
+    } else if (!mask.includes(1)) {
+      text = `Between ${sections}, no foreground is left here: nothing of it overlaps.`;
+    } else if (!mask.some((one, i) => one && values[i] === UNLABELLED)) {
+      text = `All foreground between ${sections} is labelled already.`;
+    } else {
+      this.tools.take(null, (i) => (mask[i] ? FOREGROUND : UNLABELLED));
+    }
+    this.note(text);
+  }
+}
+
+/** Whether another project is now served at the address of this one. */
+function isOther(now, before) {
+  const told = ({ name, shape, patch }) => [name, ...shape, patch].join('/');
+  return told(now) !== told(before);
+}
+
+/** How many pixels of a section all patches cover, seen from above. */
+function shared(patches, side) {
+  const along = (axis) => {
+    const starts = patches.map((patch) => patch[axis]);
+    return Math.max(0, side - (Math.max(...starts) - Math.min(...starts)));
+  };
+  return along('y') * along('x');
 }

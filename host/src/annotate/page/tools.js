@@ -31,7 +31,7 @@ export class Tools extends EventTarget {
   }
 
   choose(tool) {
-    if (tool !== 'polygon') this.cancel();
+    if (tool !== 'polygon') this.settle();
     if (tool !== this.tool) this.view.sketch = null;
     this.tool = tool;
     this.tell('changed');
@@ -54,8 +54,8 @@ export class Tools extends EventTarget {
     if (!view.patch) return 'Choose a patch first.';
     if (!view.labels) return 'The labels of this patch have not come yet.';
     if (view.onPatchSection) return null;
-    const own = view.patch.z + 1;
-    return `This is section ${view.camera.z + 1}; the patch lies in ${own}. Home goes back to it.`;
+    const { z } = view.camera;
+    return `This is section z ${z}; the patch lies in z ${view.patch.z}. Home goes back to it.`;
   }
 
   // ---- The pointer ----
@@ -98,6 +98,7 @@ export class Tools extends EventTarget {
       this.flush();
       if (performance.now() - action.sent > SEND_EVERY) {
         action.sent = performance.now();
+        action.interim = true;
         this.saver.interim(this.labels);
       }
     } else if (action.kind === 'polygon') {
@@ -136,6 +137,8 @@ export class Tools extends EventTarget {
     if (this.action.kind === 'stroke') {
       this.labels.cancel();
       this.view.refreshLabels();
+      // Part of it may be on the disk already.
+      if (this.action.interim) this.saver.changed(this.labels);
     }
     this.action = null;
     this.view.sketch = null;
@@ -176,8 +179,9 @@ export class Tools extends EventTarget {
     if (this.labels.commit()) this.tell('stroke', { labels: this.labels });
   }
 
-  /** One whole step: `draw` calls `put`. */
+  /** One whole step, after the stroke under way if there is one: `draw` calls `put`. */
   step(draw) {
+    if (this.action?.kind === 'stroke') this.up();
     this.labels.begin();
     draw();
     this.flush();

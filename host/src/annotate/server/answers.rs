@@ -4,9 +4,10 @@ use std::io::ErrorKind;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
-use axum::body::Bytes;
-use axum::extract::{Query, State};
+use axum::body::{Bytes, to_bytes};
+use axum::extract::{Query, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -17,10 +18,10 @@ use crate::annotate::learn::require_both_classes;
 use crate::annotate::live::{Area, Command, Status, Work};
 use crate::annotate::marks::State as Mark;
 use crate::annotate::project::Project;
-use crate::annotate::stopping::advice;
 use crate::data::pool::{Position, Region};
 use crate::data::volume::FOREGROUND;
 use crate::error::{Error, Result};
+use crate::learning::stopping::advice;
 
 /// How long a question for news is kept waiting.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -52,6 +53,28 @@ impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         (self.0, [(header::CONTENT_TYPE, "application/json")], self.1.to_string()).into_response()
     }
+}
+
+/// Turns what the library refuses with a text, or without one, into the form of all refusals.
+pub(super) async fn in_json(request: Request, next: Next) -> Response {
+    let response = next.run(request).await;
+    let status = response.status();
+    let kind = response.headers().get(header::CONTENT_TYPE);
+    let is_json = kind.is_some_and(|kind| kind == "application/json");
+    if is_json || !(status.is_client_error() || status.is_server_error()) {
+        return response;
+    }
+    let (head, body) = response.into_parts();
+    let text = to_bytes(body, 4096).await.unwrap_or_default();
+    let text = match String::from_utf8_lossy(&text).trim() {
+        "" => status.canonical_reason().unwrap_or("refused").to_lowercase(),
+        text => text.to_string(),
+    };
+    let mut refusal = Refusal(status, json!({ "error": text })).into_response();
+    if let Some(allowed) = head.headers.get(header::ALLOW) {
+        refusal.headers_mut().insert(header::ALLOW, allowed.clone());
+    }
+    refusal
 }
 
 type Answer = std::result::Result<Response, Refusal>;
@@ -158,6 +181,7 @@ fn told_of(status: &Status, project: &Project) -> Value {
         Work::Live => format!("Learning from {} {patches}", status.labelled),
         Work::Learning => "Training to the end".to_string(),
         Work::Choosing => "Choosing the next patches".to_string(),
+        Work::Ahead => "Looking for the next patches meanwhile".to_string(),
     };
     json!({
         "version": status.version,
@@ -171,6 +195,7 @@ fn told_of(status: &Status, project: &Project) -> Value {
             "kind": status.work, "text": text,
             "done": status.done, "seconds_left": status.seconds_left,
         },
+        "next_ready": status.is_next_ready,
         "losses": status.losses,
         "curve": curve,
         "stop": stop,
@@ -307,7 +332,13 @@ pub(super) async fn prediction(State(app): AppState, Query(of): Query<Prediction
         return Err(Error::Usage(why).into());
     }
     let region = Region { z: of.z..of.z + 1, y: of.y..of.y + of.h, x: of.x..of.x + of.w };
-    let uncertainty = of.kind.as_deref() == Some("uncertainty");
+    let uncertainty = match of.kind.as_deref() {
+        None | Some("foreground") => false,
+        Some("uncertainty") => true,
+        Some(_) => {
+            return Err(Error::Usage("kind is foreground or uncertainty".into()).into());
+        }
+    };
     let area = Area { z: of.z, area: region, uncertainty };
     let Some((version, pixels)) = app.predictor.predict(area).await? else {
         return Ok(StatusCode::NO_CONTENT.into_response());

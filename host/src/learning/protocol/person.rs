@@ -61,11 +61,11 @@ impl Experiment<'_> {
         if dataset.train.is_empty() {
             return Err(Error::Usage("no pixel is labelled yet; label a patch first".into()));
         }
-        let (mut unseen, mut classes) = (None, None);
+        let (mut unseen, mut view) = (None, None);
         if let Some(before) = &before {
             model.set_weights(before)?;
             unseen = self.judge_unseen(model, records.last())?;
-            classes = Some(self.classes(model)?);
+            view = self.view(model)?;
         }
         // A network that is trained already comes with its epochs, and is trained no further.
         let epochs = checkpoint.as_ref().map(|(_, state)| state.epochs_done);
@@ -78,11 +78,9 @@ impl Experiment<'_> {
             record.epochs = epochs;
         }
         record.unseen_jaccard = unseen;
-        if let Some(before) = classes.filter(|classes| !classes.is_empty()) {
-            let now = self.classes(model)?;
-            let changed = before.iter().zip(&now).filter(|(before, now)| before != now).count();
-            record.changed_pixels = Some(changed as f64 / now.len() as f64);
-        }
+        let now = self.view(model)?;
+        record.mean_entropy = now.as_ref().map(|now| now.mean_entropy);
+        record.changed_pixels = now.zip(view).map(|(now, before)| now.share_unlike(&before));
         observer.iteration_done(&record)?;
         records.push(record);
         Ok(records)
@@ -112,13 +110,34 @@ impl Experiment<'_> {
         Ok(known.then(|| counts.jaccard()))
     }
 
-    /// Whether each pixel of the patches for batch norm's statistics is foreground.
-    fn classes(&self, model: &mut Model) -> Result<Vec<bool>> {
-        let (patch, classes) = (self.config.patch, model.net().classes);
+    /// What the model sees in the patches for batch norm's statistics; nothing where there are none.
+    fn view(&self, model: &mut Model) -> Result<Option<View>> {
+        if self.unlabelled.is_empty() {
+            return Ok(None);
+        }
+        let (pixels, classes) = (self.config.patch * self.config.patch, model.net().classes);
         let p = model.forward(&self.unlabelled, &[Output::Probabilities])?.remove(0);
-        let pixels = patch * patch;
-        Ok(p.chunks(classes * pixels)
+        let is_foreground: Vec<bool> = p
+            .chunks(classes * pixels)
             .flat_map(|patch| patch[..pixels].iter().map(|&background| background < 0.5))
-            .collect())
+            .collect();
+        let entropy = |&p: &f32| if p > 0.0 { -f64::from(p) * f64::from(p).ln() } else { 0.0 };
+        let mean_entropy = p.iter().map(entropy).sum::<f64>() / is_foreground.len() as f64;
+        Ok(Some(View { is_foreground, mean_entropy }))
+    }
+}
+
+/// What a network sees in patches that are the same in all rounds.
+struct View {
+    is_foreground: Vec<bool>,
+    /// In nats a pixel.
+    mean_entropy: f64,
+}
+
+impl View {
+    /// The share of pixels whose class another network sees otherwise.
+    fn share_unlike(&self, other: &Self) -> f64 {
+        let pairs = self.is_foreground.iter().zip(&other.is_foreground);
+        pairs.filter(|(a, b)| a != b).count() as f64 / self.is_foreground.len() as f64
     }
 }

@@ -39,6 +39,9 @@ pub struct Record {
     /// network before this training saw otherwise; only where a person labels.
     #[cfg_attr(feature = "files", serde(default, skip_serializing_if = "Option::is_none"))]
     pub changed_pixels: Option<f64>,
+    /// Mean entropy of the network on the pixels of these patches, in nats; only where a person labels.
+    #[cfg_attr(feature = "files", serde(default, skip_serializing_if = "Option::is_none"))]
+    pub mean_entropy: Option<f64>,
     /// What was chosen for labelling after this iteration, best first.
     pub picked: Vec<Picked>,
     /// Wall-clock time.

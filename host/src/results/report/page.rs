@@ -17,6 +17,7 @@ use super::{PALETTE, escape, picks, rasterize, times};
 use crate::data::files::write_atomically;
 use crate::error::{Error, Result};
 use crate::learning::protocol::Record;
+use crate::learning::stopping::advice;
 use crate::results::comparison::{Baseline, Series, summarize, system};
 use crate::results::run_dir::{Resolved, RunDir, best_held_out};
 
@@ -67,6 +68,9 @@ pub fn write_run_page(out: &Path, resolved: &Resolved, records: &[Record]) -> Re
         let curves = vec![Curve::new(strategy.clone(), points)];
         let curve = Figure { title: title.into(), ..Figure::jaccard(curves, None) };
         put(figure(out, "curve", &curve.svg(), caption)?);
+    }
+    if last.jaccard.is_none() {
+        put(whether_to_go_on(records));
     }
     put("<h2>What the network gets wrong</h2>".into());
     match image(&out.join("segmentation.png")) {
@@ -133,6 +137,34 @@ fn verdict(first: &Record, last: &Record) -> String {
         "<p class=\"verdict\">{what} {:.1} % of what was labelled is foreground.</p>",
         100.0 * last.labelled_foreground
     )
+}
+
+/// What the rounds with a person changed, and whether to go on.
+fn whether_to_go_on(records: &[Record]) -> String {
+    let mut out = String::from("<h2>When is it enough?</h2>");
+    match advice(records) {
+        Some(advice) => out += &format!("<p>{}</p>", escape(&advice.text)),
+        None => {
+            out += "<p class=\"soft\">That shows after two rounds that learnt from new labels.</p>"
+        }
+    }
+    out += "<div class=\"table\"><table><tr><th>round</th><th>labelled patches</th>\
+            <th>pixels changed</th><th>Jaccard index on labels not seen</th>\
+            <th>mean entropy, nats</th></tr>";
+    let cell = |value: Option<f64>, show: fn(f64) -> String| {
+        format!("<td>{}</td>", value.map_or_else(|| "–".into(), show))
+    };
+    for r in records {
+        out += &format!(
+            "<tr><td>{}</td><td>{}</td>{}{}{}</tr>",
+            r.iteration,
+            r.labelled,
+            cell(r.changed_pixels, |share| format!("{:.1} %", 100.0 * share)),
+            cell(r.unseen_jaccard, |jaccard| format!("{jaccard:.3}")),
+            cell(r.mean_entropy, |entropy| format!("{entropy:.3}")),
+        );
+    }
+    out + "</table></div>"
 }
 
 /// Which iteration's network is best by the patches held out, and where it lies.

@@ -70,6 +70,17 @@ impl RunDir {
         cut.map_err(|e| Error::io(&path, "can't cut off the end of the journal", e))
     }
 
+    /// Takes the last line away.
+    ///
+    /// # Errors
+    /// As [`read_records`](Self::read_records), and if the system refuses.
+    pub fn take_last_back(&self) -> Result<()> {
+        let mut ends = self.read_journal()?.ends;
+        ends.pop();
+        self.keep_lines(&ends);
+        self.cut_journal()
+    }
+
     /// Lines behind these are cut off before one is added.
     pub(super) fn keep_lines(&self, ends: &[u64]) {
         self.journal.set(Some(ends.last().copied().unwrap_or(0)));
@@ -117,9 +128,11 @@ fn with_checksum(line: &str) -> String {
     format!("{}{CHECKSUM}{}\"}}", line.strip_suffix('}').unwrap_or(line), checksum(line))
 }
 
-/// Whether a line has its checksum; none where it has none.
+/// Whether a line has its checksum; none where it was written before there were any: then the times are the last of it.
 fn is_whole(line: &str) -> Option<bool> {
-    let (before, after) = line.rsplit_once(CHECKSUM)?;
+    let Some((before, after)) = line.rsplit_once(CHECKSUM) else {
+        return if line.ends_with("}}") { None } else { Some(false) };
+    };
     Some(after.strip_suffix("\"}").is_some_and(|sum| sum == checksum(before)))
 }
 
@@ -220,6 +233,7 @@ pub(super) mod tests {
             jaccard: Some(0.25),
             unseen_jaccard: None,
             changed_pixels: None,
+            mean_entropy: None,
             picked: Vec::new(),
             seconds: Seconds { train: 0.1, score: 0.7, evaluate: 1e-3 },
         }
@@ -256,6 +270,11 @@ pub(super) mod tests {
                 assert_eq!(&found, want, "bit {bit}");
             }
             assert!(journal.records.len() == 3 || journal.note.is_some(), "bit {bit}");
+            // Nor is a flip in the name of the checksum, which would make it a line of before there were any.
+            let bytes = fs::read(&path).unwrap();
+            for line in bytes.split(|&b| b == b'\n').take(journal.records.len()) {
+                assert_eq!(is_whole(str::from_utf8(line).unwrap()), Some(true), "bit {bit}");
+            }
         }
     }
 

@@ -78,6 +78,20 @@ impl RunDir {
         save(&path, trained)
     }
 
+    /// Removes the network of an iteration, if it is there.
+    ///
+    /// # Errors
+    /// If the system refuses.
+    pub fn remove_network(&self, iteration: usize) -> Result<()> {
+        let path = file_of(&self.path, iteration);
+        match fs::remove_file(&path) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                Err(Error::io(&path, "can't remove the network", e))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// The network of an iteration of the run in a directory. Without an iteration it is the best
     /// on the held-out patches where some were held out, else the last one that is done.
     ///

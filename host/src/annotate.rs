@@ -6,6 +6,7 @@ mod label_files;
 mod learn;
 mod live;
 mod marks;
+mod person;
 mod project;
 mod queries;
 pub mod server;

@@ -436,7 +436,17 @@ fn a_picture_for_the_documentation() {
         let length = length.min(60);
         desk.stroke(&[[end - length + 8, row], [end - 8, row]]);
     }
-    desk.server.until(|state| state["network"]["version"].as_u64() >= Some(20));
+    // Until the network has settled, which takes a minute or two.
+    let mut state = Value::Null;
+    for _ in 0..400 {
+        state = desk.server.get("/api/state?since=0").json();
+        if state["work"]["kind"] == "idle" {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_secs(1));
+    }
+    let network = state["network"]["version"].as_u64().unwrap();
+    desk.browser.until(&format!("askem.network() >= {network}"));
     desk.browser.until("document.querySelector('#proposal-state').textContent === 'up to date'");
     let ([width, height], pixels) = picture(&mut desk.browser);
     let mut bytes = Vec::new();

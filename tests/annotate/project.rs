@@ -270,6 +270,48 @@ fn a_small_volume_has_a_small_pool() {
 }
 
 #[test]
+fn a_stack_of_another_query_is_refused() {
+    let world = World::new();
+    let dir = world.init("brain");
+    let first = asked(&dir);
+    let stack = world.at("answer.tif");
+    write_tiff(&stack, [PATCH, PATCH], &truths(&world, &first));
+    // As the query was written before a round was taken back, and asks for others now.
+    let path = dir.join("queries/000/query.json");
+    let mut written: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    let x = written["patches"][2]["x"].as_u64().unwrap();
+    written["patches"][2]["x"] = (x + 1).into();
+    fs::write(&path, written.to_string()).unwrap();
+    on("import", &dir).args([&stack]).run().refuses(1, &["query.json", "other patches", "anew"]);
+    assert!(first.iter().all(|&at| !label_file(&dir, at).exists()));
+    asked(&dir);
+    on("import", &dir).args([&stack]).succeed();
+    // tifffile takes four pages for the planes of a picture.
+    on("import", &dir).args([&stack]).args(["--axes", "ZYX"]).succeed();
+}
+
+#[test]
+fn an_undo_that_fails_half_way_loses_no_label() {
+    let world = World::new();
+    let dir = world.init("brain");
+    answer(&world, &dir);
+    on("learn", &dir).succeed();
+    let second = asked(&dir);
+    answer(&world, &dir);
+    fs::remove_dir_all(dir.join("before-import")).unwrap();
+    // The network's file can't be removed: a folder that is not empty stands in its place.
+    let network = dir.join("weights/000.safetensors");
+    fs::remove_file(&network).unwrap();
+    fs::create_dir_all(network.join("in the way")).unwrap();
+    on("undo", &dir).succeed();
+    let told = on("query", &dir).args(["--json"]).succeed();
+    assert!(!told.stderr.contains("no patch"), "{told:#?}");
+    fs::remove_dir_all(&network).unwrap();
+    let round = on("learn", &dir).args(["--json"]).succeed().json();
+    assert_eq!(round["labelled"], 6, "{second:?} still count");
+}
+
+#[test]
 fn patches_of_nothing_but_background_are_pointed_out() {
     let world = World::new();
     let dir = world.init("brain");
@@ -302,7 +344,7 @@ fn steps_are_taken_back_one_by_one_and_no_label_is_lost() {
     assert_eq!(read_png(&label_file(&dir, first[1])), world.truth(first[1]));
     assert_eq!(undo(), serde_json::json!({ "undone": "import", "patches": 4, "kept": 0 }));
     assert_eq!(read_png(&label_file(&dir, first[1])), painted);
-    assert!(read_png(&label_file(&dir, first[0])).iter().all(|&label| label == 255));
+    assert!(!label_file(&dir, first[0]).exists(), "it had no label");
     let states = |text: &[u8]| -> Vec<String> {
         let marks: Value = serde_json::from_slice(text).unwrap();
         marks["states"].as_object().unwrap().values().map(|s| s.to_string()).collect()
@@ -310,6 +352,15 @@ fn steps_are_taken_back_one_by_one_and_no_label_is_lost() {
     assert!(states(&before).is_empty());
     let now = states(&fs::read(dir.join("patches.json")).unwrap());
     assert!(now.iter().all(|state| state == "\"open\""), "{now:?}");
+
+    // Two imports, one after the other, are taken back one after the other.
+    answer(&world, &dir);
+    write_tiff(&world.at("zeros.tif"), [PATCH, PATCH], &vec![vec![0; PATCH * PATCH]; 4]);
+    on("import", &dir).args([world.at("zeros.tif")]).succeed();
+    undo();
+    assert_eq!(read_png(&label_file(&dir, first[1])), world.truth(first[1]));
+    undo();
+    assert_eq!(read_png(&label_file(&dir, first[1])), painted);
 
     // What is painted after an import is left alone when the import is taken back.
     answer(&world, &dir);

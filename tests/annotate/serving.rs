@@ -280,6 +280,38 @@ fn the_next_query_is_chosen_while_the_last_patch_is_painted() {
 }
 
 #[test]
+fn a_query_chosen_ahead_is_dropped_when_the_labels_change() {
+    let world = World::new();
+    let dir = world.init("brain");
+    let server = Server::start(&dir);
+    let put = |id: u64, labels: &[u8]| {
+        let etag = server.get(&format!("/api/labels?id={id}")).header("etag").unwrap().to_string();
+        assert_eq!(server.put(id, etag.trim_matches('"'), labels).unwrap().status, 200);
+    };
+    let patches = server.project()["patches"].as_array().unwrap().clone();
+    for patch in &patches[..3] {
+        let id = patch["id"].as_u64().unwrap();
+        put(id, &world.truth(place(patch)));
+        server.change("POST", &format!("/api/patch?id={id}&state=done"));
+    }
+    server.until(|state| state["next_ready"] == true);
+    let foreground: usize = patches[..3]
+        .iter()
+        .map(|patch| {
+            let inverted: Vec<u8> = world.truth(place(patch)).iter().map(|l| 1 - l).collect();
+            put(patch["id"].as_u64().unwrap(), &inverted);
+            inverted.iter().filter(|&&label| label == 1).count()
+        })
+        .sum();
+    assert_eq!(server.change("POST", "/api/next").status, 200);
+    server.until(|state| state["curve"].as_array().unwrap().len() == 1);
+    let line = fs::read_to_string(dir.join("journal.jsonl")).unwrap();
+    let record: serde_json::Value = serde_json::from_str(line.lines().next().unwrap()).unwrap();
+    let share = record["labelled_foreground"].as_f64().unwrap();
+    assert_eq!(share, foreground as f64 / (3 * PATCH * PATCH) as f64, "the labels of now");
+}
+
+#[test]
 fn a_round_that_is_cancelled_changes_nothing() {
     let world = World::new();
     let dir = world.at("brain");

@@ -76,11 +76,17 @@ fn tuning_leaves_it_out_and_plans_run_without_it() {
         };
         gpu.tune_with(Tuning::default());
         gpu.spoil("conv2d::forward", 1);
-        let id = gpu.prepare(plan()).expect("it fits");
-        gpu.release(id);
+        // What has no room beside the plans of other tests is measured the next time.
+        for _ in 0..5 {
+            let id = gpu.prepare(plan()).expect("it fits");
+            gpu.release(id);
+            if !names(&gpu).is_empty() {
+                break;
+            }
+        }
         let name = format!("conv2d::forward/{}", entry_of(&call).1.forms[1].name());
-        assert_eq!(names(&gpu), [name], "{precision}");
         let tuning = gpu.tuning().expect("it is on");
+        assert_eq!(names(&gpu), [name], "{precision}: {tuning:?}");
         let choice = tuning.choices().find(|choice| choice.pass == "conv2d::forward");
         let choice = choice.expect("it was measured");
         assert!(choice.seconds.iter().all(|&(form, _)| form != 1), "{choice:?}");

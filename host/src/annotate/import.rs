@@ -9,7 +9,8 @@ use super::project::{Asked, Project};
 use super::undo::keep_before_import;
 use crate::data::pool::Position;
 use crate::data::volume::{
-    BACKGROUND, FOREGROUND, IGNORED, LabelOptions, LabelValue, LabelVolume, open_labels, show_shape,
+    AxesOptions, BACKGROUND, FOREGROUND, IGNORED, LabelOptions, LabelValue, LabelVolume,
+    open_labels_as, show_shape,
 };
 use crate::error::{Error, Result};
 
@@ -48,12 +49,13 @@ pub fn import(
     files: &[&Path],
     query: Option<usize>,
     options: LabelOptions,
+    axes: &AxesOptions,
 ) -> Result<Imported> {
     let query = (query.unwrap_or(project.query()), query.is_none());
     let asked = project.patches();
     let mut found: Vec<(u32, Vec<u8>)> = Vec::new();
     for path in &one_by_one(files)? {
-        let taken = patches_of(project, path, &open(path, options)?, query, &asked)?;
+        let taken = patches_of(project, path, &open(path, options, axes)?, query, &asked)?;
         if taken.is_empty() {
             return Err(Error::Input(format!(
                 "{}: holds no label of a patch that was asked for",
@@ -73,12 +75,19 @@ pub fn import(
             }
         }
     }
+    let found: Vec<(u32, Vec<u8>, State)> = found
+        .into_iter()
+        .map(|(id, labels)| {
+            let is_whole = !labels.contains(&UNLABELLED);
+            (id, labels, if is_whole { State::Done } else { State::Open })
+        })
+        .collect();
     keep_before_import(project, &found)?;
     let mut imported = Imported::default();
-    for (id, labels) in found {
+    for (id, labels, state) in found {
         project.set_labels(id, &labels)?;
-        let is_whole = !labels.contains(&UNLABELLED);
-        project.set_state(id, if is_whole { State::Done } else { State::Open })?;
+        project.set_state(id, state)?;
+        let is_whole = state == State::Done;
         imported.patches += 1;
         imported.background += usize::from(labels.iter().all(|&label| label == BACKGROUND));
         imported.whole += usize::from(is_whole);
@@ -146,8 +155,8 @@ struct Given {
 }
 
 /// Opens labels and finds out what their values mean.
-fn open(path: &Path, options: LabelOptions) -> Result<Given> {
-    let volume = open_labels(path, options)?;
+fn open(path: &Path, options: LabelOptions, axes: &AxesOptions) -> Result<Given> {
+    let volume = open_labels_as(path, options, axes)?;
     let unlabelled = LabelValue::Integer(UNLABELLED.into());
     if options.ignore.is_some() || options.value == Some(unlabelled) {
         return Ok(Given { volume, has_unsure: false });
@@ -184,7 +193,7 @@ fn open(path: &Path, options: LabelOptions) -> Result<Given> {
         )));
     }
     let options = LabelOptions { ignore: Some(unlabelled), ..options };
-    Ok(Given { volume: open_labels(path, options)?, has_unsure: true })
+    Ok(Given { volume: open_labels_as(path, options, axes)?, has_unsure: true })
 }
 
 /// The patches that labels say something of.
@@ -221,6 +230,7 @@ fn patches_of(
                     path.display()
                 )));
             }
+            require_same_query(project, query, &of_query)?;
             let labels = |(z, a): (usize, &&Asked)| Ok((a.id, labels_of(given, z)?));
             return of_query.iter().enumerate().map(labels).collect();
         }
@@ -235,6 +245,24 @@ fn patches_of(
         show_shape(shape),
         of_query.len(),
         show_shape(project.raw().shape())
+    )))
+}
+
+/// An error if the query that was written is of other patches than the project asks for now.
+fn require_same_query(project: &Project, query: usize, asked: &[&Asked]) -> Result<()> {
+    let path = project.path().join(format!("queries/{query:03}/query.json"));
+    let Ok(text) = fs::read(&path) else { return Ok(()) };
+    let written: serde_json::Value = serde_json::from_slice(&text).unwrap_or_default();
+    let place = |of: &serde_json::Value| ["z", "y", "x"].map(|axis| of[axis].as_u64());
+    let there: Vec<_> = written["patches"].as_array().into_iter().flatten().map(place).collect();
+    let now = asked.iter().map(|a| [a.at.z, a.at.y, a.at.x].map(|at| Some(at as u64)));
+    if there.is_empty() || now.eq(there) {
+        return Ok(());
+    }
+    Err(Error::Input(format!(
+        "{}: it was written for other patches than query {query} has now; write it anew (askem query), \
+         label what that has, or import pictures that are named like their patches",
+        path.display()
     )))
 }
 

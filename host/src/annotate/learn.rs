@@ -2,7 +2,9 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::project::{Person, Project};
+use super::person::Person;
+use super::project::Project;
+use crate::data::pool::Position;
 use crate::error::{Error, Result};
 use crate::learning::protocol::{self, Data, FirstChoice, Observer, Phase, Progress, Record};
 use crate::learning::train::{Losses, TrainState};
@@ -35,14 +37,22 @@ pub fn learn(
 pub(super) struct Outcome {
     weights: Weights,
     record: Record,
+    /// The labels that it is of.
+    person: Person,
 }
 
 impl Outcome {
     /// Whether it is still the round that is due, on about the labels of now.
-    pub(super) fn is_fresh(&self, project: &Project, labelled: usize) -> bool {
-        /// Patches that may have been labelled since.
+    pub(super) fn is_fresh(&self, project: &Project, now: &Person) -> bool {
+        /// Patches whose labels may have changed since.
         const LATE: usize = 2;
-        self.record.iteration == project.query() && labelled <= self.record.labelled + LATE
+        let asks = |at: &Position| {
+            self.record.picked.iter().any(|pick| [pick.z, pick.y, pick.x] == [at.z, at.y, at.x])
+        };
+        let changed = self.person.unlike(now);
+        self.record.iteration == project.query()
+            && changed.len() <= LATE
+            && !changed.iter().any(asks)
     }
 
     /// Writes it.
@@ -50,7 +60,7 @@ impl Outcome {
     /// # Errors
     /// If the disk refuses.
     pub(super) fn write(self, project: &mut Project) -> Result<()> {
-        let Self { weights, record } = self;
+        let Self { weights, record, .. } = self;
         project.write_network(record.iteration, weights)?;
         project.append(&record)?;
         project.reload()
@@ -81,7 +91,7 @@ pub(super) fn round(
     let none = || Error::Input("the round has neither a network nor a record".into());
     let outcome = observer.weights.zip(records.into_iter().next_back());
     let (weights, record) = outcome.ok_or_else(none)?;
-    Ok(Outcome { weights, record })
+    Ok(Outcome { weights, record, person })
 }
 
 /// An error unless there are both classes to tell apart.

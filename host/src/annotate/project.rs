@@ -10,10 +10,10 @@ use std::sync::Arc;
 
 use super::label_files::{self, FOLDER, UNLABELLED, UNSURE, etag, for_training};
 use super::marks::{FIRST_OWN, Marks, State};
+use super::person::Person;
 use crate::data::pool::{PatchReader, Position, Region, Scaling, draw_pool};
 use crate::data::volume::{BACKGROUND, FOREGROUND, IGNORED, Volume};
 use crate::error::{Error, Result};
-use crate::learning::annotator::Annotator;
 use crate::learning::protocol::{Config, InitialStrategy, Record, labelled};
 use crate::learning::strategy;
 use crate::network::unet::Weights;
@@ -255,16 +255,33 @@ impl Project {
     }
 
     /// Takes the last round back: its line in the journal, its network, and the patches that it had
-    /// asked for. Their labels stay.
-    pub(super) fn take_round_back(&mut self, round: usize, asked: &[u32]) -> Result<()> {
-        // What the marks say of patches that nobody asks for is said of others later.
+    /// asked for, of which the labelled ones become the person's own.
+    pub(super) fn take_round_back(
+        &mut self,
+        round: usize,
+        asked: &[Asked],
+        labelled: &[Asked],
+    ) -> Result<()> {
+        // Own patches count for nothing while they are asked for: what ends here loses nothing.
         let mut marks = self.marks.clone();
-        marks.states.retain(|id, _| !asked.contains(id));
+        for &Asked { at, state, .. } in labelled {
+            let there = marks.own().find(|(_, own)| *own == at).map(|(id, _)| id);
+            let id = there.unwrap_or(marks.next_own);
+            marks.next_own = marks.next_own.max(id + 1);
+            marks.own.insert(id, [at.z, at.y, at.x]);
+            marks.states.insert(id, state);
+        }
+        // What is said of patches that nobody asks for would be said of others later.
+        marks.states.retain(|id, _| asked.iter().all(|asked| asked.id != *id));
         marks.write(self.dir.path())?;
         self.marks = marks;
         self.dir.take_last_back()?;
-        self.dir.remove_network(round)?;
-        self.reload()
+        self.reload()?;
+        // What is left of it is written over by the next round.
+        let _ = self.dir.remove_network(round);
+        let _ = fs::remove_file(self.dir.file("report.html"));
+        let _ = fs::remove_dir_all(self.path().join(format!("queries/{:03}", round + 1)));
+        Ok(())
     }
 
     /// The number of the query that is to be answered now.
@@ -282,12 +299,15 @@ impl Project {
                 .iter()
                 .map(move |pick| (Position { z: pick.z, y: pick.y, x: pick.x }, query, pick.score))
         });
-        let asked = first.chain(later).enumerate().map(|(id, (at, query, score))| Asked {
-            id: id as u32,
-            at,
-            query: Some(query),
-            score,
-            state: self.marks.state(id as u32),
+        let own: HashMap<Position, u32> = self.marks.own().map(|(id, at)| (at, id)).collect();
+        let asked = first.chain(later).enumerate().map(|(id, (at, query, score))| {
+            let id = id as u32;
+            // How far it was before it was asked for counts until something else is said.
+            let known = match self.marks.states.contains_key(&id) {
+                true => id,
+                false => own.get(&at).copied().unwrap_or(id),
+            };
+            Asked { id, at, query: Some(query), score, state: self.marks.state(known) }
         });
         let mut all: Vec<Asked> = asked.collect();
         let places: HashSet<Position> = all.iter().map(|asked| asked.at).collect();
@@ -359,6 +379,23 @@ impl Project {
         label_files::write(self.dir.path(), at, patch, labels)?;
         self.labels.insert(at, labels.to_vec());
         Ok(etag(labels))
+    }
+
+    /// Takes the labels of a patch away, with their file.
+    ///
+    /// # Errors
+    /// If there is no such patch or the system refuses.
+    pub(super) fn erase_labels(&mut self, id: u32) -> Result<()> {
+        let at = self.position(id)?;
+        let path = label_files::path_of(self.path(), at);
+        match fs::remove_file(&path) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                return Err(Error::io(&path, "can't remove it", e));
+            }
+            _ => {}
+        }
+        self.labels.remove(&at);
+        Ok(())
     }
 
     /// Says how far a patch is. What of a done one is not labelled becomes background.
@@ -453,42 +490,4 @@ impl Project {
 /// Makes a folder that may be there.
 pub(super) fn make_folder(folder: &Path) -> Result<()> {
     fs::create_dir_all(folder).map_err(|e| Error::io(folder, "can't make the folder", e))
-}
-
-/// What a person has labelled so far.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Person {
-    /// 0, 1 or 255, by position; only of patches with a label.
-    labels: HashMap<Position, Vec<u8>>,
-    /// Those of them that were not asked for.
-    own: Vec<Position>,
-}
-
-impl Person {
-    /// The labelled patches in order of position, with their labels.
-    pub(super) fn patches(&self) -> Vec<(Position, &[u8])> {
-        let mut all: Vec<_> = self.labels.iter().map(|(&at, labels)| (at, &labels[..])).collect();
-        all.sort_unstable_by_key(|(at, _)| *at);
-        all
-    }
-
-    /// Labelled pixels of background, and of foreground.
-    pub(super) fn counts(&self) -> [usize; 2] {
-        let all = || self.labels.values().flatten();
-        [BACKGROUND, FOREGROUND].map(|class| all().filter(|&&label| label == class).count())
-    }
-}
-
-impl Annotator for Person {
-    fn annotate(&self, at: Position, patch: usize) -> Result<Vec<u8>> {
-        Ok(self.labels.get(&at).cloned().unwrap_or_else(|| vec![IGNORED; patch * patch]))
-    }
-
-    fn answers_at_once(&self) -> bool {
-        false
-    }
-
-    fn unasked(&self) -> Vec<Position> {
-        self.own.clone()
-    }
 }

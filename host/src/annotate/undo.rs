@@ -1,6 +1,6 @@
 //! Taking the last step of a project back: an import, or a round.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -33,7 +33,7 @@ pub enum Undone {
     },
 }
 
-/// What lies in `before-import/import.json`: the state of each patch before the import.
+/// What lies in `before-import/NNN/import.json`: how the patches were before an import.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Before {
@@ -49,22 +49,39 @@ struct Patch {
     state: State,
     /// Its labels' file beside this one; nothing where it had no label.
     labels: Option<String>,
-    /// What tells the labels that were imported from others.
+    /// What tells the labels that were imported from others, and the state that the import gave.
     imported: String,
+    imported_state: State,
 }
 
 const FOLDER: &str = "before-import";
 const FILE: &str = "import.json";
 
-/// Keeps what an import is about to change; what the import before has kept goes.
-pub(super) fn keep_before_import(project: &mut Project, found: &[(u32, Vec<u8>)]) -> Result<()> {
-    let folder = project.path().join(FOLDER);
-    forget(project.path())?;
+/// The folders of what imports have changed, by their numbers.
+fn kept(project: &Path) -> Vec<(u32, PathBuf)> {
+    let entries = fs::read_dir(project.join(FOLDER)).into_iter().flatten().flatten();
+    let number = |entry: fs::DirEntry| {
+        let name = entry.file_name().to_string_lossy().parse().ok()?;
+        Some((name, entry.path()))
+    };
+    let mut all: Vec<(u32, PathBuf)> = entries.filter_map(number).collect();
+    all.sort();
+    all.retain(|(_, folder)| folder.join(FILE).exists());
+    all
+}
+
+/// Keeps what an import is about to change. The list of it is written last: without it there is none.
+pub(super) fn keep_before_import(
+    project: &mut Project,
+    found: &[(u32, Vec<u8>, State)],
+) -> Result<()> {
+    let number = kept(project.path()).last().map_or(0, |(number, _)| number + 1);
+    let folder = project.path().join(FOLDER).join(format!("{number:03}"));
     make_folder(&folder)?;
     let asked = project.patches();
     let side = project.config().patch;
     let mut before = Before { rounds: project.query(), patches: Vec::new() };
-    for (id, labels) in found {
+    for (id, labels, imported_state) in found {
         let Some(patch) = asked.iter().find(|patch| patch.id == *id) else { continue };
         let was = project.labels(*id)?;
         let name = was.iter().any(|&label| label != UNLABELLED).then(|| {
@@ -73,24 +90,18 @@ pub(super) fn keep_before_import(project: &mut Project, found: &[(u32, Vec<u8>)]
             write_atomically(&folder.join(&name), &picture)?;
             Ok::<_, Error>(name)
         });
-        let (state, imported) = (patch.state, etag(labels));
-        before.patches.push(Patch { id: *id, state, labels: name.transpose()?, imported });
+        before.patches.push(Patch {
+            id: *id,
+            state: patch.state,
+            labels: name.transpose()?,
+            imported: etag(labels),
+            imported_state: *imported_state,
+        });
     }
     let path = folder.join(FILE);
     let text = serde_json::to_string_pretty(&before)
         .map_err(|e| Error::Input(format!("{}: {e}", path.display())))?;
     write_atomically(&path, (text + "\n").as_bytes())
-}
-
-/// Removes what was kept before an import.
-fn forget(project: &Path) -> Result<()> {
-    let folder = project.join(FOLDER);
-    match fs::remove_dir_all(&folder) {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-            Err(Error::io(&folder, "can't remove it", e))
-        }
-        _ => Ok(()),
-    }
 }
 
 /// Takes the last step back: the last import if no round came after it, else the last round. A label that a
@@ -100,48 +111,74 @@ fn forget(project: &Path) -> Result<()> {
 /// # Errors
 /// [`Error::Usage`] where nothing was done yet; else if a file can't be read or written.
 pub fn undo(project: &mut Project) -> Result<Undone> {
-    match read(project.path())?.filter(|before| before.rounds == project.query()) {
-        Some(before) => undo_import(project, before),
-        None => undo_round(project),
+    let last = match kept(project.path()).pop() {
+        Some((_, folder)) => Some((read(&folder)?, folder)),
+        None => None,
+    };
+    match last {
+        Some((before, folder)) if before.rounds == project.query() => {
+            undo_import(project, before, &folder)
+        }
+        _ => undo_round(project),
     }
 }
 
-fn read(project: &Path) -> Result<Option<Before>> {
-    let path: PathBuf = project.join(FOLDER).join(FILE);
-    let text = match fs::read(&path) {
-        Ok(text) => text,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(e) => return Err(Error::io(&path, "can't read what was before the import", e)),
-    };
-    serde_json::from_slice(&text).map(Some).map_err(|e| {
-        let folder = project.join(FOLDER);
-        Error::Input(format!(
-            "{}: damaged ({e}); delete {} to take back the last round in place of the import",
-            path.display(),
-            folder.display()
-        ))
-    })
+fn read(folder: &Path) -> Result<Before> {
+    let path = folder.join(FILE);
+    let text = fs::read(&path)
+        .map_err(|e| Error::io(&path, "can't read what was before the import", e))?;
+    serde_json::from_slice(&text)
+        .map_err(|e| Error::Input(format!("{}: damaged ({e}){}", path.display(), way_out(folder))))
 }
 
-fn undo_import(project: &mut Project, before: Before) -> Result<Undone> {
+/// What to do where what was kept can't be read.
+fn way_out(folder: &Path) -> String {
+    format!("; put back a copy, or delete {} to keep the import", folder.display())
+}
+
+fn undo_import(project: &mut Project, before: Before, folder: &Path) -> Result<Undone> {
     let (mut patches, mut kept) = (0, 0);
     let side = project.config().patch;
-    let there: HashSet<u32> = project.patches().iter().map(|asked| asked.id).collect();
-    for Patch { id, state, labels, imported } in before.patches {
-        if !there.contains(&id) || project.etag(id)? != imported {
+    let states: HashMap<u32, State> =
+        project.patches().iter().map(|asked| (asked.id, asked.state)).collect();
+    let read = |name: &Option<String>| match name {
+        None => Ok(None),
+        Some(name) => label_files::read_from(&folder.join(name), side)
+            .map(Some)
+            .map_err(|e| Error::Input(format!("{e}{}", way_out(folder)))),
+    };
+    // All of it is read before anything is changed.
+    let labels: Vec<Option<Vec<u8>>> =
+        before.patches.iter().map(|patch| read(&patch.labels)).collect::<Result<_>>()?;
+    for (Patch { id, state, imported, imported_state, .. }, labels) in
+        before.patches.into_iter().zip(labels)
+    {
+        let Some(&now) = states.get(&id) else {
+            kept += 1;
+            continue;
+        };
+        // One that is as before already is left over from an undo, or an import, that was interrupted.
+        let unlabelled = vec![UNLABELLED; side * side];
+        let old = etag(labels.as_ref().unwrap_or(&unlabelled));
+        let etag = project.etag(id)?;
+        if etag != imported && etag != old {
             kept += 1;
             continue;
         }
-        let labels = match labels {
-            Some(name) => label_files::read_from(&project.path().join(FOLDER).join(name), side)?,
-            None => vec![UNLABELLED; side * side],
-        };
-        project.set_state(id, State::Open)?;
-        project.set_labels(id, &labels)?;
-        project.set_state(id, state)?;
+        if now == imported_state && now != state {
+            project.set_state(id, State::Open)?;
+        }
+        match labels {
+            Some(labels) => drop(project.set_labels(id, &labels)?),
+            None => project.erase_labels(id)?,
+        }
+        // What was said of it since stays.
+        if now == imported_state || now == State::Open {
+            project.set_state(id, state)?;
+        }
         patches += 1;
     }
-    forget(project.path())?;
+    fs::remove_dir_all(folder).map_err(|e| Error::io(folder, "can't remove it", e))?;
     Ok(Undone::Import { patches, kept })
 }
 
@@ -156,16 +193,11 @@ fn undo_round(project: &mut Project) -> Result<Undone> {
     let asked: Vec<Asked> =
         project.patches().into_iter().filter(|asked| asked.query == Some(query)).collect();
     let mut labelled = Vec::new();
-    for Asked { id, at, state, .. } in &asked {
-        if project.labels(*id)?.iter().any(|&label| label != UNLABELLED) {
-            labelled.push((*at, *state));
+    for patch in &asked {
+        if project.labels(patch.id)?.iter().any(|&label| label != UNLABELLED) {
+            labelled.push(patch.clone());
         }
     }
-    let ids: Vec<u32> = asked.iter().map(|asked| asked.id).collect();
-    project.take_round_back(round, &ids)?;
-    for (at, state) in &labelled {
-        let id = project.add_own(*at)?;
-        project.set_state(id, *state)?;
-    }
+    project.take_round_back(round, &asked, &labelled)?;
     Ok(Undone::Round { round, asked: asked.len(), kept: labelled.len() })
 }

@@ -73,6 +73,8 @@ pub(super) struct ImportArgs {
     /// The label value of pixels that are not labelled [default: 255]
     #[arg(long, value_name = "V", allow_negative_numbers = true)]
     ignore_value: Option<LabelValue>,
+    #[command(flatten)]
+    axes: AxesArgs,
 }
 
 #[derive(Debug, clap::Args)]
@@ -151,7 +153,8 @@ pub(super) fn init(args: &InitArgs, common: &Common) -> Result<()> {
 /// A path as a word of a command line.
 fn shown(path: &Path) -> String {
     let text = path.display().to_string();
-    let is_plain = |c: char| c.is_alphanumeric() || "/._-+:,@%=".contains(c) || cfg!(windows) && c == '\\';
+    let is_plain =
+        |c: char| c.is_alphanumeric() || "/._-+:,@%=".contains(c) || cfg!(windows) && c == '\\';
     match text.chars().all(is_plain) {
         true => text,
         false => format!("'{}'", text.replace('\'', r"'\''")),
@@ -241,7 +244,7 @@ pub(super) fn import_labels(args: &ImportArgs, common: &Common) -> Result<()> {
     let mut project = open(&args.dir)?;
     let files: Vec<&Path> = args.files.iter().map(PathBuf::as_path).collect();
     let options = LabelOptions { value: args.label_value, ignore: args.ignore_value };
-    let done = import(&mut project, &files, args.query, options)?;
+    let done = import(&mut project, &files, args.query, options, &args.axes.of_images())?;
     if done.background > 0 {
         note!(
             "askem: note: {} of {} patches are 0, which is background, and nothing else; if nobody has \

@@ -10,7 +10,8 @@ use super::watcher::{Mail, Watcher};
 use super::{Shared, Work};
 use crate::annotate::learn::{Outcome, learn, lock, require_both_classes, round};
 use crate::annotate::marks::State;
-use crate::annotate::project::{Asked, Person, Project};
+use crate::annotate::person::Person;
+use crate::annotate::project::{Asked, Project};
 use crate::data::pool::PatchReader;
 use crate::error::{Error, Result};
 use crate::learning::protocol::Config;
@@ -67,15 +68,19 @@ impl Trainer {
         let (config, person, is_learnt, epochs, loss) = {
             let mut project = lock(&project);
             let person = project.person()?;
-            let pixels = person.counts().into_iter().sum::<usize>() as u64;
-            let is_learnt =
-                project.records().last().is_some_and(|last| last.labelled_pixels == Some(pixels));
+            let [background, foreground] = person.counts();
+            let pixels = background + foreground;
+            let is_learnt = project.records().last().is_some_and(|last| {
+                let share = foreground as f64 / pixels as f64;
+                last.labelled_pixels == Some(pixels as u64) && last.labelled_foreground == share
+            });
             // The network to begin with is the last round's.
             let last = project.records().last();
             let epochs = last.and_then(|last| last.epochs).unwrap_or(0);
             let loss = last.map_or(f32::NAN, |last| last.loss as f32);
             (project.config().clone(), person, is_learnt, epochs, loss)
         };
+        let labelled = person.patches().len();
         let training = Training {
             project,
             config,
@@ -92,7 +97,7 @@ impl Trainer {
             loss,
             ahead: None,
             looked_at: 0,
-            grown: (0, 0),
+            grown: (labelled, 0),
         };
         let thread = thread::Builder::new()
             .name("trainer".into())
@@ -281,7 +286,7 @@ impl Training {
         self.set_ahead(None);
         self.begin_round();
         self.shared.change(|status| status.losses.clear());
-        let mut watcher = Watcher::new(&self.shared, &self.project, None);
+        let mut watcher = Watcher::new(&self.shared, &self.project, None, true);
         let done = learn(&self.project, &mut self.model, &mut watcher);
         // A round that was interrupted leaves the model somewhere on its way, which is no harm.
         publish(&mut self.model, &self.unlabelled, &self.shared)?;
@@ -294,10 +299,9 @@ impl Training {
 
     /// Takes the query that was chosen ahead, or chooses one by the network as it is.
     fn next(&mut self) -> Result<()> {
-        let labelled = self.person.patches().len();
         let ahead = self.ahead.take();
         self.set_ahead(None);
-        let fresh = ahead.filter(|ahead| ahead.is_fresh(&lock(&self.project), labelled));
+        let fresh = ahead.filter(|ahead| ahead.is_fresh(&lock(&self.project), &self.person));
         let outcome = match fresh {
             Some(outcome) => Ok(outcome),
             None => {
@@ -312,19 +316,19 @@ impl Training {
     /// Steps to take before the next query is chosen ahead; nothing where it is chosen, or the query
     /// is far from answered.
     fn steps_to_ahead(&self) -> Option<usize> {
-        let labelled = self.person.patches().len();
-        if self.loss.is_nan() || self.looked_at == labelled {
+        if self.ahead.is_some() || self.looked_at == self.grown.0 {
             return None;
         }
         let project = lock(&self.project);
         let of_query = |asked: &Asked| asked.query == Some(project.query());
         let asked: Vec<Asked> = project.patches().into_iter().filter(of_query).collect();
         let open = asked.iter().filter(|asked| asked.state == State::Open).count();
-        let is_fresh = |ahead: &Outcome| ahead.is_fresh(&project, labelled);
-        if asked.is_empty() || open > 1 || self.ahead.as_ref().is_some_and(is_fresh) {
+        if asked.is_empty() || open > 1 {
             return None;
         }
-        Some((self.grown.1 + BEFORE_AHEAD).saturating_sub(self.steps))
+        let left = (self.grown.1 + BEFORE_AHEAD).saturating_sub(self.steps);
+        // Before a loss is known there is no network to choose by.
+        Some(if self.loss.is_nan() { left.max(FIRST) } else { left })
     }
 
     /// Takes changed labels over.
@@ -335,6 +339,11 @@ impl Training {
         }
         self.person = person;
         self.since_change = 0;
+        let is_fresh = |ahead: &Outcome| ahead.is_fresh(&lock(&self.project), &self.person);
+        if self.ahead.as_ref().is_some_and(|ahead| !is_fresh(ahead)) {
+            self.set_ahead(None);
+            self.looked_at = 0;
+        }
     }
 
     /// Chooses the next query before it is asked for, unless something is asked for that can't wait.
@@ -343,17 +352,14 @@ impl Training {
         commands: &Receiver<Command>,
         waiting: &mut Option<Command>,
     ) -> Result<()> {
-        self.looked_at = self.person.patches().len();
+        self.looked_at = self.grown.0;
         self.shared.set_cancel(false);
         let mail = Mail::new(commands);
         let done = self.choose(Some(&mail));
         if let Some(person) = mail.person() {
             self.take(person);
         }
-        *waiting = mail.late();
-        if self.shared.is_cancelled() {
-            waiting.take_if(|command| matches!(command, Command::Next));
-        }
+        *waiting = mail.late(self.shared.is_cancelled());
         match done {
             Ok(outcome) => self.set_ahead(Some(outcome)),
             // That the pool is used up is told when somebody asks.
@@ -367,7 +373,7 @@ impl Training {
     fn choose(&mut self, mail: Option<&Mail<'_>>) -> Result<Outcome> {
         let state = TrainState::of(&mut self.model, self.epochs, self.loss, None)?;
         let weights = state.weights.clone();
-        let mut watcher = Watcher::new(&self.shared, &self.project, mail);
+        let mut watcher = Watcher::new(&self.shared, &self.project, mail, false);
         let done = round(&self.project, &mut self.model, Some(state), &mut watcher);
         let scores = watcher.scores;
         self.model.set_weights(&weights)?;

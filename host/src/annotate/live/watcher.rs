@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use super::{Command, Shared, Work};
 use crate::annotate::learn::lock;
-use crate::annotate::project::{Person, Project};
+use crate::annotate::person::Person;
+use crate::annotate::project::Project;
 use crate::data::pool::Position;
 use crate::error::Result;
 use crate::learning::protocol::{FirstChoice, Observer, Phase};
@@ -27,9 +28,19 @@ impl<'a> Mail<'a> {
         Self { commands, late: RefCell::default(), person: RefCell::default() }
     }
 
-    /// What is to be done next.
-    pub(super) fn late(&self) -> Option<Command> {
-        self.late.take()
+    fn read(&self) {
+        while let Ok(command) = self.commands.try_recv() {
+            match command {
+                Command::Labels(person) => *self.person.borrow_mut() = Some(person),
+                other => *self.late.borrow_mut() = Some(other),
+            }
+        }
+    }
+
+    /// What is to be done next. If `cancelled`, not the query that was being chosen.
+    pub(super) fn late(&self, cancelled: bool) -> Option<Command> {
+        self.read();
+        self.late.take().filter(|late| !(cancelled && matches!(late, Command::Next)))
     }
 
     /// Labels that have come.
@@ -39,12 +50,7 @@ impl<'a> Mail<'a> {
 
     /// Whether something has come that can't wait.
     fn is_urgent(&self) -> bool {
-        if let Ok(command) = self.commands.try_recv() {
-            match command {
-                Command::Labels(person) => *self.person.borrow_mut() = Some(person),
-                other => *self.late.borrow_mut() = Some(other),
-            }
-        }
+        self.read();
         matches!(&*self.late.borrow(), Some(Command::Learn | Command::Stop))
     }
 }
@@ -55,6 +61,8 @@ pub(super) struct Watcher<'a> {
     project: &'a Mutex<Project>,
     /// Where the round was not asked for yet.
     mail: Option<&'a Mail<'a>>,
+    /// Whether it trains, or only chooses.
+    trains: bool,
     /// Of the patches that the query was chosen from.
     pub(super) scores: Option<Vec<(Position, f32)>>,
     since: Instant,
@@ -68,9 +76,10 @@ impl<'a> Watcher<'a> {
         shared: &'a Shared,
         project: &'a Mutex<Project>,
         mail: Option<&'a Mail<'a>>,
+        trains: bool,
     ) -> Self {
-        let now = Instant::now();
-        Self { shared, project, mail, scores: None, since: now, done: 0, total: 0, told: now }
+        let (scores, since, told) = (None, Instant::now(), Instant::now());
+        Self { shared, project, mail, trains, scores, since, done: 0, total: 0, told }
     }
 
     /// Whether somebody waits for the round.
@@ -82,11 +91,11 @@ impl<'a> Watcher<'a> {
 impl Observer for Watcher<'_> {
     fn phase(&mut self, _: usize, phase: Phase, done: u64, total: u64) {
         (self.since, self.done, self.total) = (Instant::now(), done, total.max(1));
-        let is_awaited = self.is_awaited();
+        let (is_awaited, trains) = (self.is_awaited(), self.trains);
         self.shared.change(|status| {
             status.work = match phase {
                 _ if !is_awaited => Work::Ahead,
-                Phase::Train => Work::Learning,
+                Phase::Train if trains => Work::Learning,
                 _ => Work::Choosing,
             };
             (status.done, status.seconds_left) = (Some(0.0), None);
@@ -130,6 +139,6 @@ impl Observer for Watcher<'_> {
     }
 
     fn stop_requested(&self) -> bool {
-        self.shared.is_cancelled() || self.mail.is_some_and(Mail::is_urgent)
+        self.mail.is_some_and(Mail::is_urgent) || self.shared.is_cancelled()
     }
 }

@@ -460,7 +460,8 @@ const restored = saver.restore();
 window.askem = Object.freeze({
   patchToScreen: (x, y) => view.toScreen(view.patch.x + x + 0.5, view.patch.y + y + 0.5),
   labels: () => session.labels.values.slice(),
-  current: () => session.id,
+  /** Once it can be painted. */
+  current: () => (session.labels ? session.id : null),
   network: () => proposal.version,
   idle: () => restored.then(() => saver.idle()),
   strokeLatencies: latencies,

@@ -35,6 +35,9 @@ pub(super) fn find_array(path: &Path) -> Result<PathBuf> {
     let wrong = |what: String| Error::Input(format!("{}: {what}", path.display()));
     for array in [path.to_path_buf(), path.join("s0")] {
         let Some(attributes) = array_at(&array)? else { continue };
+        if attributes["dimensions"].as_array().is_some_and(|sides| sides.iter().any(|s| *s == 0)) {
+            return Err(wrong("a side of it is 0, so it has no voxels".into()));
+        }
         let compression = &attributes["compression"];
         let name = match compression["useZlib"].as_bool() {
             Some(true) => "gzip with useZlib",
@@ -153,6 +156,10 @@ pub(super) fn check(
     compressor: Compressor,
     bytes: u64,
 ) -> std::result::Result<(), String> {
+    // What is no file, such as a pipe, would be read for ever.
+    if std::fs::metadata(file).is_ok_and(|found| !found.is_file()) {
+        return Err("it is no file".into());
+    }
     let stored = match std::fs::read(file) {
         Ok(stored) => stored,
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),

@@ -1,7 +1,9 @@
 //! Masks as they come, and which section they belong to.
 
 use crate::files::{Folder, ramp};
-use askem::data::volume::{LabelOptions, inspect, open_labels, open_raw, pair};
+use askem::data::pool::Position;
+use askem::data::volume::{CachedLabels, LabelOptions, inspect, open_labels, open_raw, pair};
+use askem::learning::annotator::{Annotator as _, SimulatedAnnotator};
 use png::{BitDepth, ColorType};
 use std::fs::File;
 use std::path::Path;
@@ -98,8 +100,38 @@ fn sections_are_paired_by_their_numbers() {
 }
 
 #[test]
+fn of_sections_without_labels_nothing_is_known() {
+    let folder = Folder::new();
+    for z in 0..5 {
+        folder.grey_png(&format!("raw/{z}.png"), [2, 3], &ramp(z, 6));
+    }
+    for z in [1, 4] {
+        folder.grey_png(&format!("labels/m{z}.png"), [2, 3], &[0, 1, 0, 1, 0, z as u8]);
+    }
+    let raw = open_raw(&folder.at("raw")).unwrap();
+    let labels = open_labels(&folder.at("labels"), PLAIN).unwrap();
+    let pair = pair(raw, labels).unwrap();
+    let warning = &pair.warnings[0];
+    assert!(warning.contains("3 of 5 sections have no labels") && warning.contains("0.png"));
+    assert_eq!(pair.labels.shape(), [5, 2, 3]);
+    for z in 0..5 {
+        let known = [0, 1, 0, 1, 0, 1];
+        let want = if z == 1 || z == 4 { known } else { [255; 6] };
+        assert_eq!(pair.labels.read_labels(z).unwrap(), want, "section {z}");
+    }
+    let found = inspect(&pair.raw, Some(&pair.labels)).unwrap();
+    assert_eq!(found.foreground, Some(0.5), "of what is known");
+    assert!(!found.warnings.iter().any(|w| w.contains("without foreground")), "{found:?}");
+    // Nor is a patch asked for of which nothing is known.
+    let labels = CachedLabels::new(pair.labels, 2);
+    let annotator = SimulatedAnnotator::new(&labels);
+    let can = |z| annotator.can_label(Position { z, y: 0, x: 0 }, 2).unwrap();
+    assert_eq!([0, 1, 2, 3, 4].map(can), [false, true, false, false, true]);
+}
+
+#[test]
 fn what_does_not_pair_is_named() {
-    let message = pairing(&["0.png", "1.png", "2.png"], &["m0.png", "m2.png"]).unwrap_err();
+    let message = pairing(&["0.png", "1.png", "2.png"], &["m0.png", "m5.png"]).unwrap_err();
     assert!(message.contains("3 raw sections and 2 label files"), "{message}");
     assert!(message.contains("no labels for") && message.contains("1.png"), "{message}");
     let message = pairing(&["0.png", "1.png", "2.png"], &["m0.png", "m1.png", "m5.png"]);

@@ -102,7 +102,11 @@ pub(super) fn require_both_classes(person: &Person) -> Result<()> {
     Err(Error::Usage(match person.counts() {
         [0, 0] => "no pixel is labelled yet; label a patch first".into(),
         [0, _] => "no pixel is labelled as background; set a patch to done, or paint some".into(),
-        [_, 0] => "no pixel is labelled as foreground yet; label one patch that has some".into(),
+        [_, 0] => {
+            "no pixel is labelled as foreground yet; label one patch that has some, such as one \
+                   of your own (D on the page, then a click)"
+                .into()
+        }
         _ => return Ok(()),
     }))
 }

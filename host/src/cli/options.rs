@@ -206,7 +206,9 @@ pub(super) fn open_data(source: &DataSource, seed: u64) -> Result<OpenData> {
     let (train_raw, train_labels, second_labels) = match (&source.raw, &source.labels) {
         (Some(raw), Some(labels)) => {
             let (raw, train) = open(raw, labels)?;
+            // With the sections of the first, of which labels may lack some.
             let again = open_labels_as(labels, options, &source.axes_of_labels())?;
+            let again = pair(Box::new(Arc::clone(&raw)), again)?.labels;
             (raw, train, again)
         }
         (Some(_), None) => return Err(Error::Usage("--raw needs --labels".into())),

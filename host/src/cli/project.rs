@@ -98,11 +98,20 @@ pub(super) struct AnnotateArgs {
     dir: PathBuf,
     /// The address to listen at. Beyond this machine (such as 0.0.0.0) the page is for those alone
     /// who have the token that is printed; nothing is encrypted.
-    #[arg(long, value_name = "ADDRESS", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
+    #[arg(long, value_name = "ADDRESS", default_value = "localhost", value_parser = address)]
     host: IpAddr,
     /// The port to listen at; 0 is any free one.
     #[arg(long, value_name = "N", default_value_t = 8765)]
     port: u16,
+}
+
+fn address(text: &str) -> std::result::Result<IpAddr, String> {
+    match text {
+        "localhost" => Ok(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+        _ => text.parse().map_err(|_| {
+            "give localhost, or an address of this machine such as 192.168.1.5 or 0.0.0.0".into()
+        }),
+    }
 }
 
 /// Patches of the first query, and of each later one, where none is given: a few minutes' work.

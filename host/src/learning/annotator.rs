@@ -64,8 +64,8 @@ impl Annotator for SimulatedAnnotator<'_> {
     }
 
     fn can_label(&self, at: Position, patch: usize) -> Result<bool> {
-        // Without a value for unknown pixels all are known, and nothing has to be read.
-        Ok(self.labels.inner().options().ignore.is_none()
+        // Where all pixels are known nothing has to be read.
+        Ok(!self.labels.inner().may_be_unknown()
             || read_labels(self.labels, at, patch)?.iter().any(|&label| label != IGNORED))
     }
 }

@@ -3,6 +3,7 @@
 
 import * as api from './api.js';
 import { Labels, pack, unpack } from './labels.js';
+import * as storage from './storage.js';
 
 const PAUSE = 2500;
 
@@ -65,9 +66,7 @@ export class Saver extends EventTarget {
 
   /** Sends what the browser kept of any patch. */
   async restore() {
-    const ids = Object.keys(localStorage)
-      .filter((key) => key.startsWith(this.prefix))
-      .map((key) => Number(key.slice(this.prefix.length)));
+    const ids = storage.names(this.prefix).map((name) => Number(name.slice(this.prefix.length)));
     for (const id of ids) {
       while (!this.patches.has(id)) {
         try {
@@ -83,7 +82,7 @@ export class Saver extends EventTarget {
 
   kept(id) {
     try {
-      const { etag, runs, wanted } = JSON.parse(localStorage.getItem(this.prefix + id));
+      const { etag, runs, wanted } = JSON.parse(storage.read(this.prefix + id));
       return { etag, wanted: wanted ?? null, values: unpack(runs, this.size * this.size) };
     } catch {
       return null;
@@ -94,15 +93,16 @@ export class Saver extends EventTarget {
     const { etag, wanted, values } = patch;
     try {
       const text = JSON.stringify({ etag, wanted, runs: pack(values) });
-      localStorage.setItem(this.prefix + patch.id, text);
+      storage.write(this.prefix + patch.id, text);
     } catch {
+      if (this.unkept) return;
       this.unkept = true;
       this.tell('note', { text: 'This browser has no room to keep unsaved strokes.' });
     }
   }
 
   forget(id) {
-    localStorage.removeItem(this.prefix + id);
+    storage.remove(this.prefix + id);
   }
 
   /** To be called after each change of labels or of `wanted`. */

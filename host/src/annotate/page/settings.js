@@ -1,5 +1,7 @@
 // What a person has set: kept in the browser, shown by sliders, switches and the theme.
 
+import * as storage from './storage.js';
+
 const KEY = 'askem:settings';
 
 export const DEFAULTS = {
@@ -21,9 +23,9 @@ export class Settings {
   constructor() {
     this.values = { ...DEFAULTS };
     try {
-      Object.assign(this.values, JSON.parse(localStorage.getItem(KEY)));
+      Object.assign(this.values, JSON.parse(storage.read(KEY)));
     } catch {
-      localStorage.removeItem(KEY);
+      storage.remove(KEY);
     }
   }
 
@@ -34,7 +36,7 @@ export class Settings {
   set(name, value) {
     this.values[name] = value;
     try {
-      localStorage.setItem(KEY, JSON.stringify(this.values));
+      storage.write(KEY, JSON.stringify(this.values));
     } catch {
       // The setting then lasts as long as the page.
     }
@@ -90,9 +92,9 @@ export class Clock {
     this.last = 0;
     this.seconds = {};
     try {
-      Object.assign(this.seconds, JSON.parse(localStorage.getItem(this.key)));
+      Object.assign(this.seconds, JSON.parse(storage.read(this.key)));
     } catch {
-      localStorage.removeItem(this.key);
+      storage.remove(this.key);
     }
     const alive = () => (this.last = performance.now());
     for (const name of ['pointerdown', 'pointermove', 'keydown', 'wheel']) {
@@ -105,7 +107,7 @@ export class Clock {
     if (document.hidden || performance.now() - this.last > 20_000 || !this.last) return;
     this.seconds[query] = this.of(query) + 1;
     try {
-      localStorage.setItem(this.key, JSON.stringify(this.seconds));
+      storage.write(this.key, JSON.stringify(this.seconds));
     } catch {
       // The time is then counted for this visit only.
     }

@@ -31,6 +31,7 @@ static FILES: &[(&str, &str, &str)] = &files![
     "saver.js" as JS,
     "session.js" as JS,
     "settings.js" as JS,
+    "storage.js" as JS,
     "style.css" as CSS,
     "tiles.js" as JS,
     "tools.js" as JS,

@@ -23,13 +23,18 @@ pub(crate) fn describe_stack<W: Write + Seek, K: TiffKind>(
     voxel_nm: Option<[f64; 3]>,
 ) -> TiffResult<()> {
     let mut about = format!("ImageJ=1.54\nimages={pages}\nslices={pages}\nloop=false\n");
-    if let Some([z, y, x]) = voxel_nm {
+    if let Some([z, y, x]) = voxel_nm.map(tidy) {
         about += &format!("unit=nm\nspacing={z}\n");
         first.write_tag(Tag::XResolution, pixels_per_nm(x))?;
         first.write_tag(Tag::YResolution, pixels_per_nm(y))?;
         first.write_tag(Tag::ResolutionUnit, ResolutionUnit::None)?;
     }
     first.write_tag(Tag::ImageDescription, &*about)
+}
+
+/// Without the last digits, which hold what units were converted with.
+fn tidy(voxel_nm: [f64; 3]) -> [f64; 3] {
+    voxel_nm.map(|side| format!("{side:.9e}").parse().unwrap_or(side))
 }
 
 /// The inverse of a pixel's side as a fraction, as exact as 32 bits allow.
@@ -54,7 +59,7 @@ pub(crate) fn ome_axes(voxel_nm: Option<[f64; 3]>) -> Value {
 #[cfg(feature = "zarr")]
 pub(crate) fn ome_dataset(path: &str, level: usize, voxel_nm: Option<[f64; 3]>) -> Value {
     let factor = (1_u64 << level) as f64;
-    let [z, y, x] = voxel_nm.unwrap_or([1.0; 3]);
+    let [z, y, x] = voxel_nm.map_or([1.0; 3], tidy);
     let shift = (factor - 1.0) / 2.0;
     let mut transformations =
         vec![json!({ "type": "scale", "scale": [z, factor * y, factor * x] })];
@@ -76,5 +81,6 @@ mod tests {
             let error = (f64::from(d) / f64::from(n) / side - 1.0).abs();
             assert!(error < 1e-6, "{side}: {d}/{n}");
         }
+        assert_eq!(tidy([4.6000000000000005, 0.1 + 0.2, 40.0]), [4.6, 0.3, 40.0]);
     }
 }

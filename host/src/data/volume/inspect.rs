@@ -316,7 +316,8 @@ fn warn_labels(
         warnings.push("the labels have no foreground: nothing can be learnt from them".to_owned());
         return Some(share);
     }
-    let is_empty = |&i: &usize| stats[i].foreground == 0;
+    // Of what nothing is known, nothing is missed.
+    let is_empty = |&i: &usize| stats[i].foreground == 0 && stats[i].background > 0;
     let empty: Vec<usize> = (0..stats.len()).filter(is_empty).map(|i| sections[i]).collect();
     if !empty.is_empty() {
         warnings.push(format!(

@@ -26,6 +26,8 @@ pub struct LabelOptions {
 pub struct LabelVolume {
     source: Box<dyn Volume>,
     options: LabelOptions,
+    /// Whether there are sections of which nothing is known.
+    lacks_sections: bool,
 }
 
 impl std::fmt::Debug for LabelVolume {
@@ -37,7 +39,7 @@ impl std::fmt::Debug for LabelVolume {
 impl LabelVolume {
     /// Reads `source` as labels.
     pub fn new(source: Box<dyn Volume>, options: LabelOptions) -> Self {
-        Self { source, options }
+        Self { source, options, lacks_sections: false }
     }
 
     /// Sections, rows, columns.
@@ -53,6 +55,16 @@ impl LabelVolume {
     /// The volume that the labels are read from, with its own values.
     pub fn source(&self) -> &dyn Volume {
         &self.source
+    }
+
+    /// The same labels among more sections, of which some have none.
+    pub(super) fn among(self, wrap: impl FnOnce(Box<dyn Volume>) -> Box<dyn Volume>) -> Self {
+        Self { source: wrap(self.source), options: self.options, lacks_sections: true }
+    }
+
+    /// Whether there may be pixels whose label is not known.
+    pub fn may_be_unknown(&self) -> bool {
+        self.options.ignore.is_some() || self.lacks_sections
     }
 
     /// How values become labels.

@@ -1,6 +1,6 @@
 //! Raw sections and their labels, side by side.
 
-use super::{LabelVolume, Volume, show_shape};
+use super::{Dtype, IGNORED, LabelValue, LabelVolume, Section, Volume, show_shape};
 use crate::{Error, Result};
 
 /// A raw volume with labels of the same shape: section `z` of one belongs to section `z` of the
@@ -23,13 +23,14 @@ impl std::fmt::Debug for Pair {
 /// Pairs raw sections with labels, or says why that can't be done.
 ///
 /// Two folders are paired by the numbers in their file names. The numbers must be the same, or
-/// differ by one constant (raw from 0, labels from 1), which is said as a warning. Anything else
+/// differ by one constant (raw from 0, labels from 1), which is said as a warning. Where labels are
+/// there of some sections alone, all pixels of the others are [`IGNORED`], with a warning. Anything else
 /// is refused and the files named: dropping or shifting sections in silence would train on
 /// labels that belong to another image. Where one side is a single file, its pages are
 /// taken in order. Shapes must agree in all three sides.
 ///
 /// Errors: [`Error::Input`] where sections can't be paired or shapes differ.
-pub fn pair(raw: Box<dyn Volume>, labels: LabelVolume) -> Result<Pair> {
+pub fn pair(raw: Box<dyn Volume>, mut labels: LabelVolume) -> Result<Pair> {
     let mut warnings = Vec::new();
     if let (Some(left), Some(right)) = (numbers(&raw), numbers(labels.source())) {
         match offset(&left, &right) {
@@ -43,7 +44,13 @@ pub fn pair(raw: Box<dyn Volume>, labels: LabelVolume) -> Result<Pair> {
                 labels.source().section_name(0),
                 offset.unsigned_abs(),
             )),
-            None => return Err(unpaired(&*raw, &left, labels.source(), &right)),
+            None => match places(&left, &right) {
+                Some(places) => {
+                    warnings.push(unlabelled(&*raw, &places));
+                    labels = labels.among(|source| Box::new(SomeSections { source, places }));
+                }
+                None => return Err(unpaired(&*raw, &left, labels.source(), &right)),
+            },
         }
     }
     let (ours, theirs) = (raw.shape(), labels.shape());
@@ -71,6 +78,85 @@ fn offset(raw: &[u64], labels: &[u64]) -> Option<i128> {
     let mut differences = raw.iter().zip(labels).map(|(&r, &l)| i128::from(l) - i128::from(r));
     let first = differences.next()?;
     differences.all(|d| d == first).then_some(first)
+}
+
+/// Where among the labels each raw section's lie, if all labels have a raw section of their number.
+fn places(raw: &[u64], labels: &[u64]) -> Option<Vec<Option<usize>>> {
+    let is_there = |number: &u64| raw.contains(number);
+    let place = |number: &u64| labels.iter().position(|label| label == number);
+    labels.iter().all(is_there).then(|| raw.iter().map(place).collect())
+}
+
+/// The warning that some sections have no labels.
+fn unlabelled(raw: &dyn Volume, places: &[Option<usize>]) -> String {
+    let missing: Vec<usize> = (0..places.len()).filter(|&z| places[z].is_none()).collect();
+    let names: Vec<String> = missing.iter().take(3).map(|&z| raw.section_name(z)).collect();
+    let rest =
+        if missing.len() > 3 { format!(" and {} more", missing.len() - 3) } else { "".into() };
+    format!(
+        "{} of {} sections have no labels ({}{rest}): nothing is known of their pixels, which count \
+         neither for training nor for evaluation",
+        missing.len(),
+        places.len(),
+        names.join(", ")
+    )
+}
+
+/// Labels of some sections of a volume; of the others nothing is known.
+struct SomeSections {
+    source: Box<dyn Volume>,
+    /// Where in the source a section lies.
+    places: Vec<Option<usize>>,
+}
+
+impl Volume for SomeSections {
+    fn shape(&self) -> [usize; 3] {
+        let [_, height, width] = self.source.shape();
+        [self.places.len(), height, width]
+    }
+
+    fn dtype(&self) -> Dtype {
+        self.source.dtype()
+    }
+
+    fn read_section(&self, z: usize) -> Result<Section> {
+        let [_, height, width] = self.shape();
+        match self.places[z] {
+            Some(place) => self.source.read_section(place),
+            None => Ok(Section { height, width, pixels: vec![0.0; height * width] }),
+        }
+    }
+
+    fn read_labels(&self, z: usize, label: &mut dyn FnMut(LabelValue) -> u8) -> Result<Vec<u8>> {
+        let [_, height, width] = self.shape();
+        match self.places[z] {
+            Some(place) => self.source.read_labels(place, label),
+            None => Ok(vec![IGNORED; height * width]),
+        }
+    }
+
+    fn memory_bytes(&self) -> usize {
+        self.source.memory_bytes()
+    }
+
+    fn section_name(&self, z: usize) -> String {
+        match self.places[z] {
+            Some(place) => self.source.section_name(place),
+            None => format!("section {z}, which has no labels"),
+        }
+    }
+
+    fn section_number(&self, z: usize) -> Option<u64> {
+        self.places[z].and_then(|place| self.source.section_number(place))
+    }
+
+    fn notes(&self) -> Vec<String> {
+        self.source.notes()
+    }
+
+    fn voxel_nm(&self) -> Option<[f64; 3]> {
+        self.source.voxel_nm()
+    }
 }
 
 /// The refusal, with the first files that have no partner.

@@ -74,9 +74,11 @@ def play(strategy, seed):
     for number in range(done, args.rounds):
         askem("import", project, labels, "--label-value", "255", *COMMON)
         journal = project / "journal.jsonl"
-        said = ""
         if not journal.exists() or len(journal.read_text().splitlines()) <= number:
-            said = askem("learn", project, *COMMON)
+            askem("learn", project, *COMMON)
+        # The report says of the last round what learn has said.
+        askem("report", project)
+        said = (project / "report.html").read_text()
         record = json.loads(journal.read_text().splitlines()[number])
         told = {key: record.get(key) for key in ["labelled", "changed_pixels", "unseen_jaccard"]}
         told |= {"mean_entropy": record.get("mean_entropy")}

@@ -51,6 +51,47 @@ impl Data {
 }
 
 #[test]
+fn sections_without_labels_are_told_by_every_command() {
+    let data = Data::new();
+    // One section more, the first one again, for whose neighbours alone there are labels.
+    let files = |folder: &Path| -> Vec<PathBuf> {
+        let mut all: Vec<PathBuf> =
+            fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+        all.sort();
+        all
+    };
+    for folder in [&data.raw, &data.at("labels")] {
+        let first = &files(folder)[0];
+        let ending = first.extension().unwrap().to_string_lossy();
+        fs::copy(first, folder.join(format!("7.{ending}"))).unwrap();
+    }
+    let some = data.at("some");
+    fs::create_dir(&some).unwrap();
+    let labels = files(&data.at("labels"));
+    let all = labels.len();
+    for file in &labels[1..] {
+        fs::copy(file, some.join(file.file_name().unwrap())).unwrap();
+    }
+    let said = format!("1 of {all} sections have no labels");
+    let inspect = askem(["inspect"]).path("--raw", &data.raw).path("--labels", &some).succeed();
+    assert!(inspect.stdout.contains(&said), "{inspect:#?}");
+    let eval = data.eval(&some).succeed();
+    assert!(eval.stderr.contains(&said), "{eval:#?}");
+    assert_eq!(number(&eval.json(), "jaccard"), 1.0, "of what is known");
+    let run = askem(["run", "--device", "cpu", "--patch", "32", "--width", "2", "--pool", "12"])
+        .args(["--initial", "4", "--iterations", "0", "--epochs", "1"])
+        .path("--raw", &data.raw)
+        .path("--labels", &some)
+        .path("--out", &data.at("run"))
+        .succeed();
+    assert!(run.stderr.contains(&said), "{run:#?}");
+    let train = askem(["train", "--device", "cpu", "--epochs", "1", "--patch", "32"]);
+    let train = train.path("--raw", &data.raw).path("--labels", &some);
+    let train = train.path("--out", &data.at("train")).succeed();
+    assert!(train.stderr.contains(&said), "{train:#?}");
+}
+
+#[test]
 fn labels_that_are_all_foreground_need_a_word() {
     let data = Data::new();
     let one_and_two = data.labels("12.tif", 1, 2);

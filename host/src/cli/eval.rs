@@ -49,6 +49,9 @@ pub(super) fn execute(args: &Args, common: &Common) -> Result<()> {
     let prediction = open_segmentation(&args.prediction, &args.axes.of_images())?;
     let labels = open_labels_as(&args.labels, options, &args.label_axes.of_labels(&args.axes))?;
     let pair = pair(prediction, labels)?;
+    for warning in &pair.warnings {
+        note!("askem: note: {warning}");
+    }
     if !args.all_foreground {
         pair.labels.require_background()?;
     }

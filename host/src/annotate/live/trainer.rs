@@ -361,7 +361,11 @@ impl Training {
         }
         *waiting = mail.late(self.shared.is_cancelled());
         match done {
-            Ok(outcome) => self.set_ahead(Some(outcome)),
+            Ok(outcome) if outcome.is_fresh(&lock(&self.project), &self.person) => {
+                self.set_ahead(Some(outcome));
+            }
+            // The labels have changed too much meanwhile.
+            Ok(_) => self.looked_at = 0,
             // That the pool is used up is told when somebody asks.
             Err(Error::Interrupted(_) | Error::Usage(_)) => {}
             Err(e) => return Err(e),

@@ -8,6 +8,7 @@ use crate::program::askem;
 use crate::world::{PATCH, World, label_file, place, read_png};
 
 mod kept_strokes;
+mod two_windows;
 
 /// A project, its server and its page.
 struct Desk {

@@ -395,6 +395,8 @@ fn finish(args: &Args, common: &Common, cells: &[Cell]) -> Result<()> {
     say(table::of(&summaries))?;
     let claims = summaries.iter().filter_map(|summary| summary.claim.as_ref());
     let sentences = claims.map(|claim| &claim.sentence);
+    let stops = summaries.iter().filter_map(|summary| summary.stops.as_ref());
+    let sentences = sentences.chain(stops.map(|stops| &stops.sentence));
     sentences.chain(system.iter().map(|system| &system.sentence)).try_for_each(say)?;
     say(format_args!(
         "Results in {0}: report.html, curves.svg, curves.png, summary.csv, iterations.csv, comparison.json",

@@ -3,6 +3,7 @@
 //! Source: Roels and Saeys, "Cost-efficient segmentation of electron microscopy images using
 //! active learning" (arXiv 1911.05548).
 
+mod change;
 mod config;
 mod evaluation;
 mod known;
@@ -18,6 +19,7 @@ use std::time::Instant;
 
 use askem_kernels::rng::{Purpose, sample_without_replacement, stream};
 
+use self::change::Before;
 use self::labelled::Labelled;
 use self::person::is_labelled;
 use crate::data::pool::{PatchReader, Position, draw_pool};
@@ -61,7 +63,8 @@ pub struct Progress {
     pub records: Vec<Record>,
     /// The last checkpoint and the iteration whose training it is from.
     pub checkpoint: Option<(usize, TrainState)>,
-    /// Where a person labels, the network of the last iteration that is done.
+    /// The network of the last iteration that is done. An interrupted run goes on without it, but
+    /// can't tell what the training that was interrupted changed; a person's project needs it.
     pub before: Option<Weights>,
 }
 
@@ -160,7 +163,7 @@ impl Experiment<'_> {
         progress: Progress,
         observer: &mut dyn Observer,
     ) -> Result<Vec<Record>> {
-        let Progress { mut records, mut checkpoint, before } = progress;
+        let Progress { mut records, mut checkpoint, mut before } = progress;
         let mut dataset = Labelled::new(self.config);
         self.annotate(&mut dataset, 0)?;
         // In the steps in which they were labelled, on which it hangs what is held out.
@@ -190,8 +193,14 @@ impl Experiment<'_> {
                 }
                 _ => {}
             }
+            if let Some(before) = before.take().filter(|_| !weights_ready) {
+                model.set_weights(&before)?;
+                weights_ready = true;
+            }
+            let last = records.last().filter(|_| weights_ready);
+            let before = last.map(|last| self.before(model, last)).transpose()?;
             let labelled = self.labelled.len();
-            let record = self.round(model, &dataset, iteration, from, observer)?;
+            let record = self.round(model, &dataset, iteration, from, before, observer)?;
             self.annotate(&mut dataset, labelled)?;
             observer.iteration_done(&record)?;
             records.push(record);
@@ -210,6 +219,7 @@ impl Experiment<'_> {
         dataset: &Labelled,
         iteration: usize,
         from: Option<TrainState>,
+        before: Option<Before>,
         observer: &mut dyn Observer,
     ) -> Result<Record> {
         let mut seconds = Seconds::default();
@@ -222,6 +232,8 @@ impl Experiment<'_> {
             Some(test) => Some(self.evaluate(model, test, iteration, observer)?),
             None => None,
         };
+        let now = self.view(model)?;
+        let changed = |before: &Before| Some(now.as_ref()?.share_unlike(before.view.as_ref()?));
         seconds.evaluate = clock.elapsed().as_secs_f64();
         observer.network(iteration, &model.weights()?)?;
 
@@ -247,9 +259,9 @@ impl Experiment<'_> {
             epochs: self.config.has_shorter_trainings().then_some(trained.epochs),
             best: trained.best,
             jaccard,
-            unseen_jaccard: None,
-            changed_pixels: None,
-            mean_entropy: None,
+            unseen_jaccard: before.as_ref().and_then(|before| before.unseen_jaccard),
+            changed_pixels: before.as_ref().and_then(changed),
+            mean_entropy: now.as_ref().map(|now| now.mean_entropy),
             picked,
             seconds,
         })
@@ -257,23 +269,12 @@ impl Experiment<'_> {
 
     /// Adds the labelled patches from the `first` on to the training set.
     fn annotate(&self, dataset: &mut Labelled, first: usize) -> Result<()> {
-        let patch = self.config.patch;
         let mut order: Vec<usize> = (first..self.labelled.len()).collect();
         // Pixels are read in order of position, and kept in the order of the picks.
         order.sort_by_key(|&i| self.labelled[i]);
         let mut samples = vec![None; order.len()];
         for i in order {
-            let at = self.pool[self.labelled[i]];
-            let mut x = Vec::with_capacity(self.data.train.sample_len(patch));
-            self.data.train.read(at, patch, &mut x)?;
-            let mut labels = self.data.annotator.annotate(at, patch)?;
-            let share = self.config.label_share;
-            if share < 1.0 && !self.strategy.labels_everything() {
-                let index = self.labelled[i] as u64;
-                let mut rng = stream(self.config.seed, Purpose::LabelShare, index, 0);
-                keep_square(&mut labels, patch, share, &mut rng);
-            }
-            samples[i - first] = Some((x, labels));
+            samples[i - first] = Some(self.sample(self.labelled[i])?);
         }
         let mut samples: Vec<_> = samples.into_iter().flatten().collect();
         if !self.data.annotator.answers_at_once() {
@@ -281,6 +282,26 @@ impl Experiment<'_> {
         }
         dataset.extend(self.config, &samples);
         Ok(())
+    }
+
+    /// The grey values of a patch of the pool, scaled, and the labels that are given of it.
+    fn sample(&self, index: usize) -> Result<(Vec<f32>, Vec<u8>)> {
+        let patch = self.config.patch;
+        let (x, mut labels) = self.sample_at(self.pool[index])?;
+        let share = self.config.label_share;
+        if share < 1.0 && !self.strategy.labels_everything() {
+            let mut rng = stream(self.config.seed, Purpose::LabelShare, index as u64, 0);
+            keep_square(&mut labels, patch, share, &mut rng);
+        }
+        Ok((x, labels))
+    }
+
+    /// The grey values of a patch, scaled, and its labels.
+    fn sample_at(&self, at: Position) -> Result<(Vec<f32>, Vec<u8>)> {
+        let patch = self.config.patch;
+        let mut x = Vec::with_capacity(self.data.train.sample_len(patch));
+        self.data.train.read(at, patch, &mut x)?;
+        Ok((x, self.data.annotator.annotate(at, patch)?))
     }
 
     /// An error where the loss is none that a network comes to which has learnt anything: a guess of one in as many classes costs less than 1,

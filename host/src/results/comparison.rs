@@ -2,6 +2,7 @@
 
 mod claim;
 mod statistics;
+mod stops;
 mod system;
 
 use serde::Serialize;
@@ -11,6 +12,7 @@ use crate::learning::protocol::Record;
 
 pub use claim::{Claim, ENOUGH_SEEDS, Verdict, p_in_words};
 pub use statistics::{Test, holm, sign_flip_p};
+pub use stops::Stops;
 pub use system::{BASELINE, Baseline, System, system};
 
 /// Labelled patches and Jaccard index of a run's iterations.
@@ -72,6 +74,8 @@ pub struct Summary {
     pub saving: Option<Saving>,
     /// What is said to the claim that it saves labels against random.
     pub claim: Option<Claim>,
+    /// When its runs would have been told that it is enough; none where nothing tells.
+    pub stops: Option<Stops>,
     /// Foreground share of all labelled pixels at the end.
     pub labelled_foreground: Spread,
     /// Seconds of all iterations.
@@ -194,6 +198,7 @@ pub fn summarize(all: &[Series]) -> Result<Vec<Summary>> {
             labels_for_95: if is_curve { of_full(0.95) } else { None },
             saving,
             claim,
+            stops: stops::stops(series),
             labelled_foreground: series.last(|r| r.labelled_foreground),
             seconds: Spread::of(&seconds),
         }
@@ -212,16 +217,23 @@ fn may_win(strategy: &str) -> bool {
     ![FULL, "fg_random"].contains(&strategy)
 }
 
+/// A number of a table; nothing where there is none.
+fn show(value: Option<f64>) -> String {
+    value.map_or_else(String::new, |v| v.to_string())
+}
+
 /// All iterations of all runs, a line each.
 pub fn iterations_csv(all: &[Series]) -> String {
     let mut out = String::from(
-        "strategy,seed,iteration,labelled,labelled_foreground,loss,jaccard,train_seconds,score_seconds,evaluate_seconds,labelled_pixels\n",
+        "strategy,seed,iteration,labelled,labelled_foreground,loss,jaccard,train_seconds,score_seconds,evaluate_seconds,labelled_pixels,changed_pixels,unseen_jaccard,mean_entropy\n",
     );
     for series in all {
         for (seed, records) in &series.runs {
             for r in records {
+                let pixels =
+                    r.labelled_pixels.map_or_else(String::new, |pixels| pixels.to_string());
                 out += &format!(
-                    "{},{seed},{},{},{},{},{},{},{},{},{}\n",
+                    "{},{seed},{},{},{},{},{},{},{},{},{pixels},{},{},{}\n",
                     series.strategy,
                     r.iteration,
                     r.labelled,
@@ -231,7 +243,9 @@ pub fn iterations_csv(all: &[Series]) -> String {
                     r.seconds.train,
                     r.seconds.score,
                     r.seconds.evaluate,
-                    r.labelled_pixels.map_or_else(String::new, |pixels| pixels.to_string())
+                    show(r.changed_pixels),
+                    show(r.unseen_jaccard),
+                    show(r.mean_entropy)
                 );
             }
         }
@@ -245,12 +259,15 @@ pub fn summary_csv(summaries: &[Summary], system: Option<&System>) -> String {
     let mut out = String::from(
         "strategy,seeds,jaccard_mean,jaccard_deviation,area_mean,area_deviation,labels_for_90,labels_for_95,saving,saving_low,saving_high,labelled_foreground_mean,seconds_mean,\
          paired_seeds,area_difference,area_p,area_p_corrected,last_difference,last_p,\
-         last_p_corrected,claim,system,system_low,system_high,system_claim\n",
+         last_p_corrected,claim,system,system_low,system_high,system_claim,\
+         told_to_stop,labels_at_stop,jaccard_at_stop,gained_after_stop\n",
     );
-    let show = |value: Option<f64>| value.map_or_else(String::new, |v| v.to_string());
     for s in summaries {
         let claim = s.claim.as_ref();
         let system = system.filter(|system| system.strategy == s.strategy);
+        let stop = |of: fn(&Stops) -> Option<Spread>| {
+            show(s.stops.as_ref().and_then(of).map(|spread| spread.mean))
+        };
         let test = |test: fn(&Claim) -> f64| show(claim.map(test));
         let cells = [
             s.strategy.clone(),
@@ -278,6 +295,10 @@ pub fn summary_csv(summaries: &[Summary], system: Option<&System>) -> String {
             show(system.map(|system| system.interval[0])),
             show(system.map(|system| system.interval[1])),
             system.map_or_else(String::new, |system| system.verdict.to_string()),
+            s.stops.as_ref().map_or_else(String::new, |stops| stops.told.to_string()),
+            stop(|stops| stops.labelled),
+            stop(|stops| stops.jaccard),
+            stop(|stops| stops.gained),
         ];
         out += &cells.join(",");
         out.push('\n');
@@ -286,11 +307,11 @@ pub fn summary_csv(summaries: &[Summary], system: Option<&System>) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::learning::protocol::Seconds;
 
-    fn series(strategy: &str, curves: &[&[f64]]) -> Series {
+    pub(super) fn series(strategy: &str, curves: &[&[f64]]) -> Series {
         let record = |seed: u64, iteration: usize, jaccard: f64| Record {
             iteration,
             strategy: strategy.into(),
@@ -356,7 +377,7 @@ mod tests {
         assert!((summaries[3].last.deviation - 0.02_f64.sqrt()).abs() < 1e-12);
         assert_eq!(iterations_csv(&all).lines().count(), 1 + 3 * 8 + 2);
         let lines = summary_csv(&summaries, None);
-        assert!(lines.lines().all(|line| line.split(',').count() == 25), "{lines}");
+        assert!(lines.lines().all(|line| line.split(',').count() == 29), "{lines}");
     }
 
     #[test]

@@ -35,6 +35,8 @@ pub(in crate::annotate) struct Status {
     pub(in crate::annotate) version: u64,
     /// Grows when the list of patches or their states change.
     pub(in crate::annotate) patches: u64,
+    /// The patches whose labels changed last, with the version that tells of it.
+    pub(in crate::annotate) strokes: Vec<(u64, u32)>,
     /// Whether the next query is chosen already.
     pub(in crate::annotate) is_next_ready: bool,
     /// Which network is published, from 1; 0 before there is one.
@@ -57,6 +59,8 @@ pub(in crate::annotate) struct Status {
 
 /// Losses that are kept.
 const LOSSES: usize = 200;
+/// Patches that a page which asks seldom is told of.
+const STROKES: usize = 64;
 
 impl Status {
     /// Adds a loss; of too many every other one goes.
@@ -109,6 +113,16 @@ impl Shared {
 
     pub(in crate::annotate) fn subscribe(&self) -> watch::Receiver<Status> {
         self.status.subscribe()
+    }
+
+    /// Tells all pages that the labels of a patch have changed.
+    pub(in crate::annotate) fn tell_stroke(&self, id: u32) {
+        self.change(|status| {
+            status.strokes.retain(|&(_, other)| other != id);
+            status.strokes.push((status.version + 1, id));
+            let many = status.strokes.len().saturating_sub(STROKES);
+            status.strokes.drain(..many);
+        });
     }
 
     /// Publishes a network.

@@ -421,6 +421,7 @@ async function news(state) {
   showProposal();
   $('problem').hidden = !state.problem;
   $('problem').textContent = state.problem ?? '';
+  await session.follow(state.strokes);
   if (state.patches_version === patchesVersion) return;
   const [, pool] = await Promise.all([session.refresh(), api.map()]);
   map.setPool(pool);

@@ -59,9 +59,12 @@ export class Saver extends EventTarget {
     return patch;
   }
 
-  /** `dropped`: a state that was to be told to the server is not told any more. */
-  conflict(patch, dropped = false) {
-    this.tell('conflict', { patch, dropped });
+  /**
+   * `dropped`: a state that was to be told to the server is not told any more. `followed`: nothing
+   * of this window was in the way.
+   */
+  conflict(patch, { dropped = false, followed = false } = {}) {
+    this.tell('conflict', { patch, dropped, followed });
   }
 
   /** Sends what the browser kept of any patch. */
@@ -174,7 +177,7 @@ export class Saver extends EventTarget {
     patch.replace(values, mine);
     patch.saved = patch.revision;
     patch.wanted = null;
-    this.conflict(patch, dropped);
+    this.conflict(patch, { dropped });
   }
 
   /** The server holds other labels than this page, which has nothing unsaved: take them. */
@@ -184,7 +187,7 @@ export class Saver extends EventTarget {
     patch.etag = etag;
     if (same(values, patch.values)) return;
     patch.replace(values);
-    this.conflict(patch);
+    this.conflict(patch, { followed: true });
   }
 
   pause() {

@@ -6,12 +6,16 @@ import { between, clean } from './raster.js';
 
 /** How many sections away labels may lie that are interpolated. */
 const REACH = 8;
+/** Milliseconds for which another window is not named again while it paints on. */
+const QUIET = 60_000;
 
 export class Session extends EventTarget {
   constructor({ project, view, saver, tools, proposal }) {
     super();
     Object.assign(this, { view, saver, tools, proposal });
     this.id = null;
+    /** When another window was last named, by the patch that it painted. */
+    this.named = new Map();
     this.take(project);
     tools.addEventListener('stroke', ({ detail }) => this.stroked(detail.labels));
     saver.addEventListener('conflict', ({ detail }) => this.replaced(detail));
@@ -61,13 +65,7 @@ export class Session extends EventTarget {
       return;
     }
     this.take(project);
-    if (acknowledged === this.saver.acknowledged) {
-      for (const { id, etag } of project.patches) {
-        const labels = this.saver.get(id);
-        const settled = labels && !labels.unsaved && !labels.stroke;
-        if (settled && etag && labels.etag !== etag) await this.saver.refresh(labels);
-      }
-    }
+    if (acknowledged === this.saver.acknowledged) await this.follow(project.patches);
     if (project.query.number !== before) {
       this.note(`Query ${project.query.number + 1}: ${project.query.ids.length} new patches.`);
     }
@@ -75,6 +73,15 @@ export class Session extends EventTarget {
     if (left) this.goFirst();
     else this.view.patch = this.patch;
     this.tell('changed');
+  }
+
+  /** Takes over what other windows have painted: the server now has labels with these etags. */
+  async follow(strokes) {
+    for (const { id, etag } of strokes) {
+      const labels = this.saver.get(id);
+      const settled = labels && !labels.unsaved && !labels.stroke;
+      if (settled && etag && labels.etag !== etag) await this.saver.refresh(labels);
+    }
   }
 
   goFirst() {
@@ -202,16 +209,21 @@ export class Session extends EventTarget {
   }
 
   /** Another window's labels have taken the place of ours. */
-  replaced({ patch: labels, dropped }) {
+  replaced({ patch: labels, dropped, followed }) {
     const inView = labels.id === this.id;
     if (inView) {
-      this.tools.cancel();
+      if (!followed) this.tools.cancel();
       this.view.setPatch(this.patch, labels);
     }
     const patch = this.byId.get(labels.id);
+    if (patch) patch.touched = labels.values.some((value) => value !== UNLABELLED);
     const which = inView || !patch ? 'this patch' : `a patch in section z ${patch.z}`;
     const back = labels.redoSteps.length ? ' Redo there brings your own strokes back.' : '';
-    this.note(`Another window changed ${which}; its labels are shown now.${back}`);
+    const isNews = Date.now() - (this.named.get(labels.id) ?? 0) > QUIET;
+    this.named.set(labels.id, Date.now());
+    if (isNews || !followed) {
+      this.note(`Another window changed ${which}; its labels are shown now.${back}`);
+    }
     this.tell('labels', { id: labels.id });
     if (dropped) this.refresh().catch(() => {});
   }

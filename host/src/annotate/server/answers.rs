@@ -154,11 +154,18 @@ pub(super) async fn state(State(app): AppState, Query(Since { since }): Query<Si
     let is_new = |status: &Status| status.version > since || status.version == 0 && since == 0;
     let _ = tokio::time::timeout(PATIENCE, changes.wait_for(is_new)).await;
     let status = app.shared.status();
-    let told = beside(&app, move |app| Ok(told_of(&status, &app.lock()))).await?;
-    Ok(said(&told))
+    let told = beside(&app, move |app| told_of(&status, since, &mut app.lock()));
+    Ok(said(&told.await?))
 }
 
-fn told_of(status: &Status, project: &Project) -> Value {
+fn told_of(status: &Status, since: u64, project: &mut Project) -> Result<Value> {
+    let mut strokes = Vec::new();
+    for &(_, id) in status.strokes.iter().filter(|(version, _)| *version > since) {
+        // A patch of one's own may have been removed since.
+        if project.patches().iter().any(|patch| patch.id == id) {
+            strokes.push(json!({ "id": id, "etag": project.etag(id)? }));
+        }
+    }
     let records = project.records();
     let curve: Vec<Value> = records
         .iter()
@@ -183,9 +190,10 @@ fn told_of(status: &Status, project: &Project) -> Value {
         Work::Choosing => "Choosing the next patches".to_string(),
         Work::Ahead => "Looking for the next patches meanwhile".to_string(),
     };
-    json!({
+    Ok(json!({
         "version": status.version,
         "patches_version": status.patches,
+        "strokes": strokes,
         "network": {
             "version": status.network, "steps": status.steps,
             "loss": status.loss.filter(|loss| loss.is_finite()),
@@ -200,7 +208,7 @@ fn told_of(status: &Status, project: &Project) -> Value {
         "curve": curve,
         "stop": stop,
         "problem": status.problem,
-    })
+    }))
 }
 
 #[derive(Deserialize)]
@@ -258,6 +266,7 @@ pub(super) async fn put_labels(
         }
         let etag = project.set_labels(id, &body)?;
         app.labels_changed(&mut project)?;
+        app.shared.tell_stroke(id);
         Ok(Ok(etag))
     });
     match done.await? {

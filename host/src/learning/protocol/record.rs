@@ -32,14 +32,15 @@ pub struct Record {
     /// as when a person labels.
     pub jaccard: Option<f64>,
     /// Jaccard index of the network before this training on the patches labelled since, which it
-    /// had never seen; nothing before there is a network, and where labels are simulated.
+    /// had never seen; nothing before there is a network.
     #[cfg_attr(feature = "files", serde(default, skip_serializing_if = "Option::is_none"))]
     pub unseen_jaccard: Option<f64>,
     /// Share of the pixels of some unlabelled patches, the same in all iterations, whose class the
-    /// network before this training saw otherwise; only where a person labels.
+    /// network before this training saw otherwise; nothing without patches for batch norm's
+    /// statistics, which are those.
     #[cfg_attr(feature = "files", serde(default, skip_serializing_if = "Option::is_none"))]
     pub changed_pixels: Option<f64>,
-    /// Mean entropy of the network on the pixels of these patches, in nats; only where a person labels.
+    /// Mean entropy of the network on the pixels of these patches, in nats.
     #[cfg_attr(feature = "files", serde(default, skip_serializing_if = "Option::is_none"))]
     pub mean_entropy: Option<f64>,
     /// What was chosen for labelling after this iteration, best first.

@@ -69,7 +69,7 @@ pub fn write_run_page(out: &Path, resolved: &Resolved, records: &[Record]) -> Re
         let curve = Figure { title: title.into(), ..Figure::jaccard(curves, None) };
         put(figure(out, "curve", &curve.svg(), caption)?);
     }
-    if last.jaccard.is_none() {
+    if last.jaccard.is_none() || last.changed_pixels.is_some() {
         put(whether_to_go_on(records));
     }
     put("<h2>What the network gets wrong</h2>".into());
@@ -139,7 +139,7 @@ fn verdict(first: &Record, last: &Record) -> String {
     )
 }
 
-/// What the rounds with a person changed, and whether to go on.
+/// What the rounds changed, and whether a person should go on.
 fn whether_to_go_on(records: &[Record]) -> String {
     let mut out = String::from("<h2>When is it enough?</h2>");
     match advice(records) {

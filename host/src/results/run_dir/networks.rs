@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use super::{COMPARISON, RunDir};
 use crate::error::{Error, Result};
 use crate::learning::protocol::Record;
-use crate::network::weights::{TrainedNetwork, save};
+use crate::network::unet::Weights;
+use crate::network::weights::{TrainedNetwork, load, save};
 
 pub(super) const FOLDER: &str = "weights";
 pub(super) const FINAL: &str = "weights.safetensors";
@@ -76,6 +77,13 @@ impl RunDir {
         let folder = self.file(FOLDER);
         fs::create_dir_all(&folder).map_err(|e| Error::io(&folder, "can't make the folder", e))?;
         save(&path, trained)
+    }
+
+    /// The network of the iteration before one, if it is there, whole and of the run's settings.
+    pub(super) fn network_before(&self, iteration: usize) -> Option<Weights> {
+        let path = file_of(&self.path, iteration.checked_sub(1)?);
+        let wanted = &self.origin.as_ref()?.resolved.experiment.net;
+        load(&path).ok().filter(|trained| trained.net == *wanted).map(|trained| trained.weights)
     }
 
     /// Removes the network of an iteration, if it is there.

@@ -105,7 +105,8 @@ impl RunDir {
             self.keep_lines(&journal.ends);
         }
         let checkpoint = saved.map(|saved| (saved.iteration, saved.state));
-        let progress = Progress { records: journal.records, checkpoint, before: None };
+        let before = self.network_before(journal.records.len());
+        let progress = Progress { records: journal.records, checkpoint, before };
         Ok(Standing { progress, is_finished: false, notes })
     }
 

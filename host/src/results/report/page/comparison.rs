@@ -9,7 +9,7 @@ use super::claims::{claims, summary_table, verdict};
 use super::{KEY, data_name, figure, image, queries, settings_block, spreads, write};
 use crate::error::{Error, Result};
 use crate::learning::protocol::Record;
-use crate::results::comparison::{self, FULL, Series, Summary, System};
+use crate::results::comparison::{self, FULL, Series, Spread, Summary, System};
 use crate::results::run_dir::{Resolved, RunDir};
 
 /// Writes `report.html` of a comparison: its runs lie beside it as `STRATEGY-SEED`.
@@ -44,6 +44,7 @@ pub(in crate::results::report) fn write_comparison_page(
          strategy never gets there. Labels for 90 % and 95 %: of full supervision's Jaccard \
          index.</p>"
         .into());
+    put(when_to_stop(summaries));
     put("<h2>What the network gets wrong</h2>".into());
     put(overlays(out, all, summaries));
     put("<h2>What was asked for</h2>".into());
@@ -75,6 +76,38 @@ pub(in crate::results::report) fn write_comparison_page(
     put(figure(out, "times", &times::svg(all), "Seconds of a whole run, mean over seeds.")?);
     put(settings_block(&settings));
     write(out, "askem compare", &body)
+}
+
+/// When a person would have been told to stop, and what going on gained; nothing where no run tells.
+fn when_to_stop(summaries: &[Summary]) -> String {
+    let told: Vec<&Summary> = summaries.iter().filter(|s| s.stops.is_some()).collect();
+    if told.is_empty() {
+        return String::new();
+    }
+    let mut out = String::from(
+        "<h2>When it would have been enough</h2><p class=\"soft\">A person is told to stop where \
+         two rounds in a row changed the class of fewer pixels than a tenth of the foreground's \
+         share, in unlabelled patches that stay the same.</p><div class=\"table\"><table><tr>\
+         <th>strategy</th><th>told to stop</th><th>labelled patches then</th>\
+         <th>Jaccard index then</th><th>gained from then to the&nbsp;end</th></tr>",
+    );
+    for s in told {
+        let Some(stops) = &s.stops else { continue };
+        let cell = |spread: Option<Spread>, show: fn(Spread) -> String| {
+            spread.map_or_else(|| "–".into(), show)
+        };
+        let _ = write!(
+            out,
+            "<tr><td>{}</td><td>{} of {}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
+            escape(&s.strategy),
+            stops.told,
+            stops.seeds,
+            cell(stops.labelled, |s| format!("{:.0}", s.mean)),
+            cell(stops.jaccard, |s| format!("{:.3}", s.mean)),
+            cell(stops.gained, |s| format!("{:+.3} (of {})", s.mean, s.seeds)),
+        );
+    }
+    out + "</table></div>"
 }
 
 /// Curves up to which bands can be told apart.

@@ -7,6 +7,7 @@
 mod axes;
 mod bad_data;
 mod bad_options;
+mod classes;
 mod datasets;
 mod determinism;
 mod directories;

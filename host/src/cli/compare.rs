@@ -124,7 +124,7 @@ pub(super) fn execute(args: &Args, common: &Common) -> Result<()> {
     let settings = prepare(&args.out, source.clone(), config.clone(), common)?;
     if source.raw.is_some() {
         // The runs say it in their logs.
-        for warning in open_data(&source, config.seed)?.warnings {
+        for warning in open_data(&source, &config)?.warnings {
             note!("askem: note: {warning}");
         }
     }
@@ -226,7 +226,7 @@ fn jobs_that_fit(
     let (true, Some(available)) = (executor.threads().is_some(), available_memory()) else {
         return Ok(args.jobs);
     };
-    let open = open_data(source, config.seed)?;
+    let open = open_data(source, config)?;
     let mut each = 0;
     for strategy in &args.strategies {
         let config = Config { strategy: strategy.clone(), ..config.clone() };

@@ -13,8 +13,8 @@ use super::warnings::warnings_of;
 use crate::data::phantom::Phantom;
 use crate::data::pool::Region;
 use crate::data::volume::{
-    AxisLetters, CachedLabels, FOREGROUND, LabelOptions, LabelValue, LabelVolume, Volume,
-    local_path, open_labels_as, open_raw_as, pair,
+    AxisLetters, CachedLabels, LabelOptions, LabelValue, LabelVolume, Volume, local_path,
+    open_labels_as, open_raw_as, pair,
 };
 use crate::error::{Error, Result};
 use crate::learning::protocol::Config;
@@ -38,7 +38,7 @@ pub(super) struct DataArgs {
     /// The folder with the files of --dataset.
     #[arg(long, value_name = "DIR", requires = "dataset", help_heading = "Data")]
     pub(super) root: Option<PathBuf>,
-    /// Labels of --raw, in the same forms; all values but 0 are foreground.
+    /// Labels of --raw, in the same forms; all values but 0 are foreground, or with --classes each is a class.
     #[arg(long, value_name = "PATH", requires = "raw", help_heading = "Data")]
     pub(super) labels: Option<PathBuf>,
     /// The one label value that is foreground [default: all but 0]
@@ -185,8 +185,8 @@ pub(super) struct OpenData {
 const CACHED_LABELS: usize = 2;
 
 /// Opens and checks all volumes of an experiment.
-pub(super) fn open_data(source: &DataSource, seed: u64) -> Result<OpenData> {
-    let options = LabelOptions { value: source.label_value, ignore: source.ignore_value };
+pub(super) fn open_data(source: &DataSource, config: &Config) -> Result<OpenData> {
+    let (options, seed) = (label_options(source, config)?, config.seed);
     let mut warnings = Vec::new();
     let mut open = |raw: &Path, labels: &Path| -> Result<(Arc<dyn Volume>, LabelVolume)> {
         let labels = open_labels_as(labels, options, &source.axes_of_labels())?;
@@ -241,10 +241,15 @@ pub(super) fn open_data(source: &DataSource, seed: u64) -> Result<OpenData> {
     for (what, labels, region) in
         [("training", &train_labels, &train_region), ("test", &test_labels, &test_region)]
     {
-        if !has_foreground(labels, region)? {
-            warnings.push(format!(
+        let missing = missing_classes(labels, region, config.net.classes)?;
+        match missing.first() {
+            None => {}
+            Some(_) if missing.len() + 1 == config.net.classes => warnings.push(format!(
                 "the {what} region has no foreground: the Jaccard index will mean little"
-            ));
+            )),
+            Some(class) => warnings.push(format!(
+                "the {what} region has no pixel of class {class}: nothing can be said of it"
+            )),
         }
     }
     Ok(OpenData {
@@ -258,17 +263,33 @@ pub(super) fn open_data(source: &DataSource, seed: u64) -> Result<OpenData> {
     })
 }
 
-/// Stops at the first section of the region that has foreground.
-fn has_foreground(labels: &LabelVolume, region: &Region) -> Result<bool> {
+/// How values become labels: the classes themselves where there are more than two.
+fn label_options(source: &DataSource, config: &Config) -> Result<LabelOptions> {
+    let (value, ignore) = (source.label_value, source.ignore_value);
+    let classes = config.net.classes;
+    if classes > 2 && source.phantom_shape.is_some() {
+        return Err(Error::Usage(format!(
+            "--classes {classes}: the built-in phantom has two; give --raw and --labels"
+        )));
+    }
+    LabelOptions { value, ignore, classes: None }.with_classes(classes)
+}
+
+/// The classes but background of which the region has no pixel. Foreground alone is looked for until
+/// it is seen; of more classes all sections are read, since a value that is none has to be found now.
+fn missing_classes(labels: &LabelVolume, region: &Region, classes: usize) -> Result<Vec<u8>> {
     let width = labels.shape()[2];
+    let mut missing: Vec<u8> = (1..classes as u8).collect();
     for z in region.z.clone() {
         let section = labels.read_labels(z)?;
-        let mut rows = region.y.clone().map(|y| &section[y * width..][region.x.clone()]);
-        if rows.any(|row| row.contains(&FOREGROUND)) {
-            return Ok(true);
+        for row in region.y.clone().map(|y| &section[y * width..][region.x.clone()]) {
+            missing.retain(|class| !row.contains(class));
+        }
+        if missing.is_empty() && classes == 2 {
+            break;
         }
     }
-    Ok(false)
+    Ok(missing)
 }
 
 /// A file with the same settings as the options; a run directory's `config.toml` is one.

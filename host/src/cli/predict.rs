@@ -20,7 +20,8 @@ use crate::data::volume::{
 };
 use crate::error::{Error, Result};
 use crate::learning::predict::{
-    area_foreground, section_foreground, windows_of_area, windows_per_section,
+    ClassProbabilities, area_probabilities, section_probabilities, windows_of_area,
+    windows_per_section,
 };
 use crate::network::model::Model;
 use crate::pools::score::hash_of_pixels;
@@ -43,9 +44,13 @@ pub(super) struct Args {
     /// ending in .tif, for which a section has to fit the memory.
     #[arg(long, value_name = "PATH")]
     out: PathBuf,
-    /// What is written: 32-bit float probabilities of foreground, or labels 0 and 255.
+    /// What is written: 32-bit float probabilities of foreground (or of --class), or labels: 0 and 255, and with more
+    /// than two classes 0 to N - 1.
     #[arg(long = "as", value_name = "KIND", default_value = "labels")]
     kind: Kind,
+    /// The class whose probabilities are written [default: all but background together]
+    #[arg(long, value_name = "N")]
+    class: Option<usize>,
     /// How grey values are scaled: as those of the training were, or by this volume's own mean and deviation.
     #[arg(long, value_name = "BY", default_value = "weights")]
     normalise: Normalise,
@@ -79,6 +84,31 @@ impl Args {
             ))
         };
         Ok((source.raw.ok_or_else(unknown)?, axes))
+    }
+}
+
+impl Args {
+    /// The probabilities that are asked for.
+    fn probabilities(&self, p: ClassProbabilities) -> Vec<f32> {
+        match self.class {
+            Some(class) => p.of_class(class),
+            None => p.into_foreground(),
+        }
+    }
+
+    /// An error if the network has no such class, or the class is of no use.
+    fn require_class(&self, classes: usize) -> Result<()> {
+        match self.class {
+            None => Ok(()),
+            Some(_) if self.kind == Kind::Labels => Err(Error::Usage(
+                "--class: labels tell all classes apart; it is for --as probabilities".into(),
+            )),
+            Some(class) if class >= classes => Err(Error::Usage(format!(
+                "--class {class}: the network has the classes 0 to {}",
+                classes - 1
+            ))),
+            Some(_) => Ok(()),
+        }
     }
 }
 
@@ -124,6 +154,7 @@ pub(super) fn execute(args: &Args, common: &Common) -> Result<()> {
         return Err(Error::Usage(format!("--out {} {what}", args.out.display())));
     }
     let (trained, hash) = source.load()?;
+    args.require_class(trained.net.classes)?;
     let raw: Arc<dyn Volume> = Arc::from(open_raw_as(&raw_path, &axes)?);
     let region = Region::whole(raw.shape());
     region.require_patch(trained.patch, "predicted").map_err(|_| {
@@ -159,7 +190,7 @@ fn write_tiff(args: &Args, model: &mut Model, reader: &PatchReader) -> Result<()
     let windows = windows_per_section(reader, patch) * depth;
     let bar = Bar::new("predicting".into(), 0, windows as u64);
     for z in 0..depth {
-        let p = section_foreground(model, reader, z, &mut |done| {
+        let p = section_probabilities(model, reader, z, &mut |done| {
             bar.advance(done as u64);
             match interrupted() {
                 true => Err(Error::Interrupted("interrupted; nothing was written".into())),
@@ -167,11 +198,9 @@ fn write_tiff(args: &Args, model: &mut Model, reader: &PatchReader) -> Result<()
             }
         })?;
         match args.kind {
-            Kind::Probabilities => writer.push_probabilities(&p)?,
-            Kind::Labels => {
-                let labels: Vec<u8> = p.iter().map(|&p| u8::from(p > 0.5)).collect();
-                writer.push_labels(&labels)?;
-            }
+            Kind::Probabilities => writer.push_probabilities(&args.probabilities(p))?,
+            Kind::Labels if model.net().classes > 2 => writer.push_classes(&p.likeliest())?,
+            Kind::Labels => writer.push_labels(&p.likeliest())?,
         }
     }
     writer.finish()?;
@@ -216,7 +245,14 @@ fn write_zarr(
     let shape = [region.z.len(), region.height(), region.width()];
     let kind = match args.kind {
         Kind::Probabilities => OmeKind::Probabilities,
+        Kind::Labels if model.net().classes > 2 => OmeKind::Classes,
         Kind::Labels => OmeKind::Labels,
+    };
+    let what = match (args.kind, model.net().classes, args.class) {
+        (Kind::Labels, 2, _) => "probability above 0.5 is 255".to_string(),
+        (Kind::Labels, ..) => "the likeliest class".to_string(),
+        (Kind::Probabilities, _, None) => "probability".to_string(),
+        (Kind::Probabilities, _, Some(class)) => format!("probability of class {class}"),
     };
     let about = json!({
         "askem": env!("CARGO_PKG_VERSION"),
@@ -224,7 +260,7 @@ fn write_zarr(
         "patch": patch,
         "scaling": reader.scaling,
         "pixels": hash_of_pixels(reader)?,
-        "foreground": if args.kind == Kind::Labels { "probability above 0.5 is 255" } else { "probability" },
+        "foreground": what,
     });
     let anew = args.force && !share.is_helper;
     let writer = OmeZarrWriter::create(&args.out, shape, kind, about, anew)?
@@ -245,7 +281,7 @@ fn write_zarr(
     for (area, chunks) in &strips {
         let mut values: Vec<Vec<f32>> = vec![Vec::new(); chunks.len()];
         for z in area.z.clone() {
-            let p = area_foreground(model, reader, z, area, &mut |done| {
+            let p = area_probabilities(model, reader, z, area, &mut |done| {
                 bar.advance(done as u64);
                 match interrupted() {
                     true => Err(Error::Interrupted(format!(
@@ -255,16 +291,18 @@ fn write_zarr(
                     false => Ok(()),
                 }
             })?;
+            let p: Vec<f32> = match kind {
+                OmeKind::Classes => p.likeliest().into_iter().map(f32::from).collect(),
+                OmeKind::Labels => {
+                    p.likeliest().into_iter().map(|l| 255.0 * f32::from(l)).collect()
+                }
+                OmeKind::Grey | OmeKind::Probabilities => args.probabilities(p),
+            };
             for row in p.chunks(area.width()) {
                 for (&chunk, values) in chunks.iter().zip(&mut values) {
                     let columns = writer.region(chunk).x;
                     let row = &row[columns.start - area.x.start..columns.end - area.x.start];
-                    match args.kind {
-                        Kind::Probabilities => values.extend(row),
-                        Kind::Labels => {
-                            values.extend(row.iter().map(|&p| if p > 0.5 { 255.0 } else { 0.0 }))
-                        }
-                    }
+                    values.extend(row);
                 }
             }
         }

@@ -78,7 +78,7 @@ impl Job {
         common.validate()?;
         let (source, config) = self.settings()?;
         refuse_inputs_in(&source, &RunDir::outputs(&self.out))?;
-        let open = open_data(&source, config.seed)?;
+        let open = open_data(&source, &config)?;
         open.train_region.require_patch(config.patch, "training")?;
         open.test_region.require_patch(config.patch, "test")?;
         let pool = draw_pool(&open.train_region, config.patch, config.pool, config.seed)?;
@@ -261,6 +261,7 @@ impl Run<'_> {
             };
             weights::save(&self.dir.file("weights.safetensors"), &trained)?;
         }
+        self.say_classes(records.last())?;
         self.draw_curve(&records)?;
         report::write_page_of(&self.job.out)?;
         if !self.json {
@@ -271,6 +272,16 @@ impl Run<'_> {
             ))?;
         }
         Ok(())
+    }
+
+    /// Says how each class did, where there are more than two.
+    fn say_classes(&self, last: Option<&Record>) -> Result<()> {
+        let indices = last.and_then(|record| record.class_jaccard.as_ref());
+        let Some(indices) = indices.filter(|_| !self.json) else { return Ok(()) };
+        let show = |index: &Option<f64>| index.map_or("not there".into(), |j| format!("{j:.3}"));
+        let of_class = |(class, index)| format!("class {class} {}", show(index));
+        let of_classes: Vec<String> = (1..).zip(indices).map(of_class).collect();
+        say(format_args!("Jaccard index of each class: {}", of_classes.join(", ")))
     }
 
     /// Says what will be done, with which memory, on standard error.

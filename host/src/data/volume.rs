@@ -59,7 +59,7 @@ mod zarr;
 pub use cache::{CachedLabels, CachedVolume, SectionCache};
 pub use inspect::{Inspection, inspect, inspect_labels, inspect_some};
 pub use label_value::LabelValue;
-pub use labels::{BACKGROUND, FOREGROUND, IGNORED, LabelOptions, LabelVolume};
+pub use labels::{BACKGROUND, FOREGROUND, IGNORED, LabelOptions, LabelVolume, is_foreground};
 pub use pair::{Pair, pair};
 pub use region::Region;
 

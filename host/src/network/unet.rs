@@ -156,6 +156,9 @@ struct Unit {
     layer: u32,
 }
 
+/// Classes that a network may tell apart, background among them.
+pub const MOST_CLASSES: usize = 16;
+
 impl UNet {
     /// The network of the paper: width 16, two classes.
     pub fn paper() -> Self {
@@ -172,7 +175,8 @@ impl UNet {
     /// Refuses sizes that make no network.
     ///
     /// # Errors
-    /// [`Error::Usage`] for a width of zero, fewer than two classes, or a dropout outside `[0, 1)`.
+    /// [`Error::Usage`] for a width of zero, fewer than two classes or more than [`MOST_CLASSES`], or a
+    /// dropout outside `[0, 1)`.
     pub fn validate(&self) -> Result<()> {
         if self.width == 0 || self.width > 1024 {
             let got = self.width;
@@ -180,9 +184,9 @@ impl UNet {
                 "--width {got}: the network needs between 1 and 1024 feature maps on its first level"
             )));
         }
-        if self.classes < 2 {
+        if !(2..=MOST_CLASSES).contains(&self.classes) {
             let got = self.classes;
-            return Err(Error::Usage(format!("{got} classes: the network needs two or more")));
+            return Err(Error::Usage(format!("--classes {got}: give 2 to {MOST_CLASSES}")));
         }
         if self.context > MOST_CONTEXT {
             return Err(Error::Usage(format!(

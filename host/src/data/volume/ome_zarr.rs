@@ -21,6 +21,8 @@ const SMALLEST: usize = 256;
 pub enum OmeKind {
     /// 0 and 255; a coarser pixel is foreground where at least half of its four are.
     Labels,
+    /// Classes from 0 on; a coarser pixel is the commonest of its four, the lowest of equally common ones.
+    Classes,
     /// 8-bit grey values; a coarser pixel is the mean of its four.
     Grey,
     /// 32-bit floats; a coarser pixel is the mean of its four.
@@ -30,7 +32,7 @@ pub enum OmeKind {
 impl OmeKind {
     fn element(self) -> Element {
         match self {
-            Self::Labels | Self::Grey => Element::U8,
+            Self::Labels | Self::Classes | Self::Grey => Element::U8,
             Self::Probabilities => Element::F32,
         }
     }
@@ -39,7 +41,9 @@ impl OmeKind {
     fn bytes(self, values: &[f32]) -> Vec<u8> {
         match self {
             Self::Probabilities => values.iter().flat_map(|v| v.to_ne_bytes()).collect(),
-            Self::Grey | Self::Labels => values.iter().map(|v| v.round() as u8).collect(),
+            Self::Grey | Self::Labels | Self::Classes => {
+                values.iter().map(|v| v.round() as u8).collect()
+            }
         }
     }
 
@@ -47,6 +51,15 @@ impl OmeKind {
         let mean = values.iter().sum::<f32>() / values.len() as f32;
         match self {
             Self::Labels => f32::from(u8::from(mean >= 127.5)) * 255.0,
+            Self::Classes => {
+                let count = |value: f32| values.iter().filter(|&&other| other == value).count();
+                let is_before = |a: f32, b: f32| (count(b), a) < (count(a), b);
+                values
+                    .iter()
+                    .copied()
+                    .reduce(|a, b| if is_before(b, a) { b } else { a })
+                    .unwrap_or(0.0)
+            }
             Self::Grey | Self::Probabilities => mean,
         }
     }

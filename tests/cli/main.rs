@@ -26,6 +26,7 @@ mod precisions;
 mod program;
 mod real_data;
 mod results;
+mod sizes;
 mod stopping;
 mod strategies;
 mod tools;

@@ -12,7 +12,7 @@ use super::network::NetworkArgs;
 use super::normalise::Normalise;
 use super::processes::Share;
 use super::progress::{Bar, catch_interrupt, interrupted};
-use super::warnings::warn_of_images;
+use super::warnings::{warn_of_images, warn_of_mirrors};
 use super::{Common, say, say_json};
 use crate::data::pool::{PatchReader, Region};
 use crate::data::volume::{
@@ -126,21 +126,13 @@ pub(super) fn execute(args: &Args, common: &Common) -> Result<()> {
     let (trained, hash) = source.load()?;
     let raw: Arc<dyn Volume> = Arc::from(open_raw_as(&raw_path, &axes)?);
     let region = Region::whole(raw.shape());
-    region.require_patch(trained.patch, "predicted").map_err(|_| {
-        Error::Input(format!(
-            "{}: its sections of {} x {} pixels are smaller than the network's patches of {}",
-            raw_path.display(),
-            region.height(),
-            region.width(),
-            trained.patch
-        ))
-    })?;
     let mut model = Model::new(share.open_device(common)?, trained.net, trained.patch)?;
     model.set_weights(&trained.weights)?;
     let scaling = args.normalise.scaling(&raw, &region, trained.scaling, &raw_path)?;
     if !share.is_helper {
         source.announce();
         warn_of_images(&*raw)?;
+        warn_of_mirrors(&region, trained.patch, &raw_path);
     }
     let reader = PatchReader::with_context(raw, region, scaling, trained.net.context);
     catch_interrupt();

@@ -15,6 +15,7 @@ use super::inputs::refuse_inputs_in;
 use super::options::{DataArgs, ExperimentArgs, Given, OpenData, open_data};
 use super::processes::{available_memory, stop_with_parent};
 use super::progress::{catch_interrupt, human_bytes, human_time};
+use super::warnings::mirrored;
 use super::{Common, say};
 use crate::compute::executor::Executor;
 use crate::data::pool::{PatchReader, Scaling, draw_pool};
@@ -78,11 +79,11 @@ impl Job {
         common.validate()?;
         let (source, config) = self.settings()?;
         refuse_inputs_in(&source, &RunDir::outputs(&self.out))?;
-        let open = open_data(&source, config.seed)?;
+        let mut open = open_data(&source, config.seed)?;
         open.train_region.require_patch(config.patch, "training")?;
-        open.test_region.require_patch(config.patch, "test")?;
         let pool = draw_pool(&open.train_region, config.patch, config.pool, config.seed)?;
         known_patches(&config, &SimulatedAnnotator::new(&open.train_labels), &pool)?;
+        open.warnings.extend(mirrored(&open.test_region, config.patch, "the test region"));
         let scaling = Scaling::measure(&*open.train_raw, &open.train_region)?;
         let executor = common.open_device()?;
 

@@ -61,7 +61,7 @@ pub use inspect::{Inspection, inspect, inspect_labels, inspect_some};
 pub use label_value::LabelValue;
 pub use labels::{BACKGROUND, FOREGROUND, IGNORED, LabelOptions, LabelVolume};
 pub use pair::{Pair, pair};
-pub use region::Region;
+pub use region::{PATCH_MULTIPLE, Region};
 
 #[cfg(feature = "files")]
 pub use axes::{AxesOptions, AxisLetters};

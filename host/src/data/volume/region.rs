@@ -3,6 +3,9 @@
 use crate::error::{Error, Result};
 use std::ops::Range;
 
+/// Sides of a patch are multiples of this: the network halves them four times.
+pub const PATCH_MULTIPLE: usize = 16;
+
 /// A box of a volume, in sections, rows and columns.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Region {
@@ -48,15 +51,22 @@ impl Region {
     /// Refuses a patch that does not fit.
     ///
     /// # Errors
-    /// [`Error::Usage`] with both sizes; `what` names the region.
+    /// [`Error::Usage`] with both sizes and the largest patch that fits; `what` names the region.
     pub fn require_patch(&self, patch: usize, what: &str) -> Result<()> {
         if self.positions(patch) > 0 {
             return Ok(());
         }
+        let (height, width) = (self.height(), self.width());
+        let largest = height.min(width) / PATCH_MULTIPLE * PATCH_MULTIPLE;
+        let help = match largest {
+            0 => format!(
+                "no patch fits, whose side is at least {PATCH_MULTIPLE} pixels; give a larger volume"
+            ),
+            _ => format!("the largest patch that fits is --patch {largest}"),
+        };
         Err(Error::Usage(format!(
-            "--patch {patch}: the {what} region is only {} x {} pixels (rows x columns); choose a smaller patch or a larger volume",
-            self.height(),
-            self.width()
+            "--patch {patch}: the {what} region is only {height} x {width} pixels (rows x \
+             columns); {help}"
         )))
     }
 }

@@ -7,6 +7,7 @@
 mod axes;
 mod bad_data;
 mod bad_options;
+mod boxes;
 mod datasets;
 mod determinism;
 mod directories;

@@ -122,7 +122,7 @@ pub(super) fn execute(args: &Args, common: &Common) -> Result<()> {
         None => None,
     };
     // What no run can do is said before anything is written.
-    let open = open_data(&source, config.seed)?;
+    let open = open_data(&source, &config)?;
     open.train_region.require_patch(config.patch, "training")?;
     let settings = prepare(&args.out, source.clone(), config.clone(), common)?;
     if source.raw.is_some() {
@@ -228,7 +228,7 @@ fn jobs_that_fit(
     let (true, Some(available)) = (executor.threads().is_some(), available_memory()) else {
         return Ok(args.jobs);
     };
-    let open = open_data(source, config.seed)?;
+    let open = open_data(source, config)?;
     let mut each = 0;
     for strategy in &args.strategies {
         let config = Config { strategy: strategy.clone(), ..config.clone() };

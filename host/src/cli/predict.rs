@@ -220,7 +220,8 @@ fn write_zarr(
     });
     let anew = args.force && !share.is_helper;
     let writer = OmeZarrWriter::create(&args.out, shape, kind, about, anew)?
-        .with_voxel_nm(reader.voxel_nm());
+        .with_voxel_nm(reader.voxel_nm())
+        .with_origin(reader.origin());
     let others = share.start_others(common)?;
     let chunks = share.shard.of(writer.chunks());
     let todo: Vec<u64> = chunks.clone().filter(|&chunk| !writer.is_whole(chunk)).collect();

@@ -79,7 +79,7 @@ impl Job {
         common.validate()?;
         let (source, config) = self.settings()?;
         refuse_inputs_in(&source, &RunDir::outputs(&self.out))?;
-        let mut open = open_data(&source, config.seed)?;
+        let mut open = open_data(&source, &config)?;
         open.train_region.require_patch(config.patch, "training")?;
         let pool = draw_pool(&open.train_region, config.patch, config.pool, config.seed)?;
         known_patches(&config, &SimulatedAnnotator::new(&open.train_labels), &pool)?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use askem_kernels::rng::{Purpose, below, stream};
 
-use crate::data::volume::{CachedLabels, CachedVolume, Section, Volume};
+use crate::data::volume::{CachedLabels, CachedVolume, Section, Volume, place};
 use crate::error::{Error, Result};
 
 mod ahead;
@@ -215,6 +215,12 @@ impl PatchReader {
     /// How large a pixel of the volume is along z, y and x, in nanometres, where its file says so.
     pub fn voxel_nm(&self) -> Option<[f64; 3]> {
         self.raw.voxel_nm()
+    }
+
+    /// Where the first voxel of the volume lies along z, y and x, where its file says so: in
+    /// nanometres, or in voxels where their size is not known.
+    pub fn origin(&self) -> Option<[f64; 3]> {
+        place::origin_of(&self.raw)
     }
 
     /// Values of a patch: `patch * patch` of each section that is read with it.

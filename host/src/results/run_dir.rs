@@ -117,10 +117,16 @@ pub struct DataSource {
     /// Which of several channels of the labels is read; without it `channel`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label_channel: Option<usize>,
+    /// The section, row and column where labels of a part of `raw` begin.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label_offset: Option<[usize; 3]>,
     /// Images of the test volume; none means that `raw` is split in halves along y.
     pub test_raw: Option<PathBuf>,
     /// Labels of `test_raw`.
     pub test_labels: Option<PathBuf>,
+    /// The section, row and column where labels of a part of `test_raw` begin.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub test_label_offset: Option<[usize; 3]>,
     /// Rows between the halves that neither train nor test.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub split_margin: Option<usize>,

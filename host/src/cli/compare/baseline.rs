@@ -66,7 +66,7 @@ pub(super) fn load(
     let Some(first) = runs.first().map(|(seed, _)| *seed) else {
         return refused(format!("no run of random with a seed below {seeds} is complete there"));
     };
-    let open = open_data(source, first)?;
+    let open = open_data(source, &Config { seed: first, ..config.clone() })?;
     let here = DataIdentity::of(&[
         (&open.train_raw, open.train_labels.inner(), &open.train_region),
         (&open.test_raw, open.test_labels.inner(), &open.test_region),

@@ -128,6 +128,7 @@ pub(super) fn execute(args: &Args, common: &Common) -> Result<()> {
     if source.raw.is_some() {
         // The runs say it in their logs.
         open.warnings.iter().for_each(|warning| note!("askem: note: {warning}"));
+        open.scalings(&source)?;
     }
     drop(open);
     let jobs =

@@ -10,9 +10,10 @@ use serde::Deserialize;
 
 use super::axes::parse_offset;
 use super::datasets::Dataset;
+use super::normalise::scaling_of;
 use super::warnings::warnings_of;
 use crate::data::phantom::Phantom;
-use crate::data::pool::Region;
+use crate::data::pool::{Normalise, Region, Scaling};
 use crate::data::volume::{
     AxisLetters, CachedLabels, FOREGROUND, LabelOptions, LabelValue, LabelVolume, Volume,
     local_path, open_labels_as, open_raw_as, pair_at,
@@ -99,6 +100,10 @@ pub(super) struct DataArgs {
         help_heading = "Data"
     )]
     pub(super) test_label_offset: Option<[usize; 3]>,
+    /// How grey values of --test-raw are scaled: as those of the training are, or by that volume's
+    /// own mean and deviation [default: weights]
+    #[arg(long, value_name = "BY", help_heading = "Data")]
+    pub(super) normalise: Option<Normalise>,
     /// Size of the phantom in sections, rows and columns [default: 8x512x512]
     #[arg(long, value_name = "ZxYxX", value_parser = parse_shape, conflicts_with = "raw", help_heading = "Data")]
     pub(super) phantom_shape: Option<[usize; 3]>,
@@ -145,6 +150,7 @@ impl DataArgs {
             test_raw: self.test_raw.or(file.test_raw),
             test_labels: self.test_labels.or(file.test_labels),
             test_label_offset: self.test_label_offset.or(file.test_label_offset),
+            normalise: self.normalise.or(file.normalise),
             phantom_shape: self.phantom_shape.or(file.phantom_shape),
         }
     }
@@ -180,6 +186,11 @@ impl DataArgs {
                 "--test-label-offset: there are no --test-labels to place".into(),
             ));
         }
+        if self.normalise.is_some() && self.test_raw.is_none() {
+            return Err(Error::Usage(
+                "--normalise: there is no --test-raw whose grey values it could be about".into(),
+            ));
+        }
         let phantom_shape = self.raw.is_none().then(|| self.phantom_shape.unwrap_or(PHANTOM_SHAPE));
         Ok(DataSource {
             raw: absolute(&self.raw)?,
@@ -196,6 +207,7 @@ impl DataArgs {
             test_raw: absolute(&self.test_raw)?,
             test_labels: absolute(&self.test_labels)?,
             test_label_offset: self.test_label_offset,
+            normalise: self.normalise,
             split_margin: self.split_margin.filter(|&rows| rows > 0),
             phantom_shape,
         })
@@ -211,6 +223,17 @@ pub(super) struct OpenData {
     pub(super) test_labels: CachedLabels,
     pub(super) test_region: Region,
     pub(super) warnings: Vec<String>,
+}
+
+impl OpenData {
+    /// How the training's images are scaled, and those of the test; says where grey values of a
+    /// test volume are far from the training's.
+    pub(super) fn scalings(&self, source: &DataSource) -> Result<[Scaling; 2]> {
+        let known = Scaling::measure(&*self.train_raw, &self.train_region)?;
+        let Some(path) = &source.test_raw else { return Ok([known; 2]) };
+        let by = source.normalise.unwrap_or(Normalise::Weights);
+        Ok([known, scaling_of(by, &self.test_raw, &self.test_region, known, path)?])
+    }
 }
 
 /// Images, their labels, and the box outside of which no label is known.

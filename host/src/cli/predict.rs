@@ -9,12 +9,12 @@ use serde_json::json;
 use super::axes::AxesArgs;
 use super::inputs::refuse_inputs_as_outputs;
 use super::network::NetworkArgs;
-use super::normalise::Normalise;
+use super::normalise::scaling_of;
 use super::processes::Share;
 use super::progress::{Bar, catch_interrupt, interrupted};
 use super::warnings::{warn_of_images, warn_of_mirrors};
 use super::{Common, say, say_json};
-use crate::data::pool::{PatchReader, Region};
+use crate::data::pool::{Normalise, PatchReader, Region};
 use crate::data::volume::{
     AxesOptions, OmeKind, OmeZarrWriter, TiffStackWriter, Volume, is_our_tiff, open_raw_as,
 };
@@ -128,7 +128,7 @@ pub(super) fn execute(args: &Args, common: &Common) -> Result<()> {
     let region = Region::whole(raw.shape());
     let mut model = Model::new(share.open_device(common)?, trained.net, trained.patch)?;
     model.set_weights(&trained.weights)?;
-    let scaling = args.normalise.scaling(&raw, &region, trained.scaling, &raw_path)?;
+    let scaling = scaling_of(args.normalise, &raw, &region, trained.scaling, &raw_path)?;
     if !share.is_helper {
         source.announce();
         warn_of_images(&*raw)?;

@@ -154,6 +154,18 @@ impl Scaling {
     }
 }
 
+/// By which grey values a network sees a volume that it was not trained on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "files", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "files", serde(rename_all = "snake_case"))]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
+pub enum Normalise {
+    /// By the mean and deviation of the training's images.
+    Weights,
+    /// By those of the volume itself.
+    Volume,
+}
+
 /// Pixels up to which a region is measured as a whole, and squares of a larger one.
 const WHOLE_PIXELS: u64 = 1 << 26;
 const ESTIMATE_SAMPLES: usize = 256;

@@ -21,6 +21,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use crate::data::files::{remove_leftovers, write_atomically};
+use crate::data::pool::Normalise;
 use crate::data::volume::{AxesOptions, AxisLetters, LabelValue};
 use crate::error::{Error, Result};
 use crate::learning::protocol::Config;
@@ -127,6 +128,9 @@ pub struct DataSource {
     /// The section, row and column where labels of a part of `test_raw` begin.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub test_label_offset: Option<[usize; 3]>,
+    /// How grey values of `test_raw` are scaled; without it as those of the training.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub normalise: Option<Normalise>,
     /// Rows between the halves that neither train nor test.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub split_margin: Option<usize>,

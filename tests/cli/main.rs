@@ -7,6 +7,7 @@
 mod axes;
 mod bad_data;
 mod bad_options;
+mod boxes;
 mod classes;
 mod datasets;
 mod determinism;
@@ -27,6 +28,7 @@ mod precisions;
 mod program;
 mod real_data;
 mod results;
+mod sizes;
 mod stopping;
 mod strategies;
 mod tools;

@@ -8,6 +8,7 @@ mod lab_files;
 #[allow(dead_code)]
 mod program;
 mod project;
+mod same_picture;
 mod tensorboard;
 #[path = "../shared/tools.rs"]
 mod tools;

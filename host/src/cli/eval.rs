@@ -9,7 +9,7 @@ use super::axes::{AxesArgs, LabelAxesArgs};
 use super::classes::ClassesArgs;
 use super::warnings::warn_of_labels;
 use super::{Common, say, say_json};
-use crate::data::volume::{Dtype, open_labels_as, open_segmentation, pair};
+use crate::data::volume::{Dtype, open_labels_as, open_segmentation, pair_at};
 use crate::error::{Error, Result};
 use crate::learning::class_counts::ClassCounts;
 
@@ -48,10 +48,7 @@ pub(super) fn execute(args: &Args, common: &Common) -> Result<()> {
     let options = args.values.label_options()?;
     let prediction = open_segmentation(&args.prediction, &args.axes.of_images())?;
     let labels = open_labels_as(&args.labels, options, &args.label_axes.of_labels(&args.axes))?;
-    let pair = pair(prediction, labels)?;
-    for warning in &pair.warnings {
-        note!("askem: note: {warning}");
-    }
+    let pair = pair_at(prediction, labels, args.label_axes.label_offset)?;
     if !args.all_foreground {
         pair.labels.require_background()?;
     }

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::axes::{AxesArgs, LabelAxesArgs};
 use super::classes::ClassesArgs;
 use super::{Common, say, say_json};
-use crate::data::volume::{inspect, open_labels_as, open_raw_as, open_segmentation, pair};
+use crate::data::volume::{inspect, open_labels_as, open_raw_as, open_segmentation, pair_at};
 use crate::error::{Error, Result};
 
 #[derive(Debug, clap::Args)]
@@ -57,7 +57,8 @@ pub(super) fn execute(args: &Args, common: &Common) -> Result<()> {
     let (raw, labels) = match &args.labels {
         Some(path) => {
             let axes = args.label_axes.of_labels(&args.axes);
-            let pair = pair(raw, open_labels_as(path, options, &axes)?)?;
+            let labels = open_labels_as(path, options, &axes)?;
+            let pair = pair_at(raw, labels, args.label_axes.label_offset)?;
             warnings.extend(pair.warnings);
             (pair.raw, Some(pair.labels))
         }

@@ -9,12 +9,12 @@ use serde_json::json;
 use super::axes::AxesArgs;
 use super::inputs::refuse_inputs_as_outputs;
 use super::network::NetworkArgs;
-use super::normalise::Normalise;
+use super::normalise::scaling_of;
 use super::processes::Share;
 use super::progress::{Bar, catch_interrupt, interrupted};
-use super::warnings::warn_of_images;
+use super::warnings::{warn_of_images, warn_of_mirrors};
 use super::{Common, say, say_json};
-use crate::data::pool::{PatchReader, Region};
+use crate::data::pool::{Normalise, PatchReader, Region};
 use crate::data::volume::{
     AxesOptions, OmeKind, OmeZarrWriter, TiffStackWriter, Volume, is_our_tiff, open_raw_as,
 };
@@ -157,21 +157,13 @@ pub(super) fn execute(args: &Args, common: &Common) -> Result<()> {
     args.require_class(trained.net.classes)?;
     let raw: Arc<dyn Volume> = Arc::from(open_raw_as(&raw_path, &axes)?);
     let region = Region::whole(raw.shape());
-    region.require_patch(trained.patch, "predicted").map_err(|_| {
-        Error::Input(format!(
-            "{}: its sections of {} x {} pixels are smaller than the network's patches of {}",
-            raw_path.display(),
-            region.height(),
-            region.width(),
-            trained.patch
-        ))
-    })?;
     let mut model = Model::new(share.open_device(common)?, trained.net, trained.patch)?;
     model.set_weights(&trained.weights)?;
-    let scaling = args.normalise.scaling(&raw, &region, trained.scaling, &raw_path)?;
+    let scaling = scaling_of(args.normalise, &raw, &region, trained.scaling, &raw_path)?;
     if !share.is_helper {
         source.announce();
         warn_of_images(&*raw)?;
+        warn_of_mirrors(&region, trained.patch, &raw_path);
     }
     let reader = PatchReader::with_context(raw, region, scaling, trained.net.context);
     catch_interrupt();
@@ -264,7 +256,8 @@ fn write_zarr(
     });
     let anew = args.force && !share.is_helper;
     let writer = OmeZarrWriter::create(&args.out, shape, kind, about, anew)?
-        .with_voxel_nm(reader.voxel_nm());
+        .with_voxel_nm(reader.voxel_nm())
+        .with_origin(reader.origin());
     let others = share.start_others(common)?;
     let chunks = share.shard.of(writer.chunks());
     let todo: Vec<u64> = chunks.clone().filter(|&chunk| !writer.is_whole(chunk)).collect();

@@ -167,11 +167,13 @@ pub fn embeddings(
     Ok((out, dim.max(1)))
 }
 
-/// The half-overlapping windows that cover `length` pixels; the last one ends at the edge.
+/// The half-overlapping windows that cover `length` pixels; the last one ends at the edge. Fewer
+/// pixels than a window has are covered by one, which the reader fills up.
 fn window_starts(length: usize, patch: usize) -> Vec<usize> {
-    let mut starts: Vec<usize> = (0..=length - patch).step_by(patch / 2).collect();
-    if starts.last() != Some(&(length - patch)) {
-        starts.push(length - patch);
+    let last = length.saturating_sub(patch);
+    let mut starts: Vec<usize> = (0..=last).step_by(patch / 2).collect();
+    if starts.last() != Some(&last) {
+        starts.push(last);
     }
     starts
 }
@@ -265,10 +267,11 @@ impl ClassProbabilities {
 }
 
 /// The probability of foreground (of not being class 0) of each pixel of the reader's region
-/// in section `z`, row by row: half-overlapping windows, blended by a Gaussian.
+/// in section `z`, row by row: half-overlapping windows, blended by a Gaussian. Of a region smaller
+/// than a patch the network sees mirror images beyond the last row or column.
 ///
 /// # Errors
-/// If the region is smaller than a patch, a section can't be read, or the network has diverged.
+/// If a section can't be read, or the network has diverged.
 pub fn section_foreground(
     model: &mut Model,
     reader: &PatchReader,
@@ -325,7 +328,6 @@ pub fn area_probabilities(
     advance: &mut Advance<'_>,
 ) -> Result<ClassProbabilities> {
     let (patch, classes) = (model.patch(), model.net().classes);
-    reader.region.require_patch(patch, "test")?;
     let (height, width) = (area.height(), area.width());
     let positions = windows(reader, z, patch, area);
     let weights = window_weights(patch);
@@ -379,6 +381,7 @@ mod tests {
         assert_eq!(window_starts(64, 64), [0]);
         assert_eq!(window_starts(128, 64), [0, 32, 64]);
         assert_eq!(window_starts(100, 64), [0, 32, 36]);
+        assert_eq!([1, 63].map(|length| window_starts(length, 64)), [[0], [0]]);
     }
 
     #[test]

@@ -19,8 +19,9 @@ pub use plans::{
 /// Levels above the bottleneck: a patch's sides are multiples of `2^LEVELS`.
 pub const LEVELS: usize = 4;
 
-/// Sides of a patch are multiples of this.
-pub const PATCH_MULTIPLE: usize = 1 << LEVELS;
+pub use crate::data::volume::PATCH_MULTIPLE;
+
+const _: () = assert!(PATCH_MULTIPLE == 1 << LEVELS);
 
 /// Sections on each side that a network may see.
 pub const MOST_CONTEXT: usize = 4;

@@ -47,9 +47,11 @@ pub(super) fn load(
     if theirs.experiment.net.classes != config.net.classes {
         return refused("its classes are others (--classes)".into());
     }
-    let test = |data: &DataSource| (data.test_raw.is_some(), data.split_margin);
+    let test = |data: &DataSource| (data.test_raw.is_some(), data.split_margin, data.normalise);
     if test(&theirs.data) != test(source) {
-        return refused("its test region is another one (--test-raw or --split-margin)".into());
+        return refused(
+            "its test region is another one (--test-raw, --split-margin or --normalise)".into(),
+        );
     }
     let labels = |data: &DataSource| (data.label_value, data.ignore_value, data.phantom_shape);
     if labels(&theirs.data) != labels(source) {

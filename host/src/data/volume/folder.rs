@@ -148,6 +148,10 @@ impl Volume for FolderVolume {
         (self.entries.len() > 1).then(|| self.entries.get(z).map(|entry| entry.number)).flatten()
     }
 
+    fn section_file(&self, z: usize) -> Option<&Path> {
+        self.entries.get(z).map(|entry| &*entry.path)
+    }
+
     fn notes(&self) -> Vec<String> {
         self.notes.clone()
     }

@@ -71,7 +71,7 @@ impl LabelOptions {
 pub struct LabelVolume {
     source: Box<dyn Volume>,
     options: LabelOptions,
-    /// Whether there are sections of which nothing is known.
+    /// Whether there are sections, or parts of them, of which nothing is known.
     lacks_sections: bool,
 }
 
@@ -102,7 +102,7 @@ impl LabelVolume {
         &self.source
     }
 
-    /// The same labels among more sections, of which some have none.
+    /// The same labels as those of a part of a larger volume.
     pub(super) fn among(self, wrap: impl FnOnce(Box<dyn Volume>) -> Box<dyn Volume>) -> Self {
         Self { source: wrap(self.source), options: self.options, lacks_sections: true }
     }

@@ -77,6 +77,7 @@ pub struct OmeZarrWriter {
     files: ZarrFiles,
     about: Value,
     voxel_nm: Option<[f64; 3]>,
+    origin: Option<[f64; 3]>,
     /// Held while this writes.
     _owners: Owners,
 }
@@ -119,13 +120,31 @@ impl OmeZarrWriter {
             None => files.write_metadata()?,
         }
         let path = path.to_path_buf();
-        Ok(Self { path, shape, chunk, kind, files, about, voxel_nm: None, _owners: owners })
+        Ok(Self {
+            path,
+            shape,
+            chunk,
+            kind,
+            files,
+            about,
+            voxel_nm: None,
+            origin: None,
+            _owners: owners,
+        })
     }
 
     /// Says how large voxels are along z, y and x, in nanometres.
     #[must_use]
     pub fn with_voxel_nm(mut self, voxel_nm: Option<[f64; 3]>) -> Self {
         self.voxel_nm = voxel_nm;
+        self
+    }
+
+    /// Says where the first voxel lies along z, y and x: in nanometres, or in voxels where their
+    /// size is not known.
+    #[must_use]
+    pub fn with_origin(mut self, origin: Option<[f64; 3]>) -> Self {
+        self.origin = origin;
         self
     }
 
@@ -215,7 +234,7 @@ impl OmeZarrWriter {
         }
         self.require_ours()?;
         let mut shape = self.shape;
-        let dataset = |level| ome_dataset(&format!("s{level}"), level, self.voxel_nm);
+        let dataset = |level| ome_dataset(&format!("s{level}"), level, self.voxel_nm, self.origin);
         let mut datasets = vec![dataset(0)];
         while shape[1] > SMALLEST || shape[2] > SMALLEST {
             let finer = open_raw(&self.path.join(format!("s{}", datasets.len() - 1)))?;

@@ -205,6 +205,10 @@ impl Volume for TiffStack {
         format!("page {} of {}", page + 1, self.path.display())
     }
 
+    fn section_file(&self, _z: usize) -> Option<&Path> {
+        (self.contents.sections() == 1).then_some(&*self.path)
+    }
+
     fn notes(&self) -> Vec<String> {
         self.contents.note.iter().cloned().collect()
     }

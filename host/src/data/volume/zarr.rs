@@ -20,10 +20,10 @@ use zarrs::filesystem::FilesystemStore;
 use zarrs::plugin::ExtensionName;
 use zarrs::storage::StoreKey;
 
-use super::Dtype;
 use super::axes::{Arranged, Axis, Blocks, NdArray, names};
 use super::chunks::ChunkedVolume;
 use super::open::Opening;
+use super::{Dtype, Grid};
 use crate::{Error, Result};
 use bounds::Compressor;
 use shards::ShardIndex;
@@ -44,6 +44,8 @@ pub(super) struct ZarrVolume {
     sides: Vec<u64>,
     /// How far apart neighbours along the axes are, in nanometres.
     steps: Vec<Option<f64>>,
+    /// Where the numbers along the axes lie.
+    grids: Vec<Option<Grid>>,
     compressor: Compressor,
     shards: Option<Shards>,
     is_n5: bool,
@@ -83,7 +85,14 @@ impl ZarrVolume {
             sides_of(&array.chunk_shape(&first).map_err(|e| wrong(e.to_string()))?);
         let sides: Vec<u64> =
             array.effective_subchunk_shape().map_or(stored.clone(), |inner| sides_of(&inner));
-        let (named, steps) = if is_n5 { n5::axes_of(&path) } else { node::axes_of_image(&path) };
+        let (named, steps, grids) = if is_n5 {
+            let (named, steps) = n5::axes_of(&path);
+            (named, steps, Vec::new())
+        } else {
+            let (named, grids) = node::axes_of_image(&path);
+            let nm = |grid: &Option<Grid>| grid.filter(|grid| grid.is_nm).map(|grid| grid.step);
+            (named, grids.iter().map(nm).collect(), grids)
+        };
         let said = named.or_else(|| axes_of(&array));
         let arrangement = opening.arrange(array.shape(), said.as_deref()).map_err(wrong)?;
         let dtype = dtype(&array).map_err(wrong)?;
@@ -106,6 +115,7 @@ impl ZarrVolume {
             dtype,
             sides,
             steps,
+            grids,
             compressor,
             shards,
             is_n5,
@@ -143,6 +153,10 @@ impl NdArray for ZarrVolume {
 
     fn steps_nm(&self) -> Vec<Option<f64>> {
         self.steps.clone()
+    }
+
+    fn grids(&self) -> Vec<Option<Grid>> {
+        self.grids.clone()
     }
 
     fn decode(&self, ranges: &[std::ops::Range<u64>]) -> Result<Vec<u8>> {

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use crate::data::volume::Grid;
 use crate::data::volume::axes::units::in_nm;
 use crate::data::volume::axes::{Axis, names};
 use crate::{Error, Result};
@@ -35,22 +36,34 @@ fn image_of(array: &Path) -> Option<(Value, usize)> {
     })
 }
 
-/// What groups above an array say of its axes, if it belongs to an OME-Zarr image: what they are, and how far apart neighbours along them are in
-/// nanometres.
-pub(super) fn axes_of_image(array: &Path) -> (Option<Vec<Axis>>, Vec<Option<f64>>) {
+/// What groups above an array say of its axes, if it belongs to an OME-Zarr image: what they are,
+/// and where the numbers along them lie.
+pub(super) fn axes_of_image(array: &Path) -> (Option<Vec<Axis>>, Vec<Option<Grid>>) {
     let Some((image, level)) = image_of(array) else { return (None, Vec::new()) };
     let Some(axes) = names::of_multiscales(&image) else { return (None, Vec::new()) };
-    let scale = |of: &Value, axis: usize| {
-        let steps = of["coordinateTransformations"].as_array().into_iter().flatten();
-        let scales = steps.filter(|step| step["type"] == "scale");
-        scales.filter_map(|step| step["scale"].get(axis)?.as_f64()).product::<f64>()
+    // The level's own transformations come first, then those of all levels.
+    let transformations = [&image["datasets"][level], &image]
+        .map(|of| of["coordinateTransformations"].as_array().map_or(&[][..], Vec::as_slice));
+    let grid = |axis: usize| {
+        let unit = image["axes"].get(axis).and_then(|axis| in_nm(axis["unit"].as_str()?));
+        let (mut step, mut origin) = (unit.unwrap_or(1.0), None);
+        for one in transformations.into_iter().flatten() {
+            let number = |name: &str| {
+                one[name].get(axis).and_then(Value::as_f64).filter(|_| one["type"] == name)
+            };
+            if let Some(scale) = number("scale") {
+                step *= scale;
+                origin = origin.map(|at: f64| at * scale);
+            }
+            if let Some(shift) = number("translation") {
+                origin = Some(origin.unwrap_or(0.0) + shift * unit.unwrap_or(1.0));
+            }
+        }
+        let is_right = step.is_finite() && step > 0.0 && origin.is_none_or(f64::is_finite);
+        is_right.then_some(Grid { step, origin, is_nm: unit.is_some() })
     };
-    let step = |axis: usize| {
-        let unit = in_nm(image["axes"].get(axis)?["unit"].as_str()?)?;
-        Some(unit * scale(&image, axis) * scale(&image["datasets"][level], axis))
-    };
-    let steps = (0..axes.len()).map(step).collect();
-    (Some(axes), steps)
+    let grids = (0..axes.len()).map(grid).collect();
+    (Some(axes), grids)
 }
 
 /// The attributes of a group, if it is there.

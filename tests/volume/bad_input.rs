@@ -3,6 +3,7 @@
 use crate::files::{Folder, ramp, raw_tiff, tiff_bytes};
 use askem::data::volume::{LabelOptions, open_labels, open_raw};
 use png::{BitDepth, ColorType};
+use rust_hdf5::{Filter, FilterPipeline};
 use std::panic::catch_unwind;
 use std::path::Path;
 use tiff::encoder::Compression;
@@ -136,6 +137,21 @@ fn hdf5_bytes(
     let bytes = std::fs::read(&path).unwrap();
     std::fs::remove_file(&path).unwrap();
     bytes
+}
+
+fn one_filter(id: u16, values: &[u32]) -> FilterPipeline {
+    FilterPipeline { filters: vec![Filter { id, flags: 0, cd_values: values.to_vec() }] }
+}
+
+/// A file whose chunks went through these filters.
+fn packed_bytes(folder: &Folder, filters: FilterPipeline) -> Vec<u8> {
+    let path = folder.path().join("packed.h5");
+    let file = rust_hdf5::H5File::create(&path).unwrap();
+    let builder = file.new_dataset::<u8>().shape([2, 8, 16]).chunk(&[1, 8, 16]);
+    let dataset = builder.filter_pipeline(filters).create("raw").unwrap();
+    dataset.write_raw(&ramp(0, 256)).unwrap();
+    file.close().unwrap();
+    std::fs::read(&path).unwrap()
 }
 
 #[test]
@@ -306,6 +322,11 @@ fn damaged_files_never_panic() {
         std::fs::read(png).unwrap(),
         hdf5_bytes(&folder, &ramp(0, 40), [2, 4, 5], Some([1, 4, 3])),
         hdf5_bytes(&folder, &ramp(0, 40), [2, 4, 5], None),
+        packed_bytes(&folder, FilterPipeline::lz4()),
+        packed_bytes(&folder, FilterPipeline::zstd(3)),
+        packed_bytes(&folder, FilterPipeline::bshuf_lz4(1)),
+        packed_bytes(&folder, one_filter(32001, &[2, 2, 1, 128, 5, 1, 5])),
+        packed_bytes(&folder, one_filter(307, &[9])),
     ];
     let mut state = 0x9E37_79B9_7F4A_7C15u64;
     let mut random = move |below: usize| {

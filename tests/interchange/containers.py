@@ -1,11 +1,18 @@
-"""Files that hold images in ways of their own: packed HDF5, Imaris, BigDataViewer.
+"""Files that hold images in ways of their own: packed HDF5, Imaris, BigDataViewer, zipped Zarr.
 
 `make_lab_files.py` calls `write` with itself as `lab`, for its pixels and its list of cases.
 """
 
+import json
+import shutil
+import struct
+import zipfile
+
 import h5py
 import hdf5plugin
 import numpy as np
+import zarr
+from zarr.storage import ZipStore
 
 # Larger in each axis than the image: chunks reach beyond it.
 CHUNK = (2, 16, 24)
@@ -200,7 +207,124 @@ def big_data_viewer(lab):
     lab.refuse("bdv_sizes", path, "/t00001/s00/0/cells differs")
 
 
+def ome(group, axes, scale, unit="nanometer"):
+    """Says that the array `0` of a group is an image of OME-Zarr 0.5."""
+    steps = [{"type": "scale", "scale": scale}]
+    datasets = [{"path": "0", "coordinateTransformations": steps}]
+    named = [{"name": axis, "type": "space", "unit": unit} for axis in axes]
+    image = {"version": "0.5", "axes": named, "datasets": datasets}
+    group.attrs["ome"] = {"version": "0.5", "multiscales": [image]}
+
+
+def pack(path, folder, method=zipfile.ZIP_STORED, below="", comment=b""):
+    """A folder in an archive, or what is in it."""
+    with zipfile.ZipFile(path, "w", method) as archive:
+        for file in sorted(folder.rglob("*")):
+            archive.write(file, below + file.relative_to(folder).as_posix())
+        archive.comment = comment
+
+
+def zipped_zarr(lab):
+    grey = lab.pixels("u2")
+    methods = {"stored": zipfile.ZIP_STORED, "deflated": zipfile.ZIP_DEFLATED}
+    for how, method in methods.items():
+        # As zarr-python writes archives: arrays, and images with labels.
+        for zarr_format in [2, 3]:
+            for shards in [None, (4, 32, 32)] if zarr_format == 3 else [None]:
+                path = lab.OUT / f"{how}_{zarr_format}{'_shards' * bool(shards)}.zarr.zip"
+                with ZipStore(path, mode="w", compression=method) as store:
+                    options = {"chunks": (2, 16, 16), "zarr_format": zarr_format}
+                    options |= {"shards": shards} if shards else {}
+                    zarr.create_array(store, data=grey, **options)
+                lab.add(f"zip_{path.name}", path, grey)
+        path = lab.OUT / f"image_{how}.ozx"
+        with ZipStore(path, mode="w", compression=method) as store:
+            root = zarr.create_group(store)
+            root.create_array("0", data=lab.stored(grey, "xyz"), chunks=(16, 16, 4))
+            ome(root, "xyz", [4, 8, 40])
+            inside = root.create_group("labels").create_group("cells")
+            inside.create_array("0", data=lab.labels("u8"), chunks=(4, 16, 16))
+            ome(inside, "zyx", [40, 8, 4])
+        lab.add(path.name, path, grey, voxel_nm=[40, 8, 4])
+        for inside in ["labels/cells", "labels/cells/0"]:
+            name = f"{path.name}_{inside.count('/')}"
+            lab.add(name, path / inside, lab.labels("u8"), kind="labels", voxel_nm=[40, 8, 4])
+        # As people pack folders, with what their system adds.
+        folder = lab.OUT / "packed" / f"{how}.zarr"
+        root = zarr.open_group(folder, mode="w", zarr_format=3)
+        root.create_array("a", data=grey, chunks=(4, 16, 16), compressors=None)
+        root.create_array("b", data=grey + 1, chunks=(4, 16, 16))
+        path = lab.OUT / f"{how}.zip"
+        pack(path, folder, method, f"{how}.zarr/")
+        with zipfile.ZipFile(path, "a") as archive:
+            archive.writestr(f"__MACOSX/{how}.zarr/._zarr.json", b"resource")
+        lab.refuse(path.name, path, "several arrays (a, b)", f"{how}.zip/{how}.zarr/a")
+        lab.add(f"{path.name}_a", path / f"{how}.zarr" / "a", grey)
+        lab.add(f"{path.name}_b", path / "b", grey + 1)
+    hostile_archives(lab, lab.OUT / "packed" / "stored.zarr" / "a")
+
+
+def hostile_archives(lab, folder):
+    good = lab.OUT / "good.zip"
+    pack(good, folder)
+    lab.add("zip_good", good, lab.pixels("u2"))
+    whole = good.read_bytes()
+
+    def damaged(name, data, *parts):
+        path = lab.OUT / f"{name}.zip"
+        path.write_bytes(data)
+        lab.refuse(f"zip_{name}", path, f"{name}.zip", *parts)
+
+    damaged("cut", whole[: len(whole) // 2], "directory of the ZIP archive", "copy it again")
+    end = whole.rindex(b"PK\5\6")
+    counts = struct.pack("<HH", 65535, 65535)
+    damaged("counts", whole[: end + 8] + counts + whole[end + 12 :], "directory of the ZIP")
+    # One bit of the first chunk's numbers.
+    chunk = folder / "c" / "0" / "0" / "0"
+    at = whole.index(chunk.read_bytes()[:64])
+    flipped = bytes([whole[at] ^ 1])
+    damaged("bit", whole[:at] + flipped + whole[at + 1 :], "not those that were packed")
+
+    def packed(name, entries, *parts, method=zipfile.ZIP_DEFLATED):
+        path = lab.OUT / f"{name}.zip"
+        files = {file.relative_to(folder).as_posix(): file for file in folder.rglob("*")}
+        with zipfile.ZipFile(path, "w", method) as archive:
+            for inside, file in files.items():
+                if file.is_file() and inside not in entries:
+                    archive.write(file, inside)
+            for inside, data in entries.items():
+                if data is not None:
+                    archive.writestr(inside, data)
+        lab.refuse(f"zip_{name}", path, f"{name}.zip", *parts)
+        return path
+
+    packed("bomb", {"c/0/0/0": bytes(50_000_000)}, "has 50000000 bytes where a chunk has 2048")
+    metadata = b" " * 70_000_000 + (folder / "zarr.json").read_bytes()
+    packed("metadata", {"zarr.json": metadata}, "too many for metadata")
+    array = json.dumps({"zarr_format": 2, "shape": [5, 37, 50]}).encode() + b" " * 70_000_000
+    packed("zarray", {"zarr.json": None, ".zarray": array}, "too many for metadata")
+    packed("outside", {"../../outside": b"x"}, "../../outside", "leads out of it")
+    packed("absolute", {"/outside": b"x"}, "/outside", "leads out of it")
+    packed("bzip2", {}, "Bzip2", "stored or deflated", method=zipfile.ZIP_BZIP2)
+    path = packed("claim", {"c/0/0/0": b"x"}, "can't be right")
+    data = bytearray(path.read_bytes())
+    # The size that the directory says: it lies 24 bytes into the entry of the last file.
+    entry = data.rindex(b"PK\1\2")
+    data[entry + 24 : entry + 28] = struct.pack("<I", 0xFFFFFF00)
+    path.write_bytes(data)
+    words = lab.OUT / "words.zip"
+    with zipfile.ZipFile(words, "w") as archive:
+        archive.writestr("words.txt", b"words")
+    lab.refuse("zip_words", words, "holds no Zarr array or group", "unpack it")
+    with zipfile.ZipFile(lab.OUT / "empty.zip", "w"):
+        pass
+    lab.refuse("zip_empty", lab.OUT / "empty.zip", "holds no Zarr array or group")
+    lab.refuse("zip_missing", good / "none", "good.zip/none", "of that name")
+    shutil.rmtree(lab.OUT / "packed")
+
+
 def write(lab):
     packed_hdf5(lab)
+    zipped_zarr(lab)
     imaris(lab)
     big_data_viewer(lab)

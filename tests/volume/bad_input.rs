@@ -4,6 +4,7 @@ use crate::files::{Folder, ramp, raw_tiff, tiff_bytes};
 use askem::data::volume::{LabelOptions, open_labels, open_raw};
 use png::{BitDepth, ColorType};
 use rust_hdf5::{Filter, FilterPipeline};
+use std::io::Write;
 use std::panic::catch_unwind;
 use std::path::Path;
 use tiff::encoder::Compression;
@@ -44,7 +45,7 @@ fn missing_and_empty_paths() {
 fn formats_that_are_not_read_are_called_by_name() {
     let folder = Folder::new();
     folder.write("photo.png", b"\xff\xd8\xff\xe0 jpeg");
-    folder.write("real.tif", b"PK\x03\x04");
+    folder.write("real.tif", b"\x1f\x8b\x08\0");
     for (path, name) in [("photo.png", "JPEG"), ("real.tif", "compressed archives")] {
         refused(&folder.path().join(path), &[path, name, "not supported yet", "convert"]);
     }
@@ -137,6 +138,21 @@ fn hdf5_bytes(
     let bytes = std::fs::read(&path).unwrap();
     std::fs::remove_file(&path).unwrap();
     bytes
+}
+
+/// An archive of a Zarr array of 2 x 4 x 5 in two chunks.
+fn zipped_zarr() -> Vec<u8> {
+    let mut zip = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    let metadata = br#"{"zarr_format": 2, "shape": [2, 4, 5], "chunks": [1, 4, 5], "dtype": "|u1",
+        "compressor": null, "fill_value": 0, "order": "C", "filters": null}"#;
+    let files = [(".zarray", &metadata[..]), ("0.0.0", &ramp(0, 20)), ("1.0.0", &ramp(1, 20))];
+    for (name, bytes) in files {
+        let method = zip::CompressionMethod::Stored;
+        let options = zip::write::SimpleFileOptions::default().compression_method(method);
+        zip.start_file(name, options).unwrap();
+        zip.write_all(bytes).unwrap();
+    }
+    zip.finish().unwrap().into_inner()
 }
 
 fn one_filter(id: u16, values: &[u32]) -> FilterPipeline {
@@ -327,6 +343,7 @@ fn damaged_files_never_panic() {
         packed_bytes(&folder, FilterPipeline::bshuf_lz4(1)),
         packed_bytes(&folder, one_filter(32001, &[2, 2, 1, 128, 5, 1, 5])),
         packed_bytes(&folder, one_filter(307, &[9])),
+        zipped_zarr(),
     ];
     let mut state = 0x9E37_79B9_7F4A_7C15u64;
     let mut random = move |below: usize| {

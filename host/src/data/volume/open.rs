@@ -47,7 +47,7 @@ impl Opening<'_> {
     }
 }
 
-/// Opens a Zarr, OME-Zarr or N5 array (feature `zarr`), a dataset of an HDF5 file (`file.h5:/path`,
+/// Opens a Zarr, OME-Zarr or N5 array (feature `zarr`), a Zarr hierarchy in a ZIP archive, a dataset of an HDF5 file (`file.h5:/path`,
 /// feature `hdf5`), an MRC file, a multi-page TIFF, a folder of TIFF or PNG sections, or a single
 /// image, as a grey volume.
 ///
@@ -117,6 +117,10 @@ fn open(path: &Path, opening: &Opening, option: &str) -> Result<Box<dyn Volume>>
     #[cfg(feature = "zarr")]
     if super::zarr::is_zarr(path) || super::zarr::is_n5(path) {
         return Ok(Box::new(super::zarr::ZarrVolume::open(path, opening)?));
+    }
+    #[cfg(feature = "zarr")]
+    if let Some((archive, rest)) = super::zarr::archive_of(path) {
+        return Ok(Box::new(super::zarr::ZarrVolume::open_archive(archive, rest, opening)?));
     }
     let (file, dataset) = split(path);
     let path = &*file;

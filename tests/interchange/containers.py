@@ -1,4 +1,5 @@
-"""Files that hold images in ways of their own: packed HDF5, Imaris, BigDataViewer, zipped Zarr.
+"""Files that hold images in ways of their own: packed HDF5, Imaris, BigDataViewer, zipped Zarr,
+and sets of OME-TIFFs.
 
 `make_lab_files.py` calls `write` with itself as `lab`, for its pixels and its list of cases.
 """
@@ -11,6 +12,7 @@ import zipfile
 import h5py
 import hdf5plugin
 import numpy as np
+import tifffile
 import zarr
 from zarr.storage import ZipStore
 
@@ -323,8 +325,127 @@ def hostile_archives(lab, folder):
     shutil.rmtree(lab.OUT / "packed")
 
 
+OME = """<?xml version="1.0" encoding="UTF-8"?>
+<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" UUID="urn:uuid:{uuid}">"""
+PIXELS = """<Image ID="Image:0"><Pixels ID="Pixels:0" DimensionOrder="{order}" Type="uint16"
+SizeX="50" SizeY="{rows}" SizeZ="5" SizeC="{channels}" SizeT="1" PhysicalSizeX="4"
+PhysicalSizeXUnit="nm" PhysicalSizeY="0.008" PhysicalSizeZ="0.04">{data}</Pixels></Image>"""
+
+
+def ome_pixels(data, order="XYZCT", channels=1, rows=37):
+    told = "".join(
+        f'<Channel ID="Channel:0:{number}" SamplesPerPixel="1"/>' for number in range(channels)
+    )
+    return PIXELS.format(order=order, channels=channels, rows=rows, data=told + data)
+
+
+def tiff_data(file, **said):
+    said = "".join(f' {key}="{value}"' for key, value in said.items())
+    return f'<TiffData{said}><UUID FileName="{file}">urn:uuid:{file}</UUID></TiffData>'
+
+
+class TiffSet:
+    """A folder of TIFFs with the same OME-XML in each of them."""
+
+    def __init__(self, lab, name):
+        self.lab, self.name = lab, name
+        self.folder = lab.OUT / "sets" / name
+        self.folder.mkdir(parents=True)
+
+    def write(self, files, pixels, after=""):
+        """`files` has the pages of each file."""
+        for file, pages in files.items():
+            xml = OME.format(uuid=file) + pixels + after + "</OME>"
+            options = {"photometric": "minisblack", "metadata": None, "description": xml}
+            tifffile.imwrite(self.folder / file, pages, **options)
+        return self
+
+    def add(self, file, want, *options, readable=True, **more):
+        path = self.folder / file
+        if readable:
+            # tifffile takes them for the same.
+            assert np.array_equal(tifffile.imread(path).reshape(-1, *want.shape)[-1], want)
+        self.lab.add(f"{self.name}_{file}_{len(self.lab.CASES)}", path, want, *options, **more)
+
+    def refuse(self, file, *parts, **more):
+        self.lab.refuse(f"{self.name}_{file}", self.folder / file, *parts, **more)
+
+
+def ome_sets(lab):
+    grey, other = lab.pixels("u2"), lab.pixels("u2", 5)
+    nm = [40, 8, 4]
+    names = [f"z{z}.ome.tif" for z in range(5)]
+    # A section in each file; some are turned around.
+    places = [3, 1, 4, 0, 2]
+    data = "".join(tiff_data(names[places[z]], FirstZ=z, IFD=0, PlaneCount=1) for z in range(5))
+    files = {names[places[z]]: grey[z] for z in range(5)}
+    sections = TiffSet(lab, "sections").write(files, ome_pixels(data))
+    for name in [names[0], names[4]]:
+        sections.add(name, grey, voxel_nm=nm)
+    sections.add(names[3], grey[:1], "--axes", "ZYX", readable=False, voxel_nm=nm)
+    # A channel in each file, with and without the number of its pages.
+    counted = [{"FirstC": c, "IFD": 0, "PlaneCount": 5} for c in range(2)]
+    for name, said in {"counted": counted, "uncounted": [{"FirstC": c} for c in range(2)]}.items():
+        data = "".join(tiff_data(f"c{c}.ome.tif", **said[c]) for c in range(2))
+        channels = TiffSet(lab, name)
+        channels.write({"c0.ome.tif": grey, "c1.ome.tif": other}, ome_pixels(data, channels=2))
+        channels.refuse("c0.ome.tif", "--channel N", "0 to 1")
+        channels.add("c0.ome.tif", other, "--channel", "1", voxel_nm=nm)
+        channels.add("c1.ome.tif", grey, "--channel", "0", readable=False, voxel_nm=nm)
+    # Pages of both files in turn, and a file that was given another name.
+    data = "".join(
+        tiff_data("ab"[z % 2] + ".tif", FirstZ=z, IFD=2 - z // 2, PlaneCount=1) for z in range(5)
+    )
+    files = {"a.tif": grey[[4, 2, 0]], "b.tif": np.stack([other[0], grey[3], grey[1]])}
+    turns = TiffSet(lab, "turns").write(files, ome_pixels(data, order="XYCZT"))
+    turns.add("a.tif", grey, voxel_nm=nm)
+    turns.add("b.tif", grey, readable=False, voxel_nm=nm)
+    renamed = TiffSet(lab, "renamed").write(files, ome_pixels(data, order="XYCZT"))
+    (renamed.folder / "b.tif").rename(renamed.folder / "other.tif")
+    renamed.add("other.tif", grey, readable=False, voxel_nm=nm)
+    renamed.refuse("a.tif", "b.tif is not there", "copy it there")
+    # Companions, of images and of labels.
+    for name, array, kind in [("image", grey, "raw"), ("labels", lab.labels("u8"), "labels")]:
+        pages = {f"{z}.tif": array[z] for z in range(5)}
+        data = "".join(tiff_data(file, FirstZ=z, IFD=0) for z, file in enumerate(pages))
+        binary = f'<BinaryOnly MetadataFile="{name}.companion.ome" UUID="urn:uuid:x"/>'
+        companion = TiffSet(lab, name).write(pages, binary)
+        xml = OME.format(uuid="x") + ome_pixels(data) + "</OME>"
+        words = "<?xml version='1.0'?>\n<!-- " + "words " * 200 + "-->"
+        xml = xml if kind == "raw" else words + xml.split("?>", 1)[1]
+        (companion.folder / f"{name}.companion.ome").write_text(xml)
+        for file in [f"{name}.companion.ome", "3.tif"]:
+            companion.add(file, array, readable=False, kind=kind, voxel_nm=nm)
+    binary = '<BinaryOnly MetadataFile="lonely.companion.ome" UUID="urn:uuid:x"/>'
+    lonely = TiffSet(lab, "lonely").write({"0.tif": grey[0]}, binary)
+    lonely.refuse("0.tif", "lonely.companion.ome", "not beside it", "--axes ZYX")
+    lonely.add("0.tif", grey[:1], "--axes", "ZYX", readable=False)
+    refused_sets(lab, grey)
+
+
+def refused_sets(lab, grey):
+    def two(name, second, pages, *parts, after="", rows=37, count=4, **said):
+        data = tiff_data("a.tif", IFD=0, PlaneCount=count)
+        data += tiff_data(second, **{"FirstZ": 4, "IFD": 0, **said})
+        files = {"a.tif": grey[:4], **({"b.tif": pages} if pages is not None else {})}
+        TiffSet(lab, name).write(files, ome_pixels(data, rows=rows), after).refuse("a.tif", *parts)
+
+    two("outside", "../b.tif", None, "../b.tif", "not one beside it")
+    two("absolute", "/etc/passwd", None, "/etc/passwd", "not one beside it")
+    two("missing", "b.tif", None, "b.tif is not there")
+    two("page", "b.tif", grey[4], "page 8 of", "which has 1", IFD=7)
+    two("beyond", "b.tif", grey[4], "of 5", PlaneCount=9)
+    two("smaller", "b.tif", grey[4, :30], "differ", "37 x 50", "30 x 50")
+    two("types", "b.tif", grey[4].astype("u1"), "differ", "u16", "u8")
+    two("rows", "b.tif", grey[4], "400 x 50", "37 x 50", rows=400)
+    two("twice", "b.tif", grey[4], "two places", FirstZ=3)
+    two("lacks", "b.tif", grey[3], "1 of its 5 planes", count=3)
+    two("images", "b.tif", grey[4], "2 images", "bfconvert -series", after=ome_pixels(""))
+
+
 def write(lab):
     packed_hdf5(lab)
     zipped_zarr(lab)
+    ome_sets(lab)
     imaris(lab)
     big_data_viewer(lab)

@@ -53,7 +53,7 @@ fn draw(
         let [option, what] = names;
         return Err(Error::Usage(format!(
             "{option} {count}: {what} has only {places} different patches of {patch} x {patch}; \
-             choose fewer"
+             give at most {places}"
         )));
     }
     // Floyd's draw: as many random numbers as patches, whatever the number of places.

@@ -1,6 +1,6 @@
 //! Labels of a part of a volume, as labels of all of it.
 
-use super::{Dtype, Grid, IGNORED, LabelValue, Region, Section, Volume};
+use super::{Dtype, Grid, IGNORED, LabelValue, Region, Section, Volume, check_section};
 use crate::Result;
 use std::path::Path;
 
@@ -63,6 +63,7 @@ impl Volume for Partly {
 
     fn read_section(&self, z: usize) -> Result<Section> {
         let [height, width] = self.size;
+        check_section(z, self.part.sections.len(), "the labels")?;
         let own = match self.part.sections[z] {
             Some(label) => self.source.read_section(label)?.pixels,
             None => Vec::new(),
@@ -71,6 +72,7 @@ impl Volume for Partly {
     }
 
     fn read_labels(&self, z: usize, label: &mut dyn FnMut(LabelValue) -> u8) -> Result<Vec<u8>> {
+        check_section(z, self.part.sections.len(), "the labels")?;
         let own = match self.part.sections[z] {
             Some(section) => self.source.read_labels(section, label)?,
             None => Vec::new(),
@@ -85,7 +87,9 @@ impl Volume for Partly {
     fn section_name(&self, z: usize) -> String {
         match self.part.sections[z] {
             Some(label) => self.source.section_name(label),
-            None => format!("section {z}, which has no labels"),
+            None => {
+                format!("section {z}, which has no labels beside {}", self.source.section_name(0))
+            }
         }
     }
 

@@ -186,7 +186,7 @@ impl Case {
             run.write_uint(buffer, &self.section_sites(&self.sites()));
         }
         let class_weights = [0.75, 1.5, 0.5].into_iter().cycle().take(self.net.classes);
-        run.write(plan.class_weights, &class_weights.collect::<Vec<f32>>());
+        run.write(plan.class_weights, &class_weights.collect::<Vec<f64>>());
         let (parameters, statistics) = (self.net.parameters(), self.net.statistics());
         let mut tensors = Vec::new();
         for t in 1..=STEPS {

@@ -43,9 +43,9 @@ fn main() -> askem::Result<()> {
     let mut model = Model::new(executor, config.net, config.patch)?;
     let annotator = SimulatedAnnotator::new(&labels);
     let data = Data {
-        train: &train,
+        train: &[train],
         annotator: &annotator,
-        test: Some(Test { reader: &test, labels: &labels }),
+        test: &[Test { reader: &test, labels: &labels }],
     };
     let records = protocol::run(&config, &data, &mut model, Progress::default(), &mut Unobserved)?;
     for record in records {

@@ -1,5 +1,6 @@
 //! Patches on their way to a GPU.
 
+use std::slice::from_ref;
 use std::sync::Arc;
 
 use askem::data::pool::{PatchReader, Region, Scaling, draw_pool, read_ahead};
@@ -27,7 +28,7 @@ pub(crate) fn bench_all(c: &mut Criterion) {
         let bytes = 4.0 * (PATCHES * PATCH * PATCH) as f64;
         bench(&mut group, &format!("read_ahead by {threads}"), (0.0, bytes), || {
             let batches = positions.chunks(BATCH).enumerate().map(|(i, at)| (i, at.to_vec()));
-            let last = read_ahead(&reader, PATCH, threads, batches, |taken| {
+            let last = read_ahead(from_ref(&reader), PATCH, threads, batches, |taken| {
                 let mut last = Vec::new();
                 for batch in taken {
                     let x = batch?.x;

@@ -18,6 +18,7 @@ mod compare;
 mod datasets;
 mod devices;
 mod eval;
+mod experiment_data;
 mod inputs;
 mod inspect;
 mod network;

@@ -2,6 +2,8 @@
 
 #[cfg(feature = "files")]
 pub mod files;
+#[cfg(feature = "files")]
+pub(crate) mod one_or_many;
 pub mod phantom;
 pub mod pool;
 pub mod volume;

@@ -1,6 +1,7 @@
 //! A person who paints the truth gets what a simulated annotator gets.
 
 use std::collections::HashMap;
+use std::slice::from_ref;
 use std::sync::Arc;
 
 use askem::compute::cpu::CpuExecutor;
@@ -71,7 +72,7 @@ fn rounds_with_a_person_are_those_of_the_protocol() {
             ..Config::lab()
         };
         let truth = SimulatedAnnotator::new(&labels);
-        let data = Data { train: &train, annotator: &truth, test: None };
+        let data = Data { train: from_ref(&train), annotator: &truth, test: &[] };
         let mut simulated = Kept::default();
         let want =
             protocol::run(&config, &data, &mut model(&config), Progress::default(), &mut simulated)
@@ -80,7 +81,7 @@ fn rounds_with_a_person_are_those_of_the_protocol() {
         let pool = askem::data::pool::draw_pool(&train.region, 32, 40, 3).unwrap();
         let all = pool.iter().map(|&at| (at, truth.annotate(at, 32).unwrap())).collect();
         let person = Person(all);
-        let data = Data { train: &train, annotator: &person, test: None };
+        let data = Data { train: from_ref(&train), annotator: &person, test: &[] };
         let mut kept = Kept::default();
         let mut records: Vec<Record> = Vec::new();
         for round in 0..=config.iterations {
@@ -123,13 +124,13 @@ fn what_nobody_has_labelled_yet_trains_nothing() {
     let truth = SimulatedAnnotator::new(&labels);
     let some = first[..2].iter().map(|&i| (pool[i], truth.annotate(pool[i], 32).unwrap()));
     let person = Person(some.collect());
-    let data = Data { train: &train, annotator: &person, test: None };
+    let data = Data { train: from_ref(&train), annotator: &person, test: &[] };
     let mut kept = Kept::default();
     let records =
         protocol::run(&config, &data, &mut model(&config), Progress::default(), &mut kept).unwrap();
     assert_eq!((records[0].labelled, records[0].labelled_pixels), (2, Some(2 * 32 * 32)));
     let nobody = Person(HashMap::new());
-    let data = Data { train: &train, annotator: &nobody, test: None };
+    let data = Data { train: from_ref(&train), annotator: &nobody, test: &[] };
     let error = protocol::run(&config, &data, &mut model(&config), Progress::default(), &mut kept);
     assert!(error.unwrap_err().to_string().contains("label a patch first"));
 }

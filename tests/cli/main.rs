@@ -28,6 +28,7 @@ mod precisions;
 mod program;
 mod real_data;
 mod results;
+mod several_volumes;
 mod sizes;
 mod stopping;
 mod strategies;

@@ -107,7 +107,12 @@ fn check_picks(strategy: &str, journal: &[Value]) {
         for pick in picked {
             assert_eq!(fields(pick), ["index", "score", "x", "y", "z"]);
             let index = count(pick, "index");
-            let at = Position { z: count(pick, "z"), y: count(pick, "y"), x: count(pick, "x") };
+            let at = Position {
+                volume: 0,
+                z: count(pick, "z"),
+                y: count(pick, "y"),
+                x: count(pick, "x"),
+            };
             assert_eq!(at, pool[index], "patch {index} is elsewhere in the pool");
             assert!(seen.insert(index), "patch {index} is picked twice");
             let by_chance = ["random", "fg_random"].contains(&strategy);

@@ -36,6 +36,7 @@ fn series(strategy: &str, curves: &[Vec<f64>]) -> Series {
         best: None,
         jaccard: Some(jaccard),
         class_jaccard: None,
+        volume_jaccard: None,
         unseen_jaccard: None,
         changed_pixels: None,
         mean_entropy: None,

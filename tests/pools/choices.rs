@@ -102,7 +102,7 @@ fn every_strategy_keeps_its_distance_and_repeats_itself() {
         };
         let places: Vec<Position> = lines
             .iter()
-            .map(|line| at(line).map(|[z, y, x]| Position { z, y, x }).unwrap())
+            .map(|line| at(line).map(|[z, y, x]| Position { volume: 0, z, y, x }).unwrap())
             .collect();
         for (i, &a) in places.iter().enumerate() {
             assert!(places[..i].iter().all(|&b| !near(a, b, 40, 2)), "{strategy}: {places:?}");
@@ -174,4 +174,21 @@ fn a_journal_names_its_picks_and_its_first_patches() {
     fs::copy(&journal, &lonely).unwrap();
     let outcome = select("entropy", 5).path("--exclude", &lonely).run();
     outcome.refuses(1, &["config.toml", "not known"]);
+}
+
+#[test]
+fn a_network_that_sees_neighbouring_sections_has_embeddings_as_others() {
+    let folder = TempDir::new().unwrap();
+    let [run, store] = ["run", "store.zarr"].map(|name| folder.path().join(name));
+    let settings = "--phantom-shape 2x96x96 --seed 10 --context 1 --patch 32 --width 2 --pool 8 \
+        --initial 4 --iterations 0 --epochs 1 --device cpu";
+    askem(["run"]).args(settings.split_whitespace()).path("--out", &run).succeed();
+    let score = askem(["score", "--device", "cpu", "--stride", "32"]).path("--run", &run);
+    score.path("--raw", &world().zarr()).path("--out", &store).succeed();
+    // 16 times the width.
+    assert_eq!(ScoreStore::open(&store).unwrap().about().dim, 32);
+    for strategy in ["core_set", "k_means"] {
+        let picks = askem(["select", "--json", "--strategy", strategy, "--query", "3"]);
+        assert_eq!(picks.args([&store]).succeed().json_lines().len(), 3, "{strategy}");
+    }
 }

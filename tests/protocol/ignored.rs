@@ -1,5 +1,6 @@
 //! Pixels without a label count neither in training nor in evaluation.
 
+use std::slice::from_ref;
 use std::sync::Arc;
 
 use askem::data::phantom::Phantom;
@@ -36,7 +37,7 @@ fn world() -> World {
 struct Segmentation(Vec<Vec<u8>>);
 
 impl Observer for Segmentation {
-    fn segmentation(&mut self, _: usize, foreground: &[u8]) -> askem::Result<()> {
+    fn segmentation(&mut self, _: usize, _: usize, foreground: &[u8]) -> askem::Result<()> {
         self.0.push(foreground.to_vec());
         Ok(())
     }
@@ -197,9 +198,9 @@ fn an_annotator_who_says_nothing_does_no_harm() {
     let world = World::phantom();
     let config = Config { iterations: 0, net: net(Norm::Instance), ..tiny("random") };
     let data = Data {
-        train: &world.train,
+        train: from_ref(&world.train),
         annotator: &Silent,
-        test: Some(Test { reader: &world.test, labels: &world.test_labels }),
+        test: &[Test { reader: &world.test, labels: &world.test_labels }],
     };
     let mut model = Model::new(cpu(2), config.net, PATCH).unwrap();
     let records =

@@ -1,6 +1,7 @@
 //! From the same weights both devices pick the same patches, up to ties; ties go to the lowest index.
 
 use std::collections::BTreeSet;
+use std::slice::from_ref;
 use std::sync::Arc;
 
 use askem::data::pool::{Position, draw_pool};
@@ -80,11 +81,14 @@ fn both_devices_pick_the_same() {
     let pool = draw_pool(&world.train.region, PATCH, tiny("random").pool, SEED).unwrap();
     on_cpu.set_weights(&trained(norm).weights).unwrap();
     let flat = Embedding::Flat;
-    let all =
-        askem::learning::predict::embeddings(&mut on_cpu, &world.train, &pool, flat, &mut |_| {
-            Ok(())
-        })
-        .unwrap();
+    let all = askem::learning::predict::embeddings(
+        &mut on_cpu,
+        from_ref(&world.train),
+        &pool,
+        flat,
+        &mut |_| Ok(()),
+    )
+    .unwrap();
     let largest = all.0.iter().fold(0.0_f32, |m, v| m.max(v.abs())).into();
     let mut different = BTreeSet::new();
     for (name, config) in settings() {
@@ -94,7 +98,11 @@ fn both_devices_pick_the_same() {
         assert_eq!(want[0].labelled_foreground, got[0].labelled_foreground, "{name}");
         same_up_to_ties(&name, &config, &want[0].picked, &got[0].picked, largest);
         for pick in want[0].picked.iter().chain(&got[0].picked) {
-            assert_eq!(pool[pick.index], Position { z: pick.z, y: pick.y, x: pick.x }, "{name}");
+            assert_eq!(
+                pool[pick.index],
+                Position { volume: 0, z: pick.z, y: pick.y, x: pick.x },
+                "{name}"
+            );
         }
         if name.starts_with("core_set") {
             // Where nothing is labelled, the first pick is as far away as a number can be.

@@ -1,6 +1,8 @@
 //! From the same weights both devices give the same scores, embeddings and segmentations; and how
 //! patches are grouped changes nothing.
 
+use std::slice::from_ref;
+
 use askem::data::pool::{Position, draw_pool};
 use askem::learning::predict::{self, Embedding, McOptions};
 use askem::learning::strategy::Criterion;
@@ -30,13 +32,13 @@ fn pool(world: &World) -> Vec<Position> {
 
 fn scores(model: &mut Model, world: &World, at: &[Position], criterion: Criterion) -> Vec<f32> {
     let advance = &mut |_| Ok(());
-    predict::scores(model, &world.train, at, criterion, MC, advance).expect("scores")
+    predict::scores(model, from_ref(&world.train), at, criterion, MC, advance).expect("scores")
 }
 
 fn embeddings(model: &mut Model, world: &World, at: &[Position], kind: Embedding) -> Vec<f32> {
     let advance = &mut |_| Ok(());
     let (values, dim) =
-        predict::embeddings(model, &world.train, at, kind, advance).expect("embeddings");
+        predict::embeddings(model, from_ref(&world.train), at, kind, advance).expect("embeddings");
     let channels = model.net().channels(4);
     let cells = if kind == Embedding::Flat { (PATCH / 16) * (PATCH / 16) } else { 1 };
     assert_eq!((dim, values.len()), (channels * cells, at.len() * dim));
@@ -154,7 +156,8 @@ fn dropout_passes_follow_seed_and_iteration() {
     let mut bald = |mc: McOptions| {
         let criterion = Criterion::MutualInformation;
         let advance = &mut |_| Ok(());
-        predict::scores(&mut model, &world.train, &pool, criterion, mc, advance).expect("scores")
+        predict::scores(&mut model, from_ref(&world.train), &pool, criterion, mc, advance)
+            .expect("scores")
     };
     let first = bald(MC);
     assert_eq!(first, bald(MC));

@@ -1,5 +1,6 @@
 //! A small phantom, networks trained on it, and the devices.
 
+use std::slice::from_ref;
 use std::sync::{Arc, OnceLock};
 
 use askem::compute::cpu::CpuExecutor;
@@ -89,9 +90,9 @@ impl World {
     ) -> askem::Result<Vec<Record>> {
         let annotator = SimulatedAnnotator::new(&self.train_labels);
         let data = Data {
-            train: &self.train,
+            train: from_ref(&self.train),
             annotator: &annotator,
-            test: Some(Test { reader: &self.test, labels: &self.test_labels }),
+            test: &[Test { reader: &self.test, labels: &self.test_labels }],
         };
         protocol::run(config, &data, model, progress, observer)
     }

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Command;
 
 use askem::compute::cpu::CpuExecutor;
-use askem::data::pool::Scaling;
+use askem::data::pool::{Normalise, Scaling};
 use askem::network::unet::{DropoutKind, Norm, Output, ParameterKind, UNet, Weights, forward_plan};
 use askem::network::weights::{TrainedNetwork, save};
 use askem_kernels::rng::{Purpose, normal, stream, uniform};
@@ -126,7 +126,13 @@ fn weights_open_in_pytorch() {
     {
         let net = UNet { width, classes, context: 0, norm, dropout: 0.25, dropout_kind };
         let scaling = Scaling { mean: 130.5, deviation: 37.25 };
-        let trained = TrainedNetwork { net, weights: weights(&net), patch: 32, scaling };
+        let trained = TrainedNetwork {
+            net,
+            weights: weights(&net),
+            patch: 32,
+            scaling,
+            normalise: Normalise::Weights,
+        };
         let [ours, theirs] = [by_askem(&trained, &grey), by_torch(folder.path(), &trained, &grey)];
         for (what, i) in [("logits", 0), ("probabilities", 1)] {
             let far = farthest(&ours[i], &theirs[i]);

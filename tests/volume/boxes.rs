@@ -68,7 +68,10 @@ fn pixels_outside_of_the_box_are_unknown() {
             let (z, y) = (i / SHAPE[1], i % SHAPE[1]);
             for x in 0..SHAPE[2] {
                 let inside = part.z.contains(&z) && part.y.contains(&y) && part.x.contains(&x);
-                assert_eq!(annotator.can_label(Position { z, y, x }, 1).unwrap(), inside);
+                assert_eq!(
+                    annotator.can_label(Position { volume: 0, z, y, x }, 1).unwrap(),
+                    inside
+                );
             }
         }
     }

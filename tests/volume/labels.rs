@@ -125,7 +125,7 @@ fn of_sections_without_labels_nothing_is_known() {
     // Nor is a patch asked for of which nothing is known.
     let labels = CachedLabels::new(pair.labels, 2);
     let annotator = SimulatedAnnotator::new(&labels);
-    let can = |z| annotator.can_label(Position { z, y: 0, x: 0 }, 2).unwrap();
+    let can = |z| annotator.can_label(Position { volume: 0, z, y: 0, x: 0 }, 2).unwrap();
     assert_eq!([0, 1, 2, 3, 4].map(can), [false, true, false, false, true]);
 }
 

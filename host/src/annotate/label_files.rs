@@ -36,7 +36,7 @@ pub(super) fn position_of(name: &str) -> Option<Position> {
         let digits = name[start..].find(|c: char| !c.is_ascii_digit());
         name[start..digits.map_or(name.len(), |end| start + end)].parse().ok()
     };
-    Some(Position { z: number('z')?, y: number('y')?, x: number('x')? })
+    Some(Position { volume: 0, z: number('z')?, y: number('y')?, x: number('x')? })
 }
 
 pub(super) fn path_of(project: &Path, at: Position) -> PathBuf {
@@ -127,7 +127,7 @@ mod tests {
     fn labels_come_back_as_they_were() {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join(FOLDER)).unwrap();
-        let at = Position { z: 3, y: 120, x: 7 };
+        let at = Position { volume: 0, z: 3, y: 120, x: 7 };
         assert_eq!(read(folder.path(), at, 16).unwrap(), vec![UNLABELLED; 256]);
         let labels: Vec<u8> = (0..256).map(|i| [0, 1, UNSURE, UNLABELLED][i * 7 % 4]).collect();
         write(folder.path(), at, 16, &labels).unwrap();
@@ -142,7 +142,7 @@ mod tests {
 
     #[test]
     fn names_say_positions() {
-        let at = Position { z: 3, y: 120, x: 70000 };
+        let at = Position { volume: 0, z: 3, y: 120, x: 70000 };
         assert_eq!(position_of(&name_of(at)), Some(at));
         assert_eq!(position_of("labels-z3_y120_x70000_anna2.tif"), Some(at));
         for wrong in ["", "labels.png", "z1_y2", "xyz", "z_y_x", "zebra1_y2_x"] {

@@ -1,5 +1,6 @@
 //! A round of a project: the protocol's, with the person's labels, kept in the project's folder.
 
+use std::slice::from_ref;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::person::Person;
@@ -85,7 +86,7 @@ pub(super) fn round(
         (project.config().clone(), person, project.progress()?, project.reader())
     };
     progress.checkpoint = trained.map(|state| (progress.records.len(), state));
-    let data = Data { train: &reader, annotator: &person, test: None };
+    let data = Data { train: from_ref(&reader), annotator: &person, test: &[] };
     let mut observer = RoundObserver { weights: None, watcher };
     let records = protocol::run(&config, &data, model, progress, &mut observer)?;
     let none = || Error::Input("the round has neither a network nor a record".into());

@@ -76,7 +76,7 @@ impl Marks {
 
     /// The person's own patches with their numbers.
     pub(super) fn own(&self) -> impl Iterator<Item = (u32, Position)> {
-        self.own.iter().map(|(&id, &[z, y, x])| (id, Position { z, y, x }))
+        self.own.iter().map(|(&id, &[z, y, x])| (id, Position { volume: 0, z, y, x }))
     }
 
     /// An error unless they are of this volume and these first patches.

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use super::label_files::{self, FOLDER, UNLABELLED, UNSURE, etag, for_training};
 use super::marks::{FIRST_OWN, Marks, State};
 use super::person::Person;
-use crate::data::pool::{PatchReader, Position, Region, Scaling, draw_pool};
+use crate::data::pool::{Normalise, PatchReader, Position, Region, Scaling, draw_pool};
 use crate::data::volume::{BACKGROUND, FOREGROUND, IGNORED, Volume};
 use crate::error::{Error, Result};
 use crate::learning::protocol::{Config, InitialStrategy, Record, labelled};
@@ -202,7 +202,7 @@ impl Project {
 
     /// The path of its volume.
     pub fn volume_name(&self) -> String {
-        let raw = self.resolved.data.raw.as_ref();
+        let raw = self.resolved.data.raw.first();
         raw.map_or_else(|| "the built-in phantom".into(), |path| path.display().to_string())
     }
 
@@ -243,8 +243,9 @@ impl Project {
     /// Keeps the network of a round.
     pub(super) fn write_network(&self, round: usize, weights: Weights) -> Result<()> {
         let Config { net, patch, .. } = *self.config();
-        self.dir
-            .write_network(round, &TrainedNetwork { net, weights, patch, scaling: self.scaling })
+        let (scaling, normalise) = (self.scaling, Normalise::Weights);
+        let trained = TrainedNetwork { net, weights, patch, scaling, normalise };
+        self.dir.write_network(round, &trained)
     }
 
     /// Adds a round to the journal.
@@ -301,10 +302,9 @@ impl Project {
         let first = self.first.iter().map(|&index| (self.pool[index], 0, None));
         let later = self.records.iter().flat_map(|record| {
             let query = record.iteration + 1;
-            record
-                .picked
-                .iter()
-                .map(move |pick| (Position { z: pick.z, y: pick.y, x: pick.x }, query, pick.score))
+            record.picked.iter().map(move |pick| {
+                (Position { volume: 0, z: pick.z, y: pick.y, x: pick.x }, query, pick.score)
+            })
         });
         let own: HashMap<Position, u32> = self.marks.own().map(|(id, at)| (at, id)).collect();
         let asked = first.chain(later).enumerate().map(|(id, (at, query, score))| {
@@ -437,7 +437,12 @@ impl Project {
                 at.z
             )));
         }
-        let at = Position { z: at.z, y: at.y.min(height - patch), x: at.x.min(width - patch) };
+        let at = Position {
+            volume: 0,
+            z: at.z,
+            y: at.y.min(height - patch),
+            x: at.x.min(width - patch),
+        };
         if let Some(there) = self.patches().into_iter().find(|asked| asked.at == at) {
             return Ok(there.id);
         }

@@ -96,7 +96,7 @@ pub fn write_query(
     write_stack(&folder.join("start.tif"), Dtype::U8, patch, voxel_nm, &start)?;
     ome_zarr::write(&folder.join("query.zarr"), dtype, patch, voxel_nm, &raw, &start)?;
     let page = |(page, a): (usize, &Asked)| {
-        let Position { z, y, x } = a.at;
+        let Position { z, y, x, .. } = a.at;
         let (name, score, state) = (name_of(a.at), a.score, a.state);
         Page { page, id: a.id, name, z, y, x, score, state }
     };

@@ -6,6 +6,7 @@ mod start;
 mod tune;
 
 use std::path::PathBuf;
+use std::slice::from_ref;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -128,7 +129,7 @@ impl Pool {
         };
         let raw: Arc<dyn Volume> = Arc::from(open_raw_as(path, &args.axes.of_images())?);
         let region = Region::whole(raw.shape());
-        region.require_patch(patch, "scored")?;
+        region.require_patch(patch, "volume")?;
         let places = region.positions(patch);
         if args.patches as u64 > places {
             return Err(Error::Usage(format!(
@@ -156,7 +157,7 @@ impl Pool {
             Self::Volume(reader, positions) => {
                 let batches = positions.chunks(batch_size).enumerate();
                 let batches = batches.map(|(i, at)| (i * batch_size, at.to_vec()));
-                read_ahead(reader, patch, threads, batches, |taken| {
+                read_ahead(from_ref(reader), patch, threads, batches, |taken| {
                     taken.iter().try_for_each(|read| {
                         let read = read?;
                         score(read.tag, &read.x)

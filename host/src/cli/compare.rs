@@ -12,8 +12,9 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use super::experiment_data::open_data;
 use super::inputs::refuse_inputs_in;
-use super::options::{DataArgs, ExperimentArgs, Given, open_data};
+use super::options::{DataArgs, ExperimentArgs, Given};
 use super::processes::{available_memory, start_child};
 use super::progress::{catch_interrupt, human_bytes, human_time, interrupted};
 use super::run::Memory;
@@ -123,9 +124,9 @@ pub(super) fn execute(args: &Args, common: &Common) -> Result<()> {
     };
     // What no run can do is said before anything is written.
     let open = open_data(&source, &config)?;
-    open.train_region.require_patch(config.patch, "training")?;
+    open.require_patch(config.patch)?;
     let settings = prepare(&args.out, source.clone(), config.clone(), common)?;
-    if source.raw.is_some() {
+    if !source.raw.is_empty() {
         // The runs say it in their logs.
         open.warnings.iter().for_each(|warning| note!("askem: note: {warning}"));
         open.scalings(&source)?;
@@ -233,7 +234,8 @@ fn jobs_that_fit(
     let mut each = 0;
     for strategy in &args.strategies {
         let config = Config { strategy: strategy.clone(), ..config.clone() };
-        let memory = Memory::of(&config, &*executor, &open.train_region, &open.test_region)?;
+        let (train, test) = (open.train_regions(), open.test_regions());
+        let memory = Memory::of(&config, &*executor, &train, &test)?;
         each = each.max(memory.total());
     }
     let jobs = fitting(args.jobs, each, available);

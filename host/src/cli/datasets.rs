@@ -63,10 +63,10 @@ impl Dataset {
         let mut paths =
             self.files().iter().map(|names| find(names)).collect::<Result<Vec<_>>>()?.into_iter();
         Ok(DataArgs {
-            raw: paths.next(),
-            labels: paths.next(),
-            test_raw: paths.next(),
-            test_labels: paths.next(),
+            raw: paths.next().into_iter().collect(),
+            labels: paths.next().into_iter().collect(),
+            test_raw: paths.next().into_iter().collect(),
+            test_labels: paths.next().into_iter().collect(),
             ..DataArgs::default()
         })
     }

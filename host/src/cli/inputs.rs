@@ -29,8 +29,10 @@ pub(super) fn refuse_inputs_in(data: &DataSource, outputs: &[PathBuf]) -> Result
         ("--test-raw", &data.test_raw),
         ("--test-labels", &data.test_labels),
     ];
-    let inputs: Vec<(&str, &Path)> =
-        all.iter().filter_map(|(option, path)| Some((*option, path.as_deref()?))).collect();
+    let mut inputs: Vec<(&str, &Path)> = Vec::new();
+    for (option, paths) in all {
+        inputs.extend(paths.iter().map(|path| (option, path.as_path())));
+    }
     refuse(&inputs, outputs, |input, output| {
         input.starts_with(output) || output.parent() == Some(input)
     })

@@ -51,9 +51,10 @@ pub(super) struct Args {
     /// The class whose probabilities are written [default: all but background together]
     #[arg(long, value_name = "N")]
     class: Option<usize>,
-    /// How grey values are scaled: as those of the training were, or by this volume's own mean and deviation.
-    #[arg(long, value_name = "BY", default_value = "weights")]
-    normalise: Normalise,
+    /// How grey values are scaled: as those of the training were, or by this volume's own mean and deviation
+    /// [default: weights; volume for a network that was trained on several volumes]
+    #[arg(long, value_name = "BY")]
+    normalise: Option<Normalise>,
     /// Of a .zarr, compute part I of N, from 0: parts write to one image without locks, and the last one to end makes its pyramid.
     /// `auto` takes both from the environment, as in askem score.
     #[arg(long, value_name = "I/N|auto")]
@@ -83,7 +84,10 @@ impl Args {
                 dir.display()
             ))
         };
-        Ok((source.raw.ok_or_else(unknown)?, axes))
+        match &source.raw[..] {
+            [raw] => Ok((raw.clone(), axes)),
+            _ => Err(unknown()),
+        }
     }
 }
 
@@ -159,7 +163,13 @@ pub(super) fn execute(args: &Args, common: &Common) -> Result<()> {
     let region = Region::whole(raw.shape());
     let mut model = Model::new(share.open_device(common)?, trained.net, trained.patch)?;
     model.set_weights(&trained.weights)?;
-    let scaling = scaling_of(args.normalise, &raw, &region, trained.scaling, &raw_path)?;
+    let scaling = scaling_of(
+        args.normalise.unwrap_or(trained.normalise),
+        &raw,
+        &region,
+        trained.scaling,
+        &raw_path,
+    )?;
     if !share.is_helper {
         source.announce();
         warn_of_images(&*raw)?;

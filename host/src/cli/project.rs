@@ -129,13 +129,13 @@ pub(super) fn init(args: &InitArgs, common: &Common) -> Result<()> {
     warn_of_images(&*volume)?;
     let region = Region::whole(volume.shape());
     let patch = experiment.resolve_for_person(FIRST, QUERY, u64::MAX)?.patch;
-    region.require_patch(patch, "whole")?;
+    region.require_patch(patch, "volume")?;
     let config = experiment.resolve_for_person(FIRST, QUERY, region.positions(patch))?;
     let resolved = Resolved {
         askem: env!("CARGO_PKG_VERSION").into(),
         device: "chosen by each command".into(),
         data: DataSource {
-            raw: Some(raw),
+            raw: vec![raw],
             axes: args.axes.axes.clone(),
             channel: args.axes.channel,
             time: args.axes.time,
@@ -172,8 +172,11 @@ fn shown(path: &Path) -> String {
 
 fn open(dir: &Path) -> Result<Project> {
     let project = Project::open(dir, |resolved| {
-        let Some(raw) = &resolved.data.raw else {
-            return Err(Error::Input(format!("{}: config.toml names no volume", dir.display())));
+        let [raw] = &resolved.data.raw[..] else {
+            return Err(Error::Input(format!(
+                "{}: config.toml does not name one volume",
+                dir.display()
+            )));
         };
         if !raw.exists() && raw.parent().is_some_and(|folder| !folder.is_file()) {
             let file = raw.to_str().and_then(|text| text.split_once(":/")).map(|(file, _)| file);

@@ -11,23 +11,21 @@ pub(super) use self::estimate::Memory;
 use self::estimate::estimate;
 use self::observer::RunObserver;
 use self::tensorboard::TensorBoard;
+use super::experiment_data::{ExperimentData, LabelledRegion, open_data};
 use super::inputs::refuse_inputs_in;
-use super::options::{DataArgs, ExperimentArgs, Given, OpenData, open_data};
+use super::options::{DataArgs, ExperimentArgs, Given};
 use super::processes::{available_memory, stop_with_parent};
 use super::progress::{catch_interrupt, human_bytes, human_time};
-use super::warnings::mirrored;
 use super::{Common, say};
 use crate::compute::executor::Executor;
-use crate::data::pool::{PatchReader, Scaling, draw_pool};
+use crate::data::pool::{PatchReader, Scaling};
+use crate::data::volume::Region;
 use crate::error::{Error, Result};
-use crate::learning::annotator::SimulatedAnnotator;
 use crate::learning::protocol::{self, Config, Data, Record, Test, known_patches};
 use crate::network::model::Model;
 use crate::network::weights::{self, TrainedNetwork};
 use crate::results::report;
-use crate::results::run_dir::{
-    DataIdentity, DataSource, Longer, Resolved, RunDir, Standing, compare_length,
-};
+use crate::results::run_dir::{DataSource, Longer, Resolved, RunDir, Standing, compare_length};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -80,20 +78,15 @@ impl Job {
         let (source, config) = self.settings()?;
         refuse_inputs_in(&source, &RunDir::outputs(&self.out))?;
         let mut open = open_data(&source, &config)?;
-        open.train_region.require_patch(config.patch, "training")?;
-        let pool = draw_pool(&open.train_region, config.patch, config.pool, config.seed)?;
-        known_patches(&config, &SimulatedAnnotator::new(&open.train_labels), &pool)?;
-        open.warnings.extend(mirrored(&open.test_region, config.patch, "the test region"));
+        open.require_patch(config.patch)?;
+        known_patches(&config, &open.annotator(), &open.pool(&config)?)?;
+        open.warnings.extend(open.mirrored(config.patch));
         let scalings = open.scalings(&source)?;
         let executor = common.open_device()?;
 
         // Of a comparison that was killed a run may still be saving its state there.
         let patience = if stop_with_parent() { PATIENCE } else { Duration::ZERO };
         let mut dir = RunDir::open(&self.out, self.resume, self.force, patience)?;
-        let regions = [
-            (&open.train_raw, open.train_labels.inner(), &open.train_region),
-            (&open.test_raw, open.test_labels.inner(), &open.test_region),
-        ];
         let device = executor.name();
         let resolved = Resolved {
             askem: env!("CARGO_PKG_VERSION").into(),
@@ -101,7 +94,7 @@ impl Job {
             data: source.clone(),
             experiment: config.clone(),
         };
-        dir.set_origin(resolved.clone(), DataIdentity::of(&regions)?);
+        dir.set_origin(resolved.clone(), open.identity()?);
         let standing = if self.force { Standing::default() } else { dir.standing()? };
         catch_interrupt();
         let model = Model::new(executor, config.net, config.patch)?;
@@ -112,7 +105,7 @@ impl Job {
     /// Whether it says what to train on, or goes on with a run that knows.
     pub(super) fn names_data(&self) -> bool {
         let data = &self.data;
-        let given = data.raw.is_some() || data.dataset.is_some() || data.phantom_shape.is_some();
+        let given = !data.raw.is_empty() || data.dataset.is_some() || data.phantom_shape.is_some();
         given || self.config.is_some() || self.resume
     }
 
@@ -180,26 +173,37 @@ struct Run<'a> {
     job: &'a Job,
     json: bool,
     resolved: Resolved,
-    /// Of the training's images and of the test's.
-    scalings: [Scaling; 2],
+    /// Of the training's volumes and of the test's.
+    scalings: [Vec<Scaling>; 2],
     dir: RunDir,
 }
 
 impl Run<'_> {
-    fn execute(self, mut model: Model, open: OpenData, standing: Standing) -> Result<()> {
+    fn execute(self, mut model: Model, open: ExperimentData, standing: Standing) -> Result<()> {
         let config = &self.resolved.experiment;
         let Standing { progress, is_finished, notes } = standing;
-        let (train_region, test_region) = (open.train_region, open.test_region);
-        let context = config.net.context;
-        let [scaling, of_test] = self.scalings;
-        let train = PatchReader::with_context(open.train_raw, train_region, scaling, context);
-        let test = PatchReader::with_context(open.test_raw, test_region, of_test, context);
-        let annotator = SimulatedAnnotator::new(&open.train_labels);
+        let readers = |parts: &[LabelledRegion], scalings: &[Scaling]| -> Vec<PatchReader> {
+            let reader =
+                |(part, &scaling): (&LabelledRegion, _)| part.reader(scaling, config.net.context);
+            parts.iter().zip(scalings).map(reader).collect()
+        };
+        let [of_train, of_test] = &self.scalings;
+        let (train, test_readers) = (readers(&open.train, of_train), readers(&open.test, of_test));
+        let labels = open.test.iter().map(|part| &part.labels);
+        let test: Vec<Test<'_>> = test_readers
+            .iter()
+            .zip(labels)
+            .map(|(reader, labels)| Test { reader, labels })
+            .collect();
+        let annotator = open.annotator();
+        let (net, patch, normalise) = (config.net, config.patch, open.normalise());
+        let trained =
+            |weights| TrainedNetwork { net, weights, patch, scaling: of_train[0], normalise };
         for note in notes.iter().chain(&open.warnings) {
             note!("askem: note: {note}");
         }
         let done = progress.records.len();
-        self.announce(model.executor(), &train, &test, done)?;
+        self.announce(model.executor(), &open, done)?;
         if done <= self.resolved.last_iteration() {
             let wanted = config.batch_size;
             let (batch, _) = model.prepare_training(wanted, wanted, config.augment.warps())?;
@@ -223,17 +227,12 @@ impl Run<'_> {
         // Before the settings: a journal that ends too early is made longer, whatever they say.
         self.dir.cut_journal()?;
         self.dir.write_config(&self.resolved)?;
-        let data = Data {
-            train: &train,
-            annotator: &annotator,
-            test: Some(Test { reader: &test, labels: &open.test_labels }),
-        };
+        let data = Data { train: &train, annotator: &annotator, test: &test };
         let board =
             TensorBoard::open(self.dir.path(), self.job.tensorboard, &progress, |record| {
                 config.epochs_of_record(record)
             })?;
-        let mut observer =
-            RunObserver::new(&self.dir, config, &test, &open.test_labels, self.json, board);
+        let mut observer = RunObserver::new(&self.dir, config, &test, &trained, self.json, board);
         if !self.json {
             observer.table_head()?;
             for record in &progress.records {
@@ -256,29 +255,39 @@ impl Run<'_> {
         };
         segmentation?;
         if !is_finished {
-            let trained = TrainedNetwork {
-                net: config.net,
-                weights: model.weights()?,
-                patch: config.patch,
-                scaling,
-            };
+            let trained = trained(model.weights()?);
             weights::save(&self.dir.file("weights.safetensors"), &trained)?;
         }
-        self.say_classes(records.last())?;
+        self.say_parts(records.last())?;
         self.draw_curve(&records)?;
         report::write_page_of(&self.job.out)?;
         if !self.json {
             let out = self.job.out.display();
+            let segmentation = match test.len() {
+                1 => "segmentation.tif, and segmentation.png (one section; errors in colour)",
+                _ => {
+                    "and segmentations/ (of each test volume; a .png is one section, errors in colour)"
+                }
+            };
             say(format_args!(
                 "\nResults in {out}: report.html, journal.jsonl, weights.safetensors (each iteration's in weights/),\n\
-                 curve.png, segmentation.tif, and segmentation.png (one section; errors in colour)"
+                 curve.png, {segmentation}"
             ))?;
         }
         Ok(())
     }
 
-    /// Says how each class did, where there are more than two.
-    fn say_classes(&self, last: Option<&Record>) -> Result<()> {
+    /// Says how each class did, where there are more than two, and how each of several test volumes.
+    fn say_parts(&self, last: Option<&Record>) -> Result<()> {
+        let of_volumes = last.and_then(|record| record.volume_jaccard.as_ref());
+        if let Some(indices) = of_volumes.filter(|_| !self.json) {
+            let DataSource { raw, test_raw, .. } = &self.resolved.data;
+            let paths = if test_raw.is_empty() { raw } else { test_raw };
+            say("Jaccard index of each test volume:")?;
+            for (path, jaccard) in paths.iter().zip(indices) {
+                say(format_args!("  {jaccard:.3}  {}", path.display()))?;
+            }
+        }
         let indices = last.and_then(|record| record.class_jaccard.as_ref());
         let Some(indices) = indices.filter(|_| !self.json) else { return Ok(()) };
         let show = |index: &Option<f64>| index.map_or("not there".into(), |j| format!("{j:.3}"));
@@ -288,26 +297,20 @@ impl Run<'_> {
     }
 
     /// Says what will be done, with which memory, on standard error.
-    fn announce(
-        &self,
-        executor: &dyn Executor,
-        train: &PatchReader,
-        test: &PatchReader,
-        done: usize,
-    ) -> Result<()> {
+    fn announce(&self, executor: &dyn Executor, open: &ExperimentData, done: usize) -> Result<()> {
         let Resolved { data: source, experiment: config, device, .. } = &self.resolved;
-        let name = match &source.raw {
-            Some(path) => path.display().to_string(),
-            None => {
+        let name = match &source.raw[..] {
+            [path] => path.display().to_string(),
+            [] => {
                 let [z, y, x] = source.phantom_shape.unwrap_or_default();
                 format!("built-in phantom, {z} x {y} x {x}")
             }
+            several => format!("{} volumes", several.len()),
         };
-        let size = |reader: &PatchReader| {
-            let r = &reader.region;
-            format!("{} x {} x {}", r.z.len(), r.height(), r.width())
-        };
-        note!("Data:     {name}; trains on {}, tests on {}", size(train), size(test));
+        let size = |r: &&Region| format!("{} x {} x {}", r.z.len(), r.height(), r.width());
+        let sizes = |all: &[&Region]| all.iter().map(size).collect::<Vec<_>>().join(", ");
+        let (train, test) = (open.train_regions(), open.test_regions());
+        note!("Data:     {name}; trains on {}, tests on {}", sizes(&train), sizes(&test));
         note!(
             "Network:  width {}, {} parameters, patches of {} x {}",
             config.net.width,
@@ -316,7 +319,7 @@ impl Run<'_> {
             config.patch
         );
         note!("Device:   {device}");
-        let memory = Memory::of(config, executor, &train.region, &test.region)?;
+        let memory = Memory::of(config, executor, &train, &test)?;
         note!(
             "Memory:   network {}, labelled patches {}, sections {}",
             human_bytes(memory.network),

@@ -58,9 +58,10 @@ pub(super) struct Args {
     /// Dropout passes of bald and mutual_information.
     #[arg(long, value_name = "N", default_value_t = 10)]
     mc_passes: usize,
-    /// How grey values are scaled: as those of the training were, or by this volume's own mean and deviation.
-    #[arg(long, value_name = "BY", default_value = "weights")]
-    normalise: Normalise,
+    /// How grey values are scaled: as those of the training were, or by this volume's own mean and deviation
+    /// [default: weights; volume for a network that was trained on several volumes]
+    #[arg(long, value_name = "BY")]
+    normalise: Option<Normalise>,
     /// Decides everything random.
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
@@ -160,7 +161,13 @@ pub(super) fn execute(args: &Args, common: &Common) -> Result<()> {
     let patch = trained.patch;
     let sampling = args.sampling(patch);
     let sites = Sites::new(sampling, &region, patch, chunk)?;
-    let scaling = scaling_of(args.normalise, &raw, &region, trained.scaling, &args.raw)?;
+    let scaling = scaling_of(
+        args.normalise.unwrap_or(trained.normalise),
+        &raw,
+        &region,
+        trained.scaling,
+        &args.raw,
+    )?;
     if !share.is_helper {
         source.announce();
         warn_of_images(&*raw)?;

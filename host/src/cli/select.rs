@@ -1,18 +1,21 @@
 //! `askem select`: choose the next patches from stores of scores.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::Serialize;
 use serde_json::Value;
 
-use super::options::open_data;
+use super::experiment_data::open_data;
 use super::table::Table;
 use super::{Common, say, say_json};
-use crate::data::pool::{Position, draw_pool};
+use crate::data::pool::{PatchReader, Position, Region};
+use crate::data::volume::Volume;
 use crate::error::{Error, Result};
 use crate::learning::protocol::labelled;
+use crate::pools::score::hash_of_pixels;
 use crate::pools::score_store::ScoreStore;
-use crate::pools::select::{Distance, Request, STRATEGIES, select};
+use crate::pools::select::{Distance, LabelledPatch, Request, STRATEGIES, select};
 use crate::results::run_dir::RunDir;
 
 #[derive(Debug, clap::Args)]
@@ -27,7 +30,8 @@ pub(super) struct Args {
     #[arg(long, value_name = "K", default_value_t = 20)]
     query: usize,
     /// Patches that are labelled already and not chosen again: a run's journal.jsonl, whose first patches are known from
-    /// the config.toml beside it, or JSON lines with z, y and x, such as this command prints with --json.
+    /// the config.toml beside it, or JSON lines with z, y and x, such as this command prints with --json. Of several stores they are left
+    /// out in those of their volume, which a run knows and such lines name as `store`.
     #[arg(long, value_name = "JOURNAL")]
     exclude: Vec<PathBuf>,
     /// Least distance between choices, and to what is labelled: their rows or their columns differ by at least so much.
@@ -62,7 +66,7 @@ pub(super) fn execute(args: &Args, common: &Common) -> Result<()> {
         paths.iter().map(|path| ScoreStore::open(path)).collect::<Result<_>>()?;
     let mut labelled = Vec::new();
     for path in &args.exclude {
-        labelled.extend(labelled_in(path)?);
+        labelled.extend(labelled_in(path, &stores)?);
     }
     let request = Request {
         strategy: &args.strategy,
@@ -81,7 +85,7 @@ pub(super) fn execute(args: &Args, common: &Common) -> Result<()> {
     }
     let mut table = Table::new(&["rank", "store", "patch", "z", "y", "x", "score"]);
     for (i, choice) in choices.iter().enumerate() {
-        let Position { z, y, x } = choice.position;
+        let Position { z, y, x, .. } = choice.position;
         let store = paths[choice.store];
         let row = Row { rank: i + 1, store, index: choice.index, z, y, x, score: choice.score };
         if common.json {
@@ -113,28 +117,44 @@ fn different(stores: &[PathBuf]) -> Vec<&Path> {
     kept
 }
 
-/// The positions in a journal or a list.
-fn labelled_in(path: &Path) -> Result<Vec<Position>> {
+/// The patches in a journal or a list.
+fn labelled_in(path: &Path, stores: &[ScoreStore]) -> Result<Vec<LabelledPatch>> {
     let text = std::fs::read_to_string(path).map_err(|e| Error::io(path, "reading it", e))?;
-    let mut positions = Vec::new();
+    let mut labelled = Vec::new();
     for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
         let wrong =
             |what: String| Error::Input(format!("{}, line {}: {what}", path.display(), number + 1));
         let value: Value = serde_json::from_str(line).map_err(|e| wrong(e.to_string()))?;
         if value["picked"].is_array() {
-            return labelled_by_run(path);
+            return labelled_by_run(path, stores);
         }
         let side = |name: &str| {
             let side = value[name].as_u64().and_then(|v| usize::try_from(v).ok());
             side.ok_or_else(|| wrong(format!("no {name} of a patch")))
         };
-        positions.push(Position { z: side("z")?, y: side("y")?, x: side("x")? });
+        let at = Position { volume: 0, z: side("z")?, y: side("y")?, x: side("x")? };
+        let named = value["store"].as_str().and_then(|store| Path::new(store).canonicalize().ok());
+        let store = match named {
+            // Of any volume, where the list does not name one, or one that is not there any more.
+            None => None,
+            Some(named) => {
+                let is_named = |store: &ScoreStore| {
+                    store.path().canonicalize().is_ok_and(|place| place == named)
+                };
+                match stores.iter().position(is_named) {
+                    // It lies in a volume that is not chosen from.
+                    None => continue,
+                    store => store,
+                }
+            }
+        };
+        labelled.push(LabelledPatch { store, at });
     }
-    Ok(positions)
+    Ok(labelled)
 }
 
 /// The patches that a run has labelled, of which its journal does not name the first where they were drawn by chance.
-fn labelled_by_run(journal: &Path) -> Result<Vec<Position>> {
+fn labelled_by_run(journal: &Path, stores: &[ScoreStore]) -> Result<Vec<LabelledPatch>> {
     let folder = journal.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let unknown = |why: String| {
         Error::Input(format!(
@@ -146,8 +166,38 @@ fn labelled_by_run(journal: &Path) -> Result<Vec<Position>> {
         RunDir::peek(folder)?.ok_or_else(|| unknown("there is no config.toml".into()))?;
     let config = resolved.experiment;
     let open = open_data(&resolved.data, &config).map_err(|e| unknown(e.to_string()))?;
-    let pool = draw_pool(&open.train_region, config.patch, config.pool, config.seed)?;
+    let pool = open.pool(&config)?;
     let records = RunDir::records_of(journal)?;
     let labelled = labelled(&config, &pool, &records).map_err(|e| unknown(e.to_string()))?;
-    Ok(labelled.unwrap_or_default().into_iter().map(|index| pool[index]).collect())
+    // The stores that hold scores of each of the run's volumes.
+    let mut stores_of = Vec::new();
+    for part in &open.train {
+        let mut own = Vec::new();
+        for (number, store) in stores.iter().enumerate() {
+            if is_of(store, &part.raw, config.net.context)? {
+                own.push(Some(number));
+            }
+        }
+        stores_of.push(own);
+    }
+    if stores_of.iter().all(Vec::is_empty) {
+        // Perhaps of the same volume in another form: in doubt, all that was labelled is left out.
+        stores_of.iter_mut().for_each(|own| own.push(None));
+    }
+    let patches = labelled.unwrap_or_default().into_iter().flat_map(|index| {
+        let at = pool[index];
+        stores_of[at.volume].iter().map(move |&store| LabelledPatch { store, at })
+    });
+    Ok(patches.collect())
+}
+
+/// Whether a store holds scores of a volume.
+fn is_of(store: &ScoreStore, raw: &Arc<dyn Volume>, context: usize) -> Result<bool> {
+    let about = store.about();
+    if about.shape != raw.shape() {
+        return Ok(false);
+    }
+    let region = Region::whole(about.shape);
+    let reader = PatchReader::with_context(Arc::clone(raw), region, about.scaling, context);
+    Ok(hash_of_pixels(&reader)? == about.pixels)
 }

@@ -20,6 +20,8 @@ pub use sites::{Sampling, Sites};
 /// The upper left corner of a patch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Position {
+    /// Which of the volumes of a data set, from 0.
+    pub volume: usize,
     /// Section.
     pub z: usize,
     /// First row.
@@ -33,22 +35,37 @@ pub struct Position {
 /// # Errors
 /// [`Error::Usage`] if the patch does not fit or there are fewer places than asked for.
 pub fn draw_pool(region: &Region, patch: usize, count: usize, seed: u64) -> Result<Vec<Position>> {
-    region.require_patch(patch, "training")?;
-    draw(region, patch, count, seed, ["--pool", "the training region"])
+    draw_pool_of_volumes(&[region], patch, count, seed)
 }
 
-/// [`draw_pool`] also of a region that is smaller than a patch, which has one place along a side
-/// that is. `names` are the option that says how many, and what the region is.
+/// [`draw_pool`] of several volumes, one region of each. Every place is as likely as any other, so
+/// that a volume has about the share of the patches that it has of the places.
+///
+/// # Errors
+/// As there.
+pub fn draw_pool_of_volumes(
+    regions: &[&Region],
+    patch: usize,
+    count: usize,
+    seed: u64,
+) -> Result<Vec<Position>> {
+    regions.iter().try_for_each(|region| region.require_patch(patch, "training region"))?;
+    draw(regions, patch, count, seed, ["--pool", "the training region"])
+}
+
+/// [`draw_pool_of_volumes`] also of regions that are smaller than a patch, which have one place along
+/// a side that is. `names` are the option that says how many, and what the regions are.
 fn draw(
-    region: &Region,
+    regions: &[&Region],
     patch: usize,
     count: usize,
     seed: u64,
     names: [&str; 2],
 ) -> Result<Vec<Position>> {
     let along = |side: usize| (side.saturating_sub(patch) + 1) as u64;
-    let (rows, columns) = (along(region.height()), along(region.width()));
-    let places = region.z.len() as u64 * rows * columns;
+    let places_of =
+        |region: &Region| region.z.len() as u64 * along(region.height()) * along(region.width());
+    let places: u64 = regions.iter().map(|region| places_of(region)).sum();
     if count as u64 > places {
         let [option, what] = names;
         return Err(Error::Usage(format!(
@@ -65,14 +82,22 @@ fn draw(
             chosen.insert(last);
         }
     }
-    Ok(chosen
-        .into_iter()
-        .map(|place| Position {
+    let position_of = |mut place: u64| {
+        let mut volume = 0;
+        while place >= places_of(regions[volume]) {
+            place -= places_of(regions[volume]);
+            volume += 1;
+        }
+        let region = regions[volume];
+        let (rows, columns) = (along(region.height()), along(region.width()));
+        Position {
+            volume,
             z: region.z.start + (place / (rows * columns)) as usize,
             y: region.y.start + (place / columns % rows) as usize,
             x: region.x.start + (place % columns) as usize,
-        })
-        .collect())
+        }
+    };
+    Ok(chosen.into_iter().map(position_of).collect())
 }
 
 /// Grey values as the network takes them: `(value - mean) / deviation`.
@@ -188,7 +213,8 @@ impl Region {
         let mut places: Vec<[usize; 3]> = (0..count).map(place).collect();
         places.sort_unstable();
         let [z0, y0, x0] = [self.z.start, self.y.start, self.x.start];
-        let position = move |[z, y, x]: [usize; 3]| Position { z: z0 + z, y: y0 + y, x: x0 + x };
+        let position =
+            move |[z, y, x]: [usize; 3]| Position { volume: 0, z: z0 + z, y: y0 + y, x: x0 + x };
         places.into_iter().map(move |place| (position(place), side))
     }
 }
@@ -311,6 +337,19 @@ fn fill_by_mirror(square: &mut [f32], side: usize, height: usize, width: usize) 
     }
 }
 
+/// Appends the scaled pixels of a patch of a data set, which has a reader for each of its volumes.
+///
+/// # Errors
+/// As [`PatchReader::read`].
+pub fn read_patch(
+    readers: &[PatchReader],
+    at: Position,
+    patch: usize,
+    out: &mut Vec<f32>,
+) -> Result<()> {
+    readers[at.volume].read(at, patch, out)
+}
+
 /// The labels of a patch, `patch * patch` of [`crate::data::volume::LabelVolume::read_labels`]'s values.
 pub fn read_labels(labels: &CachedLabels, at: Position, patch: usize) -> Result<Vec<u8>> {
     let width = labels.inner().shape()[2];
@@ -375,7 +414,7 @@ mod tests {
                 context,
             );
             let mut x = Vec::new();
-            reader.read(Position { z, y: 1, x: 2 }, 2, &mut x).unwrap();
+            reader.read(Position { volume: 0, z, y: 1, x: 2 }, 2, &mut x).unwrap();
             assert_eq!(x.len(), reader.sample_len(2));
             let sections = x.chunks(4).map(|section| {
                 let z = (section[0] / 100.0) as usize;
@@ -393,7 +432,7 @@ mod tests {
         let flat = Region { z: 3..4, y: 0..4, x: 0..5 };
         let reader = PatchReader::with_context(volume.clone(), flat, scaling, 2);
         let mut x = Vec::new();
-        reader.read(Position { z: 3, y: 0, x: 0 }, 1, &mut x).unwrap();
+        reader.read(Position { volume: 0, z: 3, y: 0, x: 0 }, 1, &mut x).unwrap();
         assert_eq!(x, [300.0; 5]);
     }
 

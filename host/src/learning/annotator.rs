@@ -48,25 +48,31 @@ pub fn keep_square(labels: &mut [u8], patch: usize, share: f64, rng: &mut impl R
 /// Answers with labels that exist already, as experiments do.
 #[derive(Debug)]
 pub struct SimulatedAnnotator<'a> {
-    labels: &'a CachedLabels,
+    labels: Vec<&'a CachedLabels>,
 }
 
 impl<'a> SimulatedAnnotator<'a> {
     /// Answers from `labels`.
     pub fn new(labels: &'a CachedLabels) -> Self {
-        Self { labels }
+        Self::of_volumes([labels])
+    }
+
+    /// Answers from the labels of each volume of a data set.
+    pub fn of_volumes(labels: impl IntoIterator<Item = &'a CachedLabels>) -> Self {
+        Self { labels: labels.into_iter().collect() }
     }
 }
 
 impl Annotator for SimulatedAnnotator<'_> {
     fn annotate(&self, at: Position, patch: usize) -> Result<Vec<u8>> {
-        read_labels(self.labels, at, patch)
+        read_labels(self.labels[at.volume], at, patch)
     }
 
     fn can_label(&self, at: Position, patch: usize) -> Result<bool> {
+        let labels = self.labels[at.volume];
         // Where all pixels are known nothing has to be read.
-        Ok(!self.labels.inner().may_be_unknown()
-            || read_labels(self.labels, at, patch)?.iter().any(|&label| label != IGNORED))
+        Ok(!labels.inner().may_be_unknown()
+            || read_labels(labels, at, patch)?.iter().any(|&label| label != IGNORED))
     }
 }
 

@@ -37,6 +37,15 @@ impl ClassCounts {
         }
     }
 
+    /// Adds the pixels of others.
+    ///
+    /// # Panics
+    /// If those are of another number of classes.
+    pub fn add_counts(&mut self, other: &Self) {
+        assert_eq!(self.classes, other.classes, "as many classes");
+        self.pixels.iter_mut().zip(&other.pixels).for_each(|(sum, pixels)| *sum += pixels);
+    }
+
     /// One class against all others.
     pub fn of(&self, class: usize) -> Counts {
         let at = |truth: usize, predicted: usize| self.pixels[truth * self.classes + predicted];

@@ -1,5 +1,7 @@
 //! Using a trained network: scores and embeddings of patches, segmentations of sections.
 
+use std::slice::from_ref;
+
 use askem_kernels::rng::{Purpose, key};
 
 use crate::data::pool::{PatchReader, Position, Region, read_ahead};
@@ -44,11 +46,11 @@ pub struct McOptions {
     pub iteration: u64,
 }
 
-/// Starts work on batches of patches, in order of position, and gives `finish` what comes of it. They are read from the
+/// Starts work on batches of patches of a data set with a reader for each volume, in order of position, and gives `finish` what comes of it. They are read from the
 /// volume ahead of the device, which works on one while the one before is finished.
 fn batches(
     model: &mut Model,
-    reader: &PatchReader,
+    readers: &[PatchReader],
     positions: &[Position],
     advance: &mut Advance<'_>,
     mut start: impl FnMut(&mut Model, usize, &[f32]) -> Result<Started>,
@@ -56,7 +58,7 @@ fn batches(
 ) -> Result<()> {
     let (patch, batch, threads) = (model.patch(), model.score_batch(), model.reading_threads());
     let to_read = positions.chunks(batch).enumerate().map(|(i, at)| (i * batch, at.to_vec()));
-    read_ahead(reader, patch, threads, to_read, |taken| {
+    read_ahead(readers, patch, threads, to_read, |taken| {
         let mut complete = |model: &mut Model, (first, count, started): (usize, usize, Started)| {
             finish(first, model.finish(started)?);
             advance(count)
@@ -73,10 +75,10 @@ fn batches(
     })
 }
 
-/// A score per patch. Results do not depend on how patches are grouped.
+/// A score per patch of a data set, which has a reader for each volume. Results do not depend on how patches are grouped.
 pub fn scores(
     model: &mut Model,
-    reader: &PatchReader,
+    readers: &[PatchReader],
     positions: &[Position],
     criterion: Criterion,
     mc: McOptions,
@@ -87,7 +89,7 @@ pub fn scores(
         start_scores(model, x, first as u64, criterion, mc)
     };
     let finish = |_, mut found: Vec<Vec<f32>>| out.append(&mut found[score_of(criterion)]);
-    batches(model, reader, positions, advance, start, finish)?;
+    batches(model, readers, positions, advance, start, finish)?;
     Ok(out)
 }
 
@@ -128,14 +130,14 @@ pub fn start_scores(
 /// For each patch the sums of the entropies, in nats, of the pixels whose likeliest class is background (class 0), and of the others.
 pub fn class_entropies(
     model: &mut Model,
-    reader: &PatchReader,
+    readers: &[PatchReader],
     positions: &[Position],
     advance: &mut Advance<'_>,
 ) -> Result<Vec<[f32; 2]>> {
     let (pixels, classes) = (model.patch() * model.patch(), model.net().classes);
     let mut out = Vec::with_capacity(positions.len());
     let start = |model: &mut Model, _, x: &[f32]| model.start_forward(x, &[Output::Probabilities]);
-    batches(model, reader, positions, advance, start, |_, found| {
+    batches(model, readers, positions, advance, start, |_, found| {
         for patch in found[0].chunks(classes * pixels) {
             let mut sums = [0.0_f64; 2];
             for pixel in 0..pixels {
@@ -155,14 +157,14 @@ pub fn class_entropies(
 /// The embeddings of patches, one after another, and the numbers in each.
 pub fn embeddings(
     model: &mut Model,
-    reader: &PatchReader,
+    readers: &[PatchReader],
     positions: &[Position],
     embedding: Embedding,
     advance: &mut Advance<'_>,
 ) -> Result<(Vec<f32>, usize)> {
     let mut out = Vec::new();
     let start = |model: &mut Model, _, x: &[f32]| model.start_forward(x, &[embedding.output()]);
-    batches(model, reader, positions, advance, start, |_, mut found| out.append(&mut found[0]))?;
+    batches(model, readers, positions, advance, start, |_, mut found| out.append(&mut found[0]))?;
     let dim = out.len().checked_div(positions.len()).unwrap_or(1);
     Ok((out, dim.max(1)))
 }
@@ -206,7 +208,9 @@ fn windows(reader: &PatchReader, z: usize, patch: usize, area: &Region) -> Vec<P
     };
     let rows = reach(window_starts(region.height(), patch), region.y.start, &area.y);
     let columns = reach(window_starts(region.width(), patch), region.x.start, &area.x);
-    rows.into_iter().flat_map(|y| columns.iter().map(move |&x| Position { z, y, x })).collect()
+    rows.into_iter()
+        .flat_map(|y| columns.iter().map(move |&x| Position { volume: 0, z, y, x }))
+        .collect()
 }
 
 /// Number of windows that [`area_foreground`] evaluates for an area.
@@ -338,7 +342,7 @@ pub fn area_probabilities(
     let mut others = vec![0.0_f32; more * height * width];
     let pixels = patch * patch;
     let start = |model: &mut Model, _, x: &[f32]| model.start_forward(x, &[Output::Probabilities]);
-    batches(model, reader, &positions, advance, start, |first, found| {
+    batches(model, from_ref(reader), &positions, advance, start, |first, found| {
         for (p, at) in found[0].chunks(classes * pixels).zip(&positions[first..]) {
             let rows = at.y.max(area.y.start)..(at.y + patch).min(area.y.end);
             let columns = at.x.max(area.x.start)..(at.x + patch).min(area.x.end);

@@ -22,7 +22,7 @@ use askem_kernels::rng::{Purpose, sample_without_replacement, stream};
 use self::change::Before;
 use self::labelled::Labelled;
 use self::person::is_labelled;
-use crate::data::pool::{PatchReader, Position, draw_pool};
+use crate::data::pool::{PatchReader, Position, draw_pool_of_volumes, read_patch};
 use crate::data::volume::CachedLabels;
 use crate::error::{Error, Result};
 use crate::learning::annotator::{Annotator, keep_square};
@@ -39,15 +39,15 @@ pub use record::{BestEpoch, Picked, Record, Seconds};
 
 /// The images and labels of an experiment.
 pub struct Data<'a> {
-    /// Where the pool comes from.
-    pub train: &'a PatchReader,
+    /// Where the pool comes from: a reader for each volume, in the order of [`Position::volume`].
+    pub train: &'a [PatchReader],
     /// Labels of the pool's patches.
     pub annotator: &'a dyn Annotator,
-    /// Where the network is judged; nothing where a person labels.
-    pub test: Option<Test<'a>>,
+    /// Where the network is judged, on a region of each test volume; none where a person labels.
+    pub test: &'a [Test<'a>],
 }
 
-/// A region with labels on which no network is trained.
+/// A region of a volume with labels on which no network is trained.
 #[derive(Clone, Copy)]
 pub struct Test<'a> {
     /// Where the network is judged.
@@ -83,7 +83,8 @@ pub fn run(
 ) -> Result<Vec<Record>> {
     config.validate()?;
     let strategy = strategy::by_name(&config.strategy, config.bald.criterion())?;
-    let pool = draw_pool(&data.train.region, config.patch, config.pool, config.seed)?;
+    let regions: Vec<_> = data.train.iter().map(|reader| &reader.region).collect();
+    let pool = draw_pool_of_volumes(&regions, config.patch, config.pool, config.seed)?;
     let known = known_patches(config, data.annotator, &pool)?;
     let unlabelled = statistics_patches(config, data.train, &pool)?;
     let labelled = Vec::new();
@@ -228,10 +229,7 @@ impl Experiment<'_> {
         seconds.train = clock.elapsed().as_secs_f64();
 
         let clock = Instant::now();
-        let counts = match self.data.test {
-            Some(test) => Some(self.evaluate(model, test, iteration, observer)?),
-            None => None,
-        };
+        let judged = self.evaluate(model, iteration, observer)?;
         let now = self.view(model)?;
         let changed = |before: &Before| Some(now.as_ref()?.share_unlike(before.view.as_ref()?));
         seconds.evaluate = clock.elapsed().as_secs_f64();
@@ -258,10 +256,14 @@ impl Experiment<'_> {
                 .then(|| self.labelled[..asked].to_vec()),
             epochs: self.config.has_shorter_trainings().then_some(trained.epochs),
             best: trained.best,
-            jaccard: counts.as_ref().map(ClassCounts::jaccard),
-            class_jaccard: counts
+            jaccard: judged.as_ref().map(|judged| judged.all.jaccard()),
+            class_jaccard: judged
+                .as_ref()
                 .filter(|_| self.config.net.classes > 2)
-                .map(|counts| counts.jaccard_of_classes()),
+                .map(|judged| judged.all.jaccard_of_classes()),
+            volume_jaccard: judged
+                .filter(|judged| judged.volumes.len() > 1)
+                .map(|judged| judged.volumes.iter().map(ClassCounts::jaccard).collect()),
             unseen_jaccard: before.as_ref().and_then(|before| before.unseen_jaccard),
             changed_pixels: before.as_ref().and_then(changed),
             mean_entropy: now.as_ref().map(|now| now.mean_entropy),
@@ -302,8 +304,8 @@ impl Experiment<'_> {
     /// The grey values of a patch, scaled, and its labels.
     fn sample_at(&self, at: Position) -> Result<(Vec<f32>, Vec<u8>)> {
         let patch = self.config.patch;
-        let mut x = Vec::with_capacity(self.data.train.sample_len(patch));
-        self.data.train.read(at, patch, &mut x)?;
+        let mut x = Vec::new();
+        read_patch(self.data.train, at, patch, &mut x)?;
         Ok((x, self.data.annotator.annotate(at, patch)?))
     }
 
@@ -387,15 +389,15 @@ impl Experiment<'_> {
 /// The grey values of some patches of the pool, drawn by chance.
 fn statistics_patches(
     config: &Config,
-    reader: &PatchReader,
+    readers: &[PatchReader],
     pool: &[Position],
 ) -> Result<Vec<f32>> {
     let mut rng = stream(config.seed, Purpose::Statistics, 0, 0);
     let count = config.statistics_patches.min(pool.len());
     let mut drawn = sample_without_replacement(&mut rng, &mut pool.to_vec(), count).to_vec();
     drawn.sort_unstable();
-    let mut x = Vec::with_capacity(count * reader.sample_len(config.patch));
-    drawn.into_iter().try_for_each(|at| reader.read(at, config.patch, &mut x))?;
+    let mut x = Vec::new();
+    drawn.into_iter().try_for_each(|at| read_patch(readers, at, config.patch, &mut x))?;
     Ok(x)
 }
 
@@ -456,12 +458,12 @@ fn first_patches(
 /// The picks of a record that was read from a journal, after a check.
 fn picks_of(record: &Record, pool: &[Position]) -> Result<Vec<usize>> {
     let picks = record.picked.iter().map(|pick| {
-        if pool.get(pick.index) == Some(&Position { z: pick.z, y: pick.y, x: pick.x }) {
+        if pool.get(pick.index) == Some(&pick.position()) {
             return Ok(pick.index);
         }
         Err(Error::Input(format!(
-            "iteration {} of the journal picked patch {} at ({}, {}, {}), which this pool does not have there; the data or the settings have changed since",
-            record.iteration, pick.index, pick.z, pick.y, pick.x
+            "iteration {} of the journal picked patch {} at ({}, {}, {}) of volume {}, which this pool does not have there; the data or the settings have changed since",
+            record.iteration, pick.index, pick.z, pick.y, pick.x, pick.volume
         )))
     });
     picks.collect()

@@ -88,6 +88,7 @@ mod tests {
             best: None,
             jaccard: None,
             class_jaccard: None,
+            volume_jaccard: None,
             unseen_jaccard: iteration.checked_sub(1).map(|i| 0.5 + 0.1 * i as f64),
             changed_pixels,
             mean_entropy: Some(0.1 / (1 + iteration) as f64),

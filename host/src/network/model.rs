@@ -202,10 +202,27 @@ impl Model {
         if patches <= SCORE_BATCH { self.score_batch.min(SCORE_BATCH) } else { self.score_batch }
     }
 
+    /// The number of whole patches that so many values are.
+    fn patches_of(&self, x: &[f32]) -> Result<usize> {
+        let sample = self.sample_len();
+        if x.is_empty() || !x.len().is_multiple_of(sample) {
+            return Err(Error::Input(format!(
+                "{} values are no whole patches: the network takes {sample} for each, {} section(s) \
+                 of {} x {}",
+                x.len(),
+                self.net.sections(),
+                self.patch,
+                self.patch
+            )));
+        }
+        Ok(x.len() / sample)
+    }
+
     /// A forward pass without dropout; one vector per wanted output, for the given patches only.
     ///
     /// # Errors
-    /// What the device says, [`Error::TooLarge`] if it can't hold a single patch.
+    /// [`Error::Input`] if the values are no whole patches; what the device says, [`Error::TooLarge`] if it
+    /// can't hold a single patch.
     pub fn forward(&mut self, x: &[f32], outputs: &[Output]) -> Result<Vec<Vec<f32>>> {
         let started = self.start_forward(x, outputs)?;
         self.finish(started)
@@ -216,8 +233,7 @@ impl Model {
     /// # Errors
     /// As [`forward`](Self::forward).
     pub fn start_forward(&mut self, x: &[f32], outputs: &[Output]) -> Result<Started> {
-        let pixels = self.sample_len();
-        let patches = x.len() / pixels;
+        let (pixels, patches) = (self.sample_len(), self.patches_of(x)?);
         self.prepare_fitting(|model| model.prepare_forward(outputs, patches))?;
         let mut started = Started { outputs: outputs.len(), readings: Vec::new() };
         for x in x.chunks(self.score_batch * pixels) {
@@ -263,7 +279,7 @@ impl Model {
     /// Passes under dropout: `keys[t]` holds the samples' dropout keys of pass `t`.
     ///
     /// # Errors
-    /// What the device says, [`Error::TooLarge`] if it can't hold a single patch.
+    /// [`Error::Input`] if the values are no whole patches or a pass has not a key for each; what the device says, [`Error::TooLarge`] if it can't hold a single patch.
     pub fn mc_dropout(&mut self, x: &[f32], keys: &[Vec<u64>]) -> Result<McScores> {
         let started = self.start_mc_dropout(x, keys)?;
         let mut found = self.finish(started)?;
@@ -277,8 +293,13 @@ impl Model {
     /// As [`mc_dropout`](Self::mc_dropout).
     pub fn start_mc_dropout(&mut self, x: &[f32], keys: &[Vec<u64>]) -> Result<Started> {
         let passes = keys.len();
-        let pixels = self.sample_len();
-        let patches = x.len() / pixels;
+        let (pixels, patches) = (self.sample_len(), self.patches_of(x)?);
+        if let Some(pass) = keys.iter().find(|pass| pass.len() != patches) {
+            return Err(Error::Input(format!(
+                "a pass has {} dropout keys for {patches} patches; give one for each",
+                pass.len()
+            )));
+        }
         self.prepare_fitting(|model| model.prepare_mc(passes, patches))?;
         let mut started = Started { outputs: 2, readings: Vec::new() };
         let mut first = 0;

@@ -2,7 +2,8 @@
 //!
 //! A safetensors file with one f32 tensor per parameter. Its metadata hold what is needed to use it:
 //! `format = askem`, `width`, `classes`, `context`, `norm`, `dropout`, `dropout_kind`, `patch`,
-//! `input_mean`, `input_std`, and a checksum, `sha256`, of the whole file with zeros in its place; files of earlier
+//! `input_mean`, `input_std`, for networks trained on several volumes, each scaled by its own grey values,
+//! `normalise = volume`, and a checksum, `sha256`, of the whole file with zeros in its place; files of earlier
 //! versions have none. A network input is `(grey value - input_mean) / input_std`.
 
 use std::collections::{BTreeMap, HashMap};
@@ -14,7 +15,7 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
 use sha2::{Digest, Sha256};
 
 use crate::data::files::{hexadecimal, sha256, write_atomically};
-use crate::data::pool::Scaling;
+use crate::data::pool::{Normalise, Scaling};
 use crate::error::{Error, Result};
 use crate::network::unet::{Bank, DropoutKind, Norm, UNet, Weights};
 
@@ -27,13 +28,15 @@ pub struct TrainedNetwork {
     pub weights: Weights,
     /// The side of the patches that it was trained on.
     pub patch: usize,
-    /// How grey values are scaled.
+    /// How grey values are scaled; with several volumes in training, those of the first.
     pub scaling: Scaling,
+    /// By which grey values it sees a volume that it was not trained on, unless told otherwise.
+    pub normalise: Normalise,
 }
 
 /// Writes a network; the file appears under its name only when it is complete.
 pub fn save(path: &Path, trained: &TrainedNetwork) -> Result<()> {
-    let TrainedNetwork { net, weights, patch, scaling } = trained;
+    let TrainedNetwork { net, weights, patch, scaling, normalise } = trained;
     let norm = match net.norm {
         Norm::Batch => "batch",
         Norm::Instance => "instance",
@@ -64,7 +67,8 @@ pub fn save(path: &Path, trained: &TrainedNetwork) -> Result<()> {
             tensors.push((entry.name, view.map_err(|e| damaged(path, e))?));
         }
     }
-    let metadata = metadata.into_iter().map(|(k, v)| (k.to_string(), v)).collect();
+    let own = (*normalise == Normalise::Volume).then(|| ("normalise", "volume".to_string()));
+    let metadata = metadata.into_iter().chain(own).map(|(k, v)| (k.to_string(), v)).collect();
     let bytes = to_bytes(tensors, metadata).map_err(|e| damaged(path, e))?;
     write_atomically(path, &bytes)
 }
@@ -181,6 +185,11 @@ pub fn load(path: &Path) -> Result<TrainedNetwork> {
         mean: number(path, &metadata, "input_mean")?,
         deviation: number(path, &metadata, "input_std")?,
     };
+    let normalise = match metadata.get("normalise").map(String::as_str) {
+        None => Normalise::Weights,
+        Some("volume") => Normalise::Volume,
+        Some(other) => return Err(damaged(path, format!("its normalise is `{other}`"))),
+    };
     let read = |bank: Bank| -> Result<Vec<f32>> {
         let mut values = vec![0.0_f32; bank.len];
         for entry in bank.entries {
@@ -204,7 +213,7 @@ pub fn load(path: &Path) -> Result<TrainedNetwork> {
     };
     let weights =
         Weights { parameters: read(net.parameters())?, statistics: read(net.statistics())? };
-    Ok(TrainedNetwork { net, weights, patch, scaling })
+    Ok(TrainedNetwork { net, weights, patch, scaling, normalise })
 }
 
 fn number<T: FromStr>(path: &Path, metadata: &HashMap<String, String>, key: &str) -> Result<T> {
@@ -225,10 +234,13 @@ mod tests {
     fn a_network_survives_the_disk() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("weights.safetensors");
-        for norm in [Norm::Batch, Norm::Instance] {
+        for (norm, normalise) in
+            [(Norm::Batch, Normalise::Weights), (Norm::Instance, Normalise::Volume)]
+        {
             let net = UNet { width: 3, norm, context: 2, ..UNet::paper() };
             let scaling = Scaling { mean: 101.25, deviation: 33.3 };
-            let trained = TrainedNetwork { net, weights: net.init(5), patch: 48, scaling };
+            let trained =
+                TrainedNetwork { net, weights: net.init(5), patch: 48, scaling, normalise };
             save(&path, &trained).unwrap();
             assert_eq!(load(&path).unwrap(), trained);
         }
@@ -249,7 +261,8 @@ mod tests {
         let path = folder.path().join("w.safetensors");
         let net = UNet { width: 1, ..UNet::paper() };
         let scaling = Scaling { mean: 101.25, deviation: 33.3 };
-        let trained = TrainedNetwork { net, weights: net.init(5), patch: 48, scaling };
+        let normalise = Normalise::Weights;
+        let trained = TrainedNetwork { net, weights: net.init(5), patch: 48, scaling, normalise };
         save(&path, &trained).unwrap();
         let good = std::fs::read(&path).unwrap();
         let length = u64::from_le_bytes(good[..8].try_into().unwrap()) as usize;

@@ -1,6 +1,7 @@
 //! Scoring a pool of any size into a store: reading, computing and writing at the same time.
 
 use std::ops::Range;
+use std::slice::from_ref;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
@@ -73,7 +74,7 @@ pub fn score_chunks(
     thread::scope(|scope| {
         let (write, done) = sync_channel::<(u64, Rows)>(BEHIND);
         let writer = scope.spawn(move || write_chunks(store, &done));
-        let computed = read_ahead(reader, patch, threads, to_read, |batches| {
+        let computed = read_ahead(from_ref(reader), patch, threads, to_read, |batches| {
             compute(model, store, &batches, &write, &mut outcome, advance)
         });
         // The writer ends when nothing more comes.
@@ -183,7 +184,7 @@ impl Scoring {
 /// Numbers in an embedding of this network.
 pub fn embedding_dim(model: &mut Model, embedding: Option<predict::Embedding>) -> Result<usize> {
     let Some(embedding) = embedding else { return Ok(0) };
-    let zeros = vec![0.0; model.patch() * model.patch()];
+    let zeros = vec![0.0; model.sample_len()];
     Ok(model.forward(&zeros, &[embedding.output()])?[0].len())
 }
 

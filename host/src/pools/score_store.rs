@@ -289,7 +289,7 @@ impl ScoreStore {
         let [depth, height, width] = self.about.shape;
         let positions = positions.as_chunks::<3>().0.iter().map(|&[z, y, x]| {
             let (z, y, x) = (side(z, depth), side(y, height), side(x, width));
-            Some(Position { z: z?, y: y?, x: x? })
+            Some(Position { volume: 0, z: z?, y: y?, x: x? })
         });
         let positions: Option<Vec<Position>> = positions.collect();
         let positions = positions.ok_or_else(|| {

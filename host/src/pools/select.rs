@@ -27,10 +27,19 @@ pub struct Request<'a> {
     pub query: usize,
     /// How near picks may lie to each other and to what is labelled.
     pub distance: Distance,
-    /// Patches that are labelled already, wherever they are.
-    pub labelled: &'a [Position],
+    /// Patches that are labelled already.
+    pub labelled: &'a [LabelledPatch],
     /// Decides everything random.
     pub seed: u64,
+}
+
+/// A patch that is labelled already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct LabelledPatch {
+    /// The store of the volume that it lies in, by its number in the list; without it, it counts in all.
+    pub store: Option<usize>,
+    /// Where it is; its volume does not count.
+    pub at: Position,
 }
 
 /// A chosen patch.

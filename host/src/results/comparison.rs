@@ -325,6 +325,7 @@ pub(super) mod tests {
             best: None,
             jaccard: Some(jaccard),
             class_jaccard: None,
+            volume_jaccard: None,
             unseen_jaccard: None,
             changed_pixels: None,
             mean_entropy: None,

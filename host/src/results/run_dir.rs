@@ -21,6 +21,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use crate::data::files::{remove_leftovers, write_atomically};
+use crate::data::one_or_many;
 use crate::data::pool::Normalise;
 use crate::data::volume::{AxesOptions, AxisLetters, LabelValue};
 use crate::error::{Error, Result};
@@ -49,7 +50,7 @@ const FILES: [&str; 10] = [
 type Folder = (&'static str, fn(&str) -> bool);
 
 /// The folders of a run, and which names in them are a run's.
-const FOLDERS: [Folder; 5] = [
+const FOLDERS: [Folder; 6] = [
     (networks::FOLDER, networks::is_network),
     ("details", |name| {
         name.starts_with("iteration-") && name.ends_with(".json")
@@ -57,14 +58,27 @@ const FOLDERS: [Folder; 5] = [
     }),
     ("figures", |name| {
         let stem = name.strip_suffix(".svg").or(name.strip_suffix(".png"));
-        stem.is_some_and(|stem| FIGURES.contains(&stem))
+        let is_of_volume = |stem: &str| stem.strip_prefix("picks-").is_some_and(is_number);
+        stem.is_some_and(|stem| FIGURES.contains(&stem) || is_of_volume(stem))
+    }),
+    (SEGMENTATIONS, |name| {
+        let stem = name.strip_suffix(".tif").or(name.strip_suffix(".png"));
+        stem.is_some_and(is_number)
     }),
     ("tensorboard/training", is_event_file),
     ("tensorboard/learning_curve", is_event_file),
 ];
 
+/// The folder with the segmentations of several test volumes, by their numbers.
+pub const SEGMENTATIONS: &str = "segmentations";
+
 /// The figures of a run's page.
 const FIGURES: [&str; 5] = ["curve", "picks", "times", "scores", "calibration"];
+
+/// Whether it is a volume's number, as it stands in names.
+fn is_number(text: &str) -> bool {
+    text.len() >= 3 && text.bytes().all(|byte| byte.is_ascii_digit())
+}
 
 fn is_event_file(name: &str) -> bool {
     name.starts_with("events.out.tfevents.") && name.ends_with(".askem")
@@ -92,10 +106,12 @@ pub struct Resolved {
 /// Where images and labels are.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct DataSource {
-    /// Images; none means the built-in phantom.
-    pub raw: Option<PathBuf>,
-    /// Labels of `raw`.
-    pub labels: Option<PathBuf>,
+    /// Images, one path for each volume; none means the built-in phantom.
+    #[serde(default, with = "one_or_many", skip_serializing_if = "Vec::is_empty")]
+    pub raw: Vec<PathBuf>,
+    /// Labels of each of `raw`; none in a project, where a person gives them.
+    #[serde(default, with = "one_or_many", skip_serializing_if = "Vec::is_empty")]
+    pub labels: Vec<PathBuf>,
     /// The one label value that is foreground; without it all but 0 are.
     pub label_value: Option<LabelValue>,
     /// A label value whose pixels are left out.
@@ -118,17 +134,20 @@ pub struct DataSource {
     /// Which of several channels of the labels is read; without it `channel`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label_channel: Option<usize>,
-    /// The section, row and column where labels of a part of `raw` begin.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub label_offset: Option<[usize; 3]>,
-    /// Images of the test volume; none means that `raw` is split in halves along y.
-    pub test_raw: Option<PathBuf>,
-    /// Labels of `test_raw`.
-    pub test_labels: Option<PathBuf>,
-    /// The section, row and column where labels of a part of `test_raw` begin.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub test_label_offset: Option<[usize; 3]>,
-    /// How grey values of `test_raw` are scaled; without it as those of the training.
+    /// The section, row and column where each of `labels` begins, of labels of a part of `raw`.
+    #[serde(default, with = "one_or_many", skip_serializing_if = "Vec::is_empty")]
+    pub label_offset: Vec<[usize; 3]>,
+    /// Images of the test volumes; none means that each of `raw` is split in halves along y.
+    #[serde(default, with = "one_or_many", skip_serializing_if = "Vec::is_empty")]
+    pub test_raw: Vec<PathBuf>,
+    /// Labels of each of `test_raw`.
+    #[serde(default, with = "one_or_many", skip_serializing_if = "Vec::is_empty")]
+    pub test_labels: Vec<PathBuf>,
+    /// The section, row and column where each of `test_labels` begins, of labels of a part.
+    #[serde(default, with = "one_or_many", skip_serializing_if = "Vec::is_empty")]
+    pub test_label_offset: Vec<[usize; 3]>,
+    /// How grey values of `test_raw` are scaled; without it as those of the training, or where that has
+    /// several volumes each by its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub normalise: Option<Normalise>,
     /// Rows between the halves that neither train nor test.
@@ -335,6 +354,14 @@ impl RunDir {
     /// All that a run in this directory would write over.
     pub fn outputs(path: &Path) -> Vec<PathBuf> {
         FILES.iter().copied().chain(FOLDERS.map(|f| f.0)).map(|name| path.join(name)).collect()
+    }
+
+    /// The segmentation of a test volume of so many, without an extension: as `.tif`, and one section as `.png`.
+    pub fn segmentation(&self, volume: usize, volumes: usize) -> PathBuf {
+        match volumes {
+            1 => self.file("segmentation"),
+            _ => self.file(SEGMENTATIONS).join(format!("{volume:03}")),
+        }
     }
 
     /// Writes `config.toml`.

@@ -319,7 +319,7 @@ pub(super) async fn post_patch(State(app): AppState, Query(change): Query<Change
                 json!({ "etag": project.etag(id)? })
             }
             Change { id: None, z: Some(z), y: Some(y), x: Some(x), .. } => {
-                json!({ "id": project.add_own(Position { z, y, x })? })
+                json!({ "id": project.add_own(Position { volume: 0, z, y, x })? })
             }
             _ => return Err(Error::Usage("give id and state, or z, y and x".into())),
         };

@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use crate::cli::options::open_data;
+use crate::cli::experiment_data::open_data;
 use crate::error::{Error, Result};
 use crate::learning::protocol::Config;
 use crate::results::comparison::Baseline;
-use crate::results::run_dir::{DataIdentity, DataSource, Resolved, RunDir, data_of};
+use crate::results::run_dir::{DataSource, Resolved, RunDir, data_of};
 
 /// The curves of random in the comparison that lies in `folder`, for one of `seeds` seeds with
 /// these settings.
@@ -47,7 +47,7 @@ pub(super) fn load(
     if theirs.experiment.net.classes != config.net.classes {
         return refused("its classes are others (--classes)".into());
     }
-    let test = |data: &DataSource| (data.test_raw.is_some(), data.split_margin, data.normalise);
+    let test = |data: &DataSource| (data.test_raw.len(), data.split_margin, data.normalise);
     if test(&theirs.data) != test(source) {
         return refused(
             "its test region is another one (--test-raw, --split-margin or --normalise)".into(),
@@ -72,17 +72,16 @@ pub(super) fn load(
         return refused(format!("no run of random with a seed below {seeds} is complete there"));
     };
     let open = open_data(source, &Config { seed: first, ..config.clone() })?;
-    let here = DataIdentity::of(&[
-        (&open.train_raw, open.train_labels.inner(), &open.train_region),
-        (&open.test_raw, open.test_labels.inner(), &open.test_region),
-    ])?;
+    let here = open.identity()?;
     let same = match data_of(&folder.join(format!("random-{first}"))) {
         Some(there) => there == here,
         // Without its checkpoint only names can be compared.
         None => {
             let files = |data: &DataSource| {
                 let paths = [&data.raw, &data.labels, &data.test_raw, &data.test_labels];
-                paths.map(|path| path.as_ref().and_then(|path| path.canonicalize().ok()))
+                paths.map(|paths| -> Vec<_> {
+                    paths.iter().map(|path| path.canonicalize().ok()).collect()
+                })
             };
             files(&theirs.data) == files(source)
         }

@@ -6,10 +6,10 @@ use askem_kernels::crop::Site;
 use askem_kernels::warp::Transform;
 
 use crate::compute::executor::Executor;
-use crate::data::pool::{PatchReader, Region};
+use crate::data::volume::Region;
 use crate::error::Result;
 use crate::learning::predict::windows_per_section;
-use crate::learning::protocol::{Config, Record};
+use crate::learning::protocol::{Config, Record, Test};
 use crate::learning::strategy::{self, Criterion};
 use crate::network::model::{Model, mc_batch};
 use crate::network::unet::{AdamOptions, Output, forward_plan, mc_plan_of, training_plan_of};
@@ -30,8 +30,8 @@ impl Memory {
     pub(in crate::cli) fn of(
         config: &Config,
         executor: &dyn Executor,
-        train: &Region,
-        test: &Region,
+        train: &[&Region],
+        test: &[&Region],
     ) -> Result<Self> {
         let (net, patch) = (&config.net, config.patch);
         let full = config.strategy == "full";
@@ -64,14 +64,15 @@ impl Memory {
         } else {
             0
         };
-        let section_of = |region: &Region| region.x.end * region.y.end;
+        let section_of = |region: &&Region| region.x.end * region.y.end;
+        let kept: usize = train.iter().chain(test).map(section_of).sum();
+        let blended = test.iter().map(section_of).max().unwrap_or(0);
         Ok(Self {
             network: training.shared + training.own + partial + evaluation.own + scoring,
             patches: labelled * patch * patch * (4 * net.sections() + 1),
             // Two sections of images and labels per region, the sections that the network sees
             // beside them, and the blended probabilities.
-            sections: (2 * 5 + 8 * net.context) * (section_of(train) + section_of(test))
-                + 8 * section_of(test),
+            sections: (2 * 5 + 8 * net.context) * kept + 8 * blended,
         })
     }
 }
@@ -80,7 +81,7 @@ impl Memory {
 pub(super) fn estimate(
     model: &mut Model,
     config: &Config,
-    test: &PatchReader,
+    test: &[Test<'_>],
     records: &[Record],
 ) -> Result<f64> {
     let pixels = config.patch * config.patch;
@@ -109,7 +110,10 @@ pub(super) fn estimate(
     let forward = time(&mut || model.forward(&x, &[Output::Probabilities]).map(drop))?;
     let (per_sample, per_window) = (step / batch as f64, forward / score_batch as f64);
 
-    let windows = (windows_per_section(test, config.patch) * test.region.z.len()) as f64;
+    let windows_of = |test: &Test<'_>| {
+        windows_per_section(test.reader, config.patch) * test.reader.region.z.len()
+    };
+    let windows = test.iter().map(windows_of).sum::<usize>() as f64;
     let strategy = strategy::by_name(&config.strategy, config.bald.criterion())?;
     let per_scored = per_window * strategy.needs().passes(config.mc_passes) as f64;
     if strategy.labels_everything() {

@@ -1,14 +1,15 @@
 //! What a run shows and writes while it goes.
 
+use std::fs;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::tensorboard::TensorBoard;
 use crate::cli::progress::{Bar, human_time, interrupted, title};
 use crate::cli::say;
-use crate::data::pool::PatchReader;
-use crate::data::volume::{CachedLabels, Section, TiffStackWriter};
-use crate::error::Result;
-use crate::learning::protocol::{Config, FirstChoice, Observer, Phase, Record};
+use crate::data::volume::{Section, TiffStackWriter};
+use crate::error::{Error, Result};
+use crate::learning::protocol::{Config, FirstChoice, Observer, Phase, Record, Test};
 use crate::learning::train::{Losses, TrainState};
 use crate::network::unet::Weights;
 use crate::network::weights::TrainedNetwork;
@@ -21,13 +22,15 @@ const CHECKPOINT_EVERY: Duration = Duration::from_secs(60);
 pub(super) struct RunObserver<'a> {
     dir: &'a RunDir,
     config: &'a Config,
-    test: &'a PatchReader,
-    test_labels: &'a CachedLabels,
+    test: &'a [Test<'a>],
+    /// Makes a file's network of weights.
+    trained: &'a dyn Fn(Weights) -> TrainedNetwork,
     json: bool,
     board: Option<TensorBoard>,
     bar: Option<Bar>,
     saved: Instant,
-    segmentation: Option<TiffStackWriter>,
+    /// Of a test volume, whose number it is.
+    segmentation: Option<(usize, TiffStackWriter)>,
     /// Of the iteration under way, for the report.
     details: Details,
     first: Option<FirstChoice>,
@@ -37,8 +40,8 @@ impl<'a> RunObserver<'a> {
     pub(super) fn new(
         dir: &'a RunDir,
         config: &'a Config,
-        test: &'a PatchReader,
-        test_labels: &'a CachedLabels,
+        test: &'a [Test<'a>],
+        trained: &'a dyn Fn(Weights) -> TrainedNetwork,
         json: bool,
         board: Option<TensorBoard>,
     ) -> Self {
@@ -46,7 +49,7 @@ impl<'a> RunObserver<'a> {
             dir,
             config,
             test,
-            test_labels,
+            trained,
             json,
             board,
             bar: None,
@@ -83,12 +86,13 @@ impl<'a> RunObserver<'a> {
         say(line.join("  "))
     }
 
-    /// One section of the test region with its segmentation, errors in colour.
-    fn draw_overlay(&self, z: usize, classes: &[u8]) -> Result<()> {
-        let region = &self.test.region;
-        let section = self.test.section(z)?;
+    /// One section of a test region with its segmentation, errors in colour.
+    fn draw_overlay(&self, volume: usize, z: usize, classes: &[u8]) -> Result<()> {
+        let Test { reader, labels } = self.test[volume];
+        let region = &reader.region;
+        let section = reader.section(z)?;
         let width = section.width;
-        let labels = self.test_labels.section(z)?;
+        let labels = labels.section(z)?;
         let rows =
             || region.y.clone().map(|y| y * width + region.x.start..y * width + region.x.end);
         let raw = Section {
@@ -97,13 +101,37 @@ impl<'a> RunObserver<'a> {
             pixels: rows().flat_map(|row| &section.pixels[row]).copied().collect(),
         };
         let labels: Vec<u8> = rows().flat_map(|row| &labels[row]).copied().collect();
-        report::write_overlay(&self.dir.file("segmentation.png"), &raw, &labels, classes)
+        report::write_overlay(&self.file_of(volume, "png"), &raw, &labels, classes)
+    }
+
+    /// A file of a test volume's segmentation.
+    fn file_of(&self, volume: usize, extension: &str) -> PathBuf {
+        self.dir.segmentation(volume, self.test.len()).with_extension(extension)
+    }
+
+    /// The file to which sections of a volume's segmentation are written; completes that of the volume
+    /// before.
+    fn writer_of(&mut self, volume: usize) -> Result<&mut TiffStackWriter> {
+        if let Some((_, before)) = self.segmentation.take_if(|(of, _)| *of != volume) {
+            before.finish()?;
+        }
+        let writer = match self.segmentation.take() {
+            Some((_, writer)) => writer,
+            None => {
+                let reader = self.test[volume].reader;
+                let region = &reader.region;
+                let shape = [region.z.len(), region.height(), region.width()];
+                TiffStackWriter::create(&self.file_of(volume, "tif"), shape)?
+                    .with_voxel_nm(reader.voxel_nm())
+            }
+        };
+        Ok(&mut self.segmentation.insert((volume, writer)).1)
     }
 
     /// Ends the bar and completes the segmentation's file.
     pub(super) fn finish(mut self) -> Result<()> {
         self.bar = None;
-        self.segmentation.take().map_or(Ok(()), TiffStackWriter::finish)
+        self.segmentation.take().map_or(Ok(()), |(_, writer)| writer.finish())
     }
 }
 
@@ -153,23 +181,21 @@ impl Observer for RunObserver<'_> {
         Ok(())
     }
 
-    fn segmentation(&mut self, z: usize, classes: &[u8]) -> Result<()> {
-        let region = &self.test.region;
-        if z == region.z.start + region.z.len() / 2 {
-            self.draw_overlay(z, classes)?;
+    fn segmentation(&mut self, volume: usize, z: usize, classes: &[u8]) -> Result<()> {
+        let sections = &self.test[volume].reader.region.z;
+        let middle = sections.start + sections.len() / 2;
+        if let Some(folder) = self.file_of(volume, "tif").parent() {
+            fs::create_dir_all(folder)
+                .map_err(|e| Error::io(folder, "can't make the folder", e))?;
         }
-        let writer = match &mut self.segmentation {
-            Some(writer) => writer,
-            None => {
-                let path = self.dir.file("segmentation.tif");
-                let shape = [region.z.len(), region.height(), region.width()];
-                let writer = TiffStackWriter::create(&path, shape)?;
-                self.segmentation.insert(writer.with_voxel_nm(self.test.voxel_nm()))
-            }
-        };
-        match self.config.net.classes {
-            2 => writer.push_labels(classes),
-            _ => writer.push_classes(classes),
+        if z == middle {
+            self.draw_overlay(volume, z, classes)?;
+        }
+        let several_classes = self.config.net.classes > 2;
+        let writer = self.writer_of(volume)?;
+        match several_classes {
+            false => writer.push_labels(classes),
+            true => writer.push_classes(classes),
         }
     }
 
@@ -185,25 +211,22 @@ impl Observer for RunObserver<'_> {
     }
 
     fn network(&mut self, iteration: usize, weights: &Weights) -> Result<()> {
-        let Config { net, patch, .. } = *self.config;
-        let scaling = self.test.scaling;
-        let trained = TrainedNetwork { net, weights: weights.clone(), patch, scaling };
-        self.dir.write_network(iteration, &trained)
+        self.dir.write_network(iteration, &(self.trained)(weights.clone()))
     }
 
     fn iteration_done(&mut self, record: &Record) -> Result<()> {
         self.bar = None;
         self.details.write(self.dir.path(), self.first.take().as_ref())?;
         let last = record.iteration == self.iterations();
-        if last && let Some(writer) = self.segmentation.take() {
+        if last && let Some((_, writer)) = self.segmentation.take() {
             // Before the journal's last line, after which nothing is computed again.
             writer.finish()?;
         }
         if let Some(board) = &mut self.board {
             board.iteration_done(record, self.config.epochs_of_record(record))?;
             if last {
-                let region = &self.test.region;
-                let png = self.dir.file("segmentation.png");
+                let region = &self.test[0].reader.region;
+                let png = self.dir.segmentation(0, self.test.len()).with_extension("png");
                 board.segmentation(record.labelled, [region.height(), region.width()], &png)?;
             }
         }

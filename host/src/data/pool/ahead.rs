@@ -45,7 +45,7 @@ pub struct Batch<T> {
     pub x: Pixels,
 }
 
-/// Reads batches of patches by so many threads while `work` takes them, in the order of `batches`. The threads share the patches of one
+/// Reads batches of patches of a data set, which has a reader for each of its volumes, by so many threads while `work` takes them, in the order of `batches`. The threads share the patches of one
 /// batch, so that no more sections are in use than where one thread reads. An error is that of the first patch that can't be read, and
 /// the last thing that comes.
 ///
@@ -54,7 +54,7 @@ pub struct Batch<T> {
 /// # Errors
 /// What `work` says, or that no thread can be started.
 pub fn read_ahead<T: Send, R>(
-    reader: &PatchReader,
+    readers: &[PatchReader],
     patch: usize,
     threads: usize,
     batches: impl Iterator<Item = (T, Vec<Position>)> + Send,
@@ -72,7 +72,7 @@ pub fn read_ahead<T: Send, R>(
             let (back, spare) = channel();
             for (tag, positions) in batches {
                 let mut values = spare.try_recv().unwrap_or_default();
-                let done = read_batch(reader, patch, &positions, &mut values);
+                let done = read_batch(readers, patch, &positions, &mut values);
                 let failed = done.is_err();
                 let x = Pixels { values, back: back.clone() };
                 if read.send(done.map(|()| Batch { tag, positions, x })).is_err() || failed {
@@ -86,22 +86,24 @@ pub fn read_ahead<T: Send, R>(
 
 /// Reads patches by all threads of the pool that calls it, each of which takes the next patch.
 fn read_batch(
-    reader: &PatchReader,
+    readers: &[PatchReader],
     patch: usize,
     positions: &[Position],
     values: &mut Vec<f32>,
 ) -> Result<()> {
-    let len = reader.sample_len(patch);
+    // All are read with as many neighbouring sections.
+    let len = readers.first().map_or(0, |reader| reader.sample_len(patch));
     values.resize(positions.len() * len, 0.0);
     let patches = values.chunks_mut(len).zip(positions).enumerate();
     let failed = patches.par_bridge().filter_map(|(number, (to, &at))| {
-        reader.read_to(at, patch, to).err().map(|error| (number, error))
+        readers[at.volume].read_to(at, patch, to).err().map(|error| (number, error))
     });
     failed.min_by_key(|&(number, _)| number).map_or(Ok(()), |(_, error)| Err(error))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::slice::from_ref;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::time::Duration;
@@ -154,7 +156,7 @@ mod tests {
     /// Six patches of each section, in batches of five.
     fn batches() -> impl Iterator<Item = (usize, Vec<Position>)> + Send {
         let positions: Vec<Position> = (0..6 * SHAPE[0])
-            .map(|i| Position { z: i / 6, y: i % 6 * 2, x: 16 - i % 6 * 3 })
+            .map(|i| Position { volume: 0, z: i / 6, y: i % 6 * 2, x: 16 - i % 6 * 3 })
             .collect();
         let batches: Vec<_> = positions.chunks(5).map(<[Position]>::to_vec).collect();
         batches.into_iter().enumerate()
@@ -171,7 +173,7 @@ mod tests {
             }
             Ok(())
         };
-        let error = read_ahead(reader, PATCH, threads, batches(), work).err();
+        let error = read_ahead(from_ref(reader), PATCH, threads, batches(), work).err();
         (all, error.map(|error| error.to_string()))
     }
 
@@ -211,9 +213,9 @@ mod tests {
             assert!(error.unwrap().contains("section 3 is torn"));
             assert!(volume.read.load(Ordering::Relaxed) <= 5, "a later batch was read");
         }
-        let several = [0, 3, 4, 5].map(|z| Position { z, y: 0, x: 0 });
+        let several = [0, 3, 4, 5].map(|z| Position { volume: 0, z, y: 0, x: 0 });
         let batches = [((), several.to_vec())].into_iter();
-        let failed = read_ahead(&reader_of(torn(3)), PATCH, 4, batches, |taken| {
+        let failed = read_ahead(&[reader_of(torn(3))], PATCH, 4, batches, |taken| {
             taken.iter().try_for_each(|batch| batch.map(drop))
         });
         assert!(failed.unwrap_err().to_string().contains("section 3 is torn"));
@@ -224,10 +226,10 @@ mod tests {
         let asked = AtomicUsize::new(0);
         let many = (0..100).map(|i| {
             asked.fetch_add(1, Ordering::Relaxed);
-            (i, vec![Position { z: i % 6, y: 0, x: 0 }; 3])
+            (i, vec![Position { volume: 0, z: i % 6, y: 0, x: 0 }; 3])
         });
         let reader = reader_of(torn(SHAPE[0]));
-        let taken = read_ahead(&reader, PATCH, 2, many, |taken| {
+        let taken = read_ahead(&[reader], PATCH, 2, many, |taken| {
             let mut places = std::collections::BTreeSet::new();
             for batch in taken.iter().take(50) {
                 let batch = batch?;

@@ -78,7 +78,8 @@ impl Sites {
                 if count == 0 {
                     return Err(Error::Usage("--random 0: give at least 1".into()));
                 }
-                let mut positions = draw(region, patch, count, seed, ["--random", "the volume"])?;
+                let mut positions =
+                    draw(&[region], patch, count, seed, ["--random", "the volume"])?;
                 let block = |p: &Position| (p.z / chunk[0], p.y / chunk[1], p.x / chunk[2]);
                 positions.sort_by_key(|p| (block(p), *p));
                 Kind::List(positions)
@@ -117,6 +118,7 @@ impl Sites {
                 let at =
                     |i: u64, side: usize| (i as usize * stride).min(side.saturating_sub(*patch));
                 Position {
+                    volume: 0,
                     z: region.z.start + z as usize * stride_z,
                     y: region.y.start + at(place / xs, region.height()),
                     x: region.x.start + at(place % xs, region.width()),
@@ -143,7 +145,7 @@ mod tests {
             let sections = region.z.len().div_ceil(stride_z);
             assert_eq!(sites.len(), sections as u64 * 4 * 6);
             for (z, last) in [(2, true), (2 + stride_z, false)] {
-                let at = |y, x| all.contains(&Position { z, y, x });
+                let at = |y, x| all.contains(&Position { volume: 0, z, y, x });
                 assert!(at(3, 0) && at(3 + 34, 70 - 16) && at(15, 24), "{last}");
             }
             assert!(all.iter().all(|p| p.y + 16 <= 53 && p.x + 16 <= 70 && p.z < 11));
@@ -159,7 +161,7 @@ mod tests {
         assert!(first[..4].iter().enumerate().all(|(z, p)| (p.z, p.y, p.x) == (z, 0, 0)));
         assert_eq!((first[4].z, first[4].x), (0, 16));
         // The last slab has two sections.
-        assert_eq!(sites.position(8 * 8 + 2), Position { z: 8, y: 0, x: 16 });
+        assert_eq!(sites.position(8 * 8 + 2), Position { volume: 0, z: 8, y: 0, x: 16 });
     }
 
     #[test]
@@ -170,7 +172,8 @@ mod tests {
         {
             let sites = Sites::new(sampling, &region, 32, [1, 32, 32]).unwrap();
             let all: BTreeSet<Position> = (0..sites.len()).map(|i| sites.position(i)).collect();
-            let places = (0..3).flat_map(|z| (0..39).map(move |x| Position { z, y: 4, x }));
+            let places =
+                (0..3).flat_map(|z| (0..39).map(move |x| Position { volume: 0, z, y: 4, x }));
             assert_eq!(all, places.collect());
         }
         let more = Sampling::Random { count: 3 * 39 + 1, seed: 0 };

@@ -174,14 +174,25 @@ impl LabelVolume {
         )))
     }
 
-    /// An error unless at least one pixel is foreground. Stops at the first section that has one.
-    pub fn require_foreground(&self) -> Result<()> {
-        let depth = self.shape()[0];
-        for z in 0..depth {
+    /// Whether at least one pixel is foreground. Stops at the first section that has one.
+    ///
+    /// # Errors
+    /// As [`read_labels`](Self::read_labels).
+    pub fn has_foreground(&self) -> Result<bool> {
+        for z in 0..self.shape()[0] {
             if self.read_labels(z)?.into_iter().any(is_foreground) {
-                return Ok(());
+                return Ok(true);
             }
         }
+        Ok(false)
+    }
+
+    /// An error unless at least one pixel is foreground. Stops at the first section that has one.
+    pub fn require_foreground(&self) -> Result<()> {
+        if self.has_foreground()? {
+            return Ok(());
+        }
+        let depth = self.shape()[0];
         let rule = match (self.options.value, self.options.ignore) {
             (Some(value), _) => format!("no pixel has the value {value} (--label-value)"),
             (None, Some(ignore)) => {

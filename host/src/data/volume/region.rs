@@ -76,7 +76,7 @@ impl Region {
     /// Refuses a patch that does not fit.
     ///
     /// # Errors
-    /// [`Error::Usage`] with both sizes and the largest patch that fits; `what` names the region.
+    /// [`Error::Usage`] with both sizes and the largest patch that fits; `what` names the region, without an article.
     pub fn require_patch(&self, patch: usize, what: &str) -> Result<()> {
         if self.positions(patch) > 0 {
             return Ok(());
@@ -90,7 +90,7 @@ impl Region {
             _ => format!("the largest patch that fits is --patch {largest}"),
         };
         Err(Error::Usage(format!(
-            "--patch {patch}: the {what} region is only {height} x {width} pixels (rows x \
+            "--patch {patch}: the {what} is only {height} x {width} pixels (rows x \
              columns); {help}"
         )))
     }

@@ -1,4 +1,4 @@
-//! Prediction of the test region and its comparison with the labels.
+//! Prediction of the test regions and its comparison with the labels.
 
 use super::{Experiment, Observer, Phase, Test, stop_if_asked};
 use crate::data::volume::{IGNORED, is_foreground};
@@ -7,35 +7,53 @@ use crate::learning::class_counts::ClassCounts;
 use crate::learning::predict;
 use crate::network::model::Model;
 
+/// How a network did.
+pub(super) struct Judged {
+    /// On all test volumes together.
+    pub(super) all: ClassCounts,
+    /// On each of them.
+    pub(super) volumes: Vec<ClassCounts>,
+}
+
 impl Experiment<'_> {
+    /// Judges the model; nothing where there is no test region.
     pub(super) fn evaluate(
         &self,
         model: &mut Model,
-        test: Test<'_>,
         iteration: usize,
         observer: &mut dyn Observer,
-    ) -> Result<ClassCounts> {
-        let reader = test.reader;
-        let region = &reader.region;
-        let windows = predict::windows_per_section(reader, self.config.patch);
-        observer.phase(iteration, Phase::Evaluate, 0, (windows * region.z.len()) as u64);
-        let last = iteration == self.iterations();
-        let mut counts = ClassCounts::new(self.config.net.classes);
+    ) -> Result<Option<Judged>> {
+        if self.data.test.is_empty() {
+            return Ok(None);
+        }
+        let windows_of = |test: &Test<'_>| {
+            let per_section = predict::windows_per_section(test.reader, self.config.patch);
+            per_section * test.reader.region.z.len()
+        };
+        let windows: usize = self.data.test.iter().map(windows_of).sum();
+        observer.phase(iteration, Phase::Evaluate, 0, windows as u64);
+        let new_counts = || ClassCounts::new(self.config.net.classes);
+        let mut judged = Judged { all: new_counts(), volumes: Vec::new() };
         let mut bins = [[0; 2]; 10];
-        for z in region.z.clone() {
-            let p = predict::section_probabilities(model, reader, z, &mut |done| {
-                observer.advance(done as u64);
-                stop_if_asked(observer)
-            })?;
-            let (predicted, labels) = (p.likeliest(), labels_of(test, z)?);
-            counts.add(&predicted, &labels);
-            count_probabilities(p.foreground(), &labels, &mut bins);
-            if last {
-                observer.segmentation(z, &predicted)?;
+        for (volume, &test) in self.data.test.iter().enumerate() {
+            let mut counts = new_counts();
+            for z in test.reader.region.z.clone() {
+                let p = predict::section_probabilities(model, test.reader, z, &mut |done| {
+                    observer.advance(done as u64);
+                    stop_if_asked(observer)
+                })?;
+                let (predicted, labels) = (p.likeliest(), labels_of(test, z)?);
+                counts.add(&predicted, &labels);
+                count_probabilities(p.foreground(), &labels, &mut bins);
+                if iteration == self.iterations() {
+                    observer.segmentation(volume, z, &predicted)?;
+                }
             }
+            judged.all.add_counts(&counts);
+            judged.volumes.push(counts);
         }
         observer.calibration(iteration, &bins)?;
-        Ok(counts)
+        Ok(Some(judged))
     }
 }
 

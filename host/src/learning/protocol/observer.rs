@@ -44,8 +44,9 @@ pub trait Observer {
         Ok(())
     }
 
-    /// One section of the last iteration's segmentation: the class of each pixel, in order of sections.
-    fn segmentation(&mut self, _z: usize, _classes: &[u8]) -> Result<()> {
+    /// One section of the last iteration's segmentation of a test volume: the class of each pixel, in
+    /// order of volumes and sections.
+    fn segmentation(&mut self, _volume: usize, _z: usize, _classes: &[u8]) -> Result<()> {
         Ok(())
     }
 

@@ -1,5 +1,7 @@
 //! What the journal keeps of an iteration.
 
+use crate::data::pool::Position;
+
 /// One iteration, as the journal keeps it.
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "files", derive(serde::Serialize, serde::Deserialize))]
@@ -28,13 +30,16 @@ pub struct Record {
     /// With early stopping, the network that was taken.
     #[cfg_attr(feature = "files", serde(default, skip_serializing_if = "Option::is_none"))]
     pub best: Option<BestEpoch>,
-    /// Jaccard index of the foreground over the whole test region; with more than two classes the mean
+    /// Jaccard index of the foreground over the whole test region, of all test volumes together; with more than two classes the mean
     /// of those but background. Nothing where there is no test region, as when a person labels.
     pub jaccard: Option<f64>,
     /// With more than two classes, the index of each from 1 on; null where a class is neither there nor
     /// predicted.
     #[cfg_attr(feature = "files", serde(default, skip_serializing_if = "Option::is_none"))]
     pub class_jaccard: Option<Vec<Option<f64>>>,
+    /// With several test volumes, the index on each, in their order.
+    #[cfg_attr(feature = "files", serde(default, skip_serializing_if = "Option::is_none"))]
+    pub volume_jaccard: Option<Vec<f64>>,
     /// Jaccard index of the network before this training on the patches labelled since, which it
     /// had never seen; nothing before there is a network.
     #[cfg_attr(feature = "files", serde(default, skip_serializing_if = "Option::is_none"))]
@@ -76,6 +81,9 @@ pub struct BestEpoch {
 pub struct Picked {
     /// Index into the pool.
     pub index: usize,
+    /// Which of several volumes it lies in, from 0.
+    #[cfg_attr(feature = "files", serde(default, skip_serializing_if = "is_first"))]
+    pub volume: usize,
     /// Section.
     pub z: usize,
     /// First row.
@@ -84,6 +92,20 @@ pub struct Picked {
     pub x: usize,
     /// What it was chosen for; none for a random choice.
     pub score: Option<f32>,
+}
+
+impl Picked {
+    /// Its place.
+    pub fn position(&self) -> Position {
+        Position { volume: self.volume, z: self.z, y: self.y, x: self.x }
+    }
+}
+
+/// Whether a volume is the first, which goes without saying.
+#[cfg(feature = "files")]
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+fn is_first(volume: &usize) -> bool {
+    *volume == 0
 }
 
 /// Wall-clock seconds of an iteration's phases.

@@ -3,7 +3,7 @@
 use askem_kernels::rng::{Purpose, key};
 
 use super::{Experiment, FirstChoice, Observer, Phase, Picked, stop_if_asked};
-use crate::data::pool::Position;
+use crate::data::pool::{Position, read_patch};
 use crate::data::volume::is_foreground;
 use crate::error::Result;
 use crate::learning::geometry::{DeviceGeometry, Points};
@@ -31,8 +31,8 @@ impl Experiment<'_> {
         Ok(picks
             .into_iter()
             .map(|pick| {
-                let Position { z, y, x } = self.pool[pick.index];
-                Picked { index: pick.index, z, y, x, score: pick.score }
+                let Position { volume, z, y, x } = self.pool[pick.index];
+                Picked { index: pick.index, volume, z, y, x, score: pick.score }
             })
             .collect())
     }
@@ -73,8 +73,8 @@ impl Experiment<'_> {
 
     fn first_choice(&self, model: &mut Model, at: Position) -> Result<FirstChoice> {
         let side = self.config.patch;
-        let mut x = Vec::with_capacity(self.data.train.sample_len(side));
-        self.data.train.read(at, side, &mut x)?;
+        let mut x = Vec::new();
+        read_patch(self.data.train, at, side, &mut x)?;
         let p = model.forward(&x, &[Output::Probabilities])?.remove(0);
         let middle = model.net().context * side * side;
         let raw = x[middle..][..side * side].to_vec();
@@ -112,7 +112,7 @@ impl Experiment<'_> {
             observer.advance(done as u64);
             stop_if_asked(observer)
         };
-        let (reader, pool) = (self.data.train, &self.pool[..]);
+        let (readers, pool) = (self.data.train, &self.pool[..]);
         if let Some(criterion) = needs.scores {
             let statistics = model.statistics()?;
             if criterion.is_under_dropout() {
@@ -130,15 +130,15 @@ impl Experiment<'_> {
                 seed: config.seed,
                 iteration: iteration as u64,
             };
-            known.scores = predict::scores(model, reader, pool, criterion, mc, advance)?;
+            known.scores = predict::scores(model, readers, pool, criterion, mc, advance)?;
             model.set_statistics(&statistics)?;
         }
         if needs.class_entropy {
-            known.class_entropy = predict::class_entropies(model, reader, pool, advance)?;
+            known.class_entropy = predict::class_entropies(model, readers, pool, advance)?;
         }
         if needs.embeddings {
             (known.embeddings, known.dim) =
-                predict::embeddings(model, reader, pool, config.embedding, advance)?;
+                predict::embeddings(model, readers, pool, config.embedding, advance)?;
         }
         if needs.labels {
             for &at in pool {

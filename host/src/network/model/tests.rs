@@ -114,6 +114,23 @@ fn first_moments(weights: &Weights, x: &[f32]) -> Vec<[f64; 2]> {
 }
 
 #[test]
+fn half_a_patch_and_missing_keys_are_refused() {
+    let net = UNet { width: 2, context: 1, ..UNet::paper() };
+    let mut model = Model::new(Box::new(CpuExecutor::new(Some(1)).unwrap()), net, 16).unwrap();
+    model.set_weights(&net.init(1)).unwrap();
+    let whole = 3 * 256;
+    for len in [0, 128, 256, whole + 1] {
+        let x = vec![0.0; len];
+        let why = model.forward(&x, &[Output::Entropy]).unwrap_err().to_string();
+        assert!(why.contains(&format!("{len} values")) && why.contains("768"), "{why}");
+        assert!(model.mc_dropout(&x, &[vec![7]]).is_err(), "{len}");
+    }
+    let x = vec![0.0; 2 * whole];
+    assert!(model.mc_dropout(&x, &[vec![7, 8], vec![9]]).is_err());
+    assert_eq!(model.mc_dropout(&x, &[vec![7, 8], vec![9, 1]]).unwrap().entropy.len(), 2);
+}
+
+#[test]
 fn measured_statistics_are_those_of_all_patches() {
     let mut model = model(usize::MAX);
     let before = model.weights().unwrap();

@@ -81,7 +81,7 @@ pub(super) fn core_set(stores: &[ScoreStore], request: &Request<'_>) -> Result<V
     let pool = Pool::read(stores)?;
     let rule = Rule::new(request);
     let rows = pool.names.len();
-    let labelled = (0..rows).filter(|&row| rule.is_labelled(pool.positions[row]));
+    let labelled = (0..rows).filter(|&row| rule.is_labelled(pool.store(row), pool.positions[row]));
     let centers = pool.floats(labelled);
     let mut sq_dist = vec![f32::MAX; rows];
     if !centers.is_empty() {

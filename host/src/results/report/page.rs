@@ -16,10 +16,10 @@ use super::details::{Details, calibration_error, calibration_svg, histograms_svg
 use super::{PALETTE, escape, picks, rasterize, times};
 use crate::data::files::write_atomically;
 use crate::error::{Error, Result};
-use crate::learning::protocol::Record;
+use crate::learning::protocol::{Picked, Record};
 use crate::learning::stopping::advice;
 use crate::results::comparison::{Baseline, Series, summarize, system};
-use crate::results::run_dir::{Resolved, RunDir, best_held_out};
+use crate::results::run_dir::{DataSource, Resolved, RunDir, SEGMENTATIONS, best_held_out};
 
 const STYLE: &str = "
 :root { color-scheme: light dark; --ink: #1b1b1b; --soft: #595959; --paper: #fff; --card: #f5f5f3; --line: #d8d8d4; }
@@ -60,6 +60,8 @@ pub fn write_run_page(out: &Path, resolved: &Resolved, records: &[Record]) -> Re
         put(best_network(best, last));
     }
     let has_test = last.jaccard.is_some();
+    let tests = test_volumes(resolved);
+    let pictures = segmentations(out, &tests);
     let judged = |r: &Record| if has_test { r.jaccard } else { r.unseen_jaccard };
     let (title, caption) = if has_test { TEST_REGION } else { UNSEEN };
     let known: Vec<Record> = records.iter().filter(|r| judged(r).is_some()).cloned().collect();
@@ -72,27 +74,38 @@ pub fn write_run_page(out: &Path, resolved: &Resolved, records: &[Record]) -> Re
     if last.class_jaccard.is_some() {
         put(classes_table(records));
     }
+    if last.volume_jaccard.is_some() {
+        put(volumes_table(records, &tests));
+    }
     if last.jaccard.is_none() || last.changed_pixels.is_some() {
         put(whether_to_go_on(records));
     }
     put("<h2>What the network gets wrong</h2>".into());
-    match image(&out.join("segmentation.png")) {
-        Some(picture) => {
-            put(format!("<figure>{picture}<figcaption>{}</figcaption></figure>", KEY));
-        }
-        None if last.jaccard.is_none() => put(NO_TEST.into()),
-        None => {
+    match pictures.is_empty() {
+        false => pictures.into_iter().for_each(&mut put),
+        true if last.jaccard.is_none() => put(NO_TEST.into()),
+        true => {
             put("<p class=\"soft\">The segmentation is drawn at the end of the run.</p>".into())
         }
     }
     if records.iter().any(|record| !record.picked.is_empty()) {
         put("<h2>What was asked for</h2>".into());
         put("<div class=\"row\">".into());
-        let caption = "Where the picks lie, from above and from the side.";
-        put(figure(out, "picks", &picks::svg(records), caption)?);
+        let caption = "Where the picks lie, from above and from the side";
+        match &resolved.data.raw[..] {
+            several @ [_, _, ..] => {
+                for (volume, path) in several.iter().enumerate() {
+                    let caption = format!("{caption}: {}.", escape(&path.display().to_string()));
+                    let svg = picks::svg(records, volume);
+                    put(figure(out, &format!("picks-{volume:03}"), &svg, &caption)?);
+                }
+            }
+            _ => put(figure(out, "picks", &picks::svg(records, 0), &format!("{caption}."))?),
+        }
         put("</div>".into());
-        put(picks_table(records));
-        put(queries(out, records));
+        let several = resolved.data.raw.len() > 1;
+        put(picks_table(records, several));
+        put(queries(out, records, several));
     }
     put(spreads(out, out, records, "")?);
     put("<h2>Where the time went</h2>".into());
@@ -162,6 +175,50 @@ fn classes_table(records: &[Record]) -> String {
     out + "</table></div>"
 }
 
+/// The paths of the volumes that test, of which there may be one that has none.
+fn test_volumes(resolved: &Resolved) -> Vec<String> {
+    let DataSource { raw, test_raw, .. } = &resolved.data;
+    let paths = if test_raw.is_empty() { raw } else { test_raw };
+    paths.iter().map(|path| path.display().to_string()).collect()
+}
+
+/// The segmentations of the test volumes, one section of each.
+fn segmentations(out: &Path, tests: &[String]) -> Vec<String> {
+    let show = |picture: String, name: &str| {
+        format!("<figure>{picture}<figcaption>{KEY}{name}</figcaption></figure>")
+    };
+    if tests.len() < 2 {
+        let picture = image(&out.join("segmentation.png"));
+        return picture.map(|picture| show(picture, "")).into_iter().collect();
+    }
+    let picture_of = |(volume, name): (usize, &String)| {
+        let picture = image(&out.join(SEGMENTATIONS).join(format!("{volume:03}.png")))?;
+        Some(show(picture, &format!("<br>{}", escape(name))))
+    };
+    tests.iter().enumerate().filter_map(picture_of).collect()
+}
+
+/// The Jaccard index on each test volume after each iteration.
+fn volumes_table(records: &[Record], tests: &[String]) -> String {
+    let mut out = String::from(
+        "<h2>Each volume</h2><p class=\"soft\">Jaccard index on each test volume; the index above is \
+         of all their pixels together.</p><div class=\"table\"><table><tr><th>volume</th>",
+    );
+    for record in records {
+        out += &format!("<th>{} patches</th>", record.labelled);
+    }
+    out += "</tr>";
+    for (volume, name) in tests.iter().enumerate() {
+        out += &format!("<tr><td>{}</td>", escape(name));
+        for record in records {
+            let index = record.volume_jaccard.as_ref().and_then(|of| of.get(volume));
+            out += &format!("<td>{}</td>", index.map_or("–".into(), |index| format!("{index:.3}")));
+        }
+        out += "</tr>";
+    }
+    out + "</table></div>"
+}
+
 /// What the rounds changed, and whether a person should go on.
 fn whether_to_go_on(records: &[Record]) -> String {
     let mut out = String::from("<h2>When is it enough?</h2>");
@@ -223,23 +280,38 @@ fn points(records: &[Record], value: impl Fn(&Record) -> f64) -> Vec<(f64, f64)>
 }
 
 fn data_name(resolved: &Resolved) -> String {
-    match &resolved.data.raw {
-        None => "the built-in phantom".into(),
-        Some(path) => path.display().to_string(),
+    match &resolved.data.raw[..] {
+        [] => "the built-in phantom".into(),
+        [path] => path.display().to_string(),
+        several => format!("{} volumes", several.len()),
     }
 }
 
-fn picks_table(records: &[Record]) -> String {
-    let mut out = String::from(
-        "<div class=\"table\"><table><tr><th>after iteration</th><th>first choice: section</th><th>row</th><th>column</th><th>score</th><th>least score chosen</th></tr>",
+/// So many volumes that the last pick of one lies in the last of them.
+fn volumes_of(records: &[Record]) -> usize {
+    let picks = records.iter().flat_map(|record| &record.picked);
+    1 + picks.map(|pick| pick.volume).max().unwrap_or(0)
+}
+
+/// The place of a patch in words, with its volume where there are `several`.
+fn place_of(pick: &Picked, several: bool) -> String {
+    let volume = if several { format!("volume {}, ", pick.volume) } else { String::new() };
+    format!("{volume}section {}, row {}, column {}", pick.z, pick.y, pick.x)
+}
+
+fn picks_table(records: &[Record], several: bool) -> String {
+    let volume = if several { "volume</th><th>" } else { "" };
+    let mut out = format!(
+        "<div class=\"table\"><table><tr><th>after iteration</th><th>first choice: {volume}section</th><th>row</th><th>column</th><th>score</th><th>least score chosen</th></tr>",
     );
     for record in records.iter().filter(|record| !record.picked.is_empty()) {
         let first = &record.picked[0];
         let show = |score: Option<f32>| score.map_or("–".into(), |score| format!("{score:.4}"));
         let _ = write!(
             out,
-            "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
+            "<tr><td>{}</td>{}<td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
             record.iteration,
+            if several { format!("<td>{}</td>", first.volume) } else { String::new() },
             first.z,
             first.y,
             first.x,
@@ -251,15 +323,16 @@ fn picks_table(records: &[Record]) -> String {
 }
 
 /// The first choices of the first four iterations, as Fig. 4 of arXiv 1911.05548 shows them.
-fn queries(run: &Path, records: &[Record]) -> String {
+fn queries(run: &Path, records: &[Record], several: bool) -> String {
     let mut html = String::new();
     for record in records.iter().filter(|record| !record.picked.is_empty()).take(4) {
         if let Some(picture) = image(&Details::picture(run, record.iteration)) {
             let first = &record.picked[0];
             let _ = write!(
                 html,
-                "<figure>{picture}<figcaption>iteration {}: section {}, row {}, column {}</figcaption></figure>",
-                record.iteration, first.z, first.y, first.x
+                "<figure>{picture}<figcaption>iteration {}: {}</figcaption></figure>",
+                record.iteration,
+                place_of(first, several)
             );
         }
     }

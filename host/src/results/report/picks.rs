@@ -10,11 +10,12 @@ const MARGIN: f64 = 80.0;
 /// Height of the view from the side: sections are few and thick.
 const SIDE: f64 = 110.0;
 
-/// The picks from above (rows and columns, on one scale) and from the side (sections and columns), darker the later they were chosen.
-pub(super) fn svg(records: &[Record]) -> String {
+/// The picks in one of the volumes from above (rows and columns, on one scale) and from the side (sections and columns), darker the later they were chosen.
+pub(super) fn svg(records: &[Record], volume: usize) -> String {
     let picks: Vec<(usize, &Picked)> = records
         .iter()
         .flat_map(|record| record.picked.iter().map(move |p| (record.iteration, p)))
+        .filter(|(_, pick)| pick.volume == volume)
         .collect();
     let extent = |value: fn(&Picked) -> usize| {
         let values = || picks.iter().map(|(_, pick)| value(pick));

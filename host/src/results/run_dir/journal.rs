@@ -232,6 +232,7 @@ pub(super) mod tests {
             best: Some(BestEpoch { epoch: 90, held_out_loss: f64::from(0.3_f32) }),
             jaccard: Some(0.25),
             class_jaccard: None,
+            volume_jaccard: None,
             unseen_jaccard: None,
             changed_pixels: None,
             mean_entropy: None,

@@ -33,7 +33,8 @@ impl Resolved {
         let data = |of: &Self| {
             let data = &of.data;
             let (value, ignore) = (data.label_value, data.ignore_value);
-            (value, ignore, data.split_margin, data.phantom_shape, data.test_raw.is_some())
+            let volumes = [data.raw.len(), data.test_raw.len()];
+            (value, ignore, data.split_margin, data.phantom_shape, volumes)
         };
         let same = [Longer::Same, Longer::Yes];
         same.contains(&compare_length(&other.experiment, &self.experiment))

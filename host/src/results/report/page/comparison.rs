@@ -6,11 +6,11 @@ use std::path::Path;
 use super::super::curve::{Axis, Curve, Figure};
 use super::super::{escape, picks, times};
 use super::claims::{claims, summary_table, verdict};
-use super::{KEY, data_name, figure, image, queries, settings_block, spreads, write};
+use super::{KEY, data_name, figure, image, queries, settings_block, spreads, volumes_of, write};
 use crate::error::{Error, Result};
 use crate::learning::protocol::Record;
 use crate::results::comparison::{self, FULL, Series, Spread, Summary, System};
-use crate::results::run_dir::{Resolved, RunDir};
+use crate::results::run_dir::{Resolved, RunDir, SEGMENTATIONS};
 
 /// Writes `report.html` of a comparison: its runs lie beside it as `STRATEGY-SEED`.
 pub(in crate::results::report) fn write_comparison_page(
@@ -58,17 +58,25 @@ pub(in crate::results::report) fn write_comparison_page(
     let with_picks = shown(all, summaries, all.len()).into_iter().filter(|name| name != FULL);
     for name in with_picks.take(2) {
         if let Some((seed, records)) = runs_of(all, &name).first() {
-            let caption = format!(
-                "{}, seed {seed}: where the picks lie, from above and from the side.",
-                escape(&name)
-            );
-            put(figure(out, &format!("picks-{name}"), &picks::svg(records), &caption)?);
+            let volumes = volumes_of(records);
+            for volume in 0..volumes {
+                let (whose, suffix) = match volumes {
+                    1 => (String::new(), String::new()),
+                    _ => (format!(", volume {volume}"), format!("-{volume:03}")),
+                };
+                let caption = format!(
+                    "{}, seed {seed}{whose}: where the picks lie, from above and from the side.",
+                    escape(&name)
+                );
+                let svg = picks::svg(records, volume);
+                put(figure(out, &format!("picks-{name}{suffix}"), &svg, &caption)?);
+            }
         }
     }
     put("</div>".into());
     if let Some((seed, records)) = best_run(all, summaries) {
         let run = out.join(format!("{}-{seed}", records[0].strategy));
-        put(queries(&run, records));
+        put(queries(&run, records, volumes_of(records) > 1));
         let whose = format!("{}, seed {seed}. ", escape(&records[0].strategy));
         put(spreads(out, &run, records, &whose)?);
     }
@@ -190,7 +198,10 @@ fn overlays(out: &Path, all: &[Series], summaries: &[Summary]) -> String {
     let mut html = format!("<p class=\"soft\">{KEY}</p><div class=\"row\">");
     for name in shown(all, summaries, 4) {
         let Some((seed, records)) = runs_of(all, &name).first() else { continue };
-        let picture = image(&out.join(format!("{name}-{seed}")).join("segmentation.png"));
+        let run = out.join(format!("{name}-{seed}"));
+        // Of several test volumes the first stands for all.
+        let picture = image(&run.join("segmentation.png"))
+            .or_else(|| image(&run.join(SEGMENTATIONS).join("000.png")));
         if let (Some(picture), Some(last)) = (picture, records.last()) {
             let _ = write!(
                 html,

@@ -33,4 +33,5 @@ mod sizes;
 mod stopping;
 mod strategies;
 mod tools;
+mod training;
 mod trust;

@@ -30,8 +30,12 @@ fn volume(folder: &TempDir, name: &str, [z, y, x]: [usize; 3]) -> (PathBuf, Path
 }
 
 fn run(command: &str, raw: &Path, labels: &Path, out: &Path) -> Call {
-    askem([command, "--device", "cpu", "--width", "2", "--epochs", "1", "--pool", "4"])
-        .args(["--initial", "2", "--query", "1", "--iterations", "1"])
+    let asks: &[&str] = match command {
+        "train" => &[],
+        _ => &["--initial", "2", "--query", "1", "--iterations", "1"],
+    };
+    askem([command, "--device", "cpu", "--width", "2", "--epochs", "1"])
+        .args(asks)
         .path("--raw", raw)
         .path("--labels", labels)
         .path("--out", out)
@@ -87,9 +91,9 @@ fn a_patch_that_does_not_fit_is_refused_with_the_largest_that_does() {
     let out = folder.path().join("out");
     let (raw, labels) = volume(&folder, "small", [4, 40, 56]);
     let halves = ["--patch 128", "training region is only 20 x 56", "fits is --patch 16"];
-    for command in ["run", "train"] {
-        run(command, &raw, &labels, &out).run().refuses(2, &halves);
-    }
+    run("run", &raw, &labels, &out).run().refuses(2, &halves);
+    let whole = ["--patch 128", "training region is only 40 x 56", "fits is --patch 32"];
+    run("train", &raw, &labels, &out).run().refuses(2, &whole);
     let compare = askem(["compare", "--device", "cpu", "--seeds", "2"]).path("--raw", &raw);
     compare.path("--labels", &labels).path("--out", &out).run().refuses(2, &halves);
     let init = askem(["init"]).args([&out]).path("--raw", &raw).run();
@@ -101,6 +105,31 @@ fn a_patch_that_does_not_fit_is_refused_with_the_largest_that_does() {
     run("train", &raw, &labels, &out).args(["--patch", "16"]).succeed();
     fs::remove_dir_all(&out).unwrap();
     askem(["init"]).args([&out]).path("--raw", &raw).args(["--patch", "32"]).succeed();
+}
+
+#[test]
+fn a_pool_that_nobody_asked_for_is_as_large_as_the_volume() {
+    let folder = tempdir().unwrap();
+    let out = folder.path().join("out");
+    let (raw, labels) = volume(&folder, "small", [4, 40, 56]);
+    // Of 20 rows and 56 columns; the default is 1000.
+    let places = 4 * (20 - 16 + 1) * (56 - 16 + 1);
+    let call = || run("run", &raw, &labels, &out).args(["--patch", "16"]);
+    let said = format!("only {places} different patches");
+    let outcome = call().succeed();
+    assert_eq!(outcome.stderr.matches(&said).count(), 1, "{outcome:#?}");
+    let settings = fs::read_to_string(out.join("config.toml")).unwrap();
+    assert!(settings.contains(&format!("pool = {places}\n")), "{settings}");
+    // The same command goes on with the run, and a pool that is asked for must be there.
+    call().args(["--resume"]).succeed();
+    call().args(["--force", "--pool", "821"]).run().refuses(2, &["--pool 821", "only 820"]);
+    let compare = askem(["compare", "--device", "cpu", "--seeds", "1", "--strategies", "random"]);
+    let compare =
+        compare.args(["--width", "2", "--epochs", "1", "--patch", "16", "--initial", "2"]);
+    let compare = compare.args(["--query", "1", "--iterations", "1", "--finetune-epochs", "1"]);
+    let compare = compare.path("--raw", &raw).path("--labels", &labels);
+    let outcome = compare.path("--out", &folder.path().join("compare")).succeed();
+    assert_eq!(outcome.stderr.matches(&said).count(), 1, "{outcome:#?}");
 }
 
 #[test]

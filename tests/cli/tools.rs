@@ -124,7 +124,7 @@ fn train_leaves_a_run_of_one_line() {
     let (raw, labels) = phantom_folders(folder.path());
     let out = folder.path().join("trained");
     let options = ["train", "--device", "cpu", "--patch", "32", "--width", "2", "--pool", "10"];
-    let call = askem(options).args(["--epochs", "2", "--json"]).path("--raw", &raw);
+    let call = askem(options).args(["--epochs", "2", "--json", "--split", "y"]).path("--raw", &raw);
     let outcome = call.path("--labels", &labels).path("--out", &out).succeed();
     assert_complete(&out);
     let lines = journal(&out);
@@ -371,7 +371,7 @@ fn help_names_every_option_and_its_default() {
     for default in [
         "lab",
         "20]",
-        "1000; quick: 300; paper: 2000]",
+        "1000; quick: 300; paper: 2000; all where there are fewer]",
         "4; paper: 25]",
         "400; paper: 500]",
         "400; paper: 200]",

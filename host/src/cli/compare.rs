@@ -14,7 +14,7 @@ use serde_json::json;
 
 use super::experiment_data::open_data;
 use super::inputs::refuse_inputs_in;
-use super::options::{DataArgs, ExperimentArgs, Given};
+use super::options::{DataArgs, ExperimentArgs, Given, Settings};
 use super::processes::{available_memory, start_child};
 use super::progress::{catch_interrupt, human_bytes, human_time, interrupted};
 use super::run::Memory;
@@ -99,13 +99,14 @@ pub(super) fn execute(args: &Args, common: &Common) -> Result<()> {
         config_file: args.config.clone(),
         data: args.data.clone(),
         experiment: args.experiment.clone(),
+        for_training: false,
     };
     if args.experiment.has_seed() {
         return Err(Error::Usage(
             "--seed: a comparison has seeds 0 to N - 1; give --seeds N".into(),
         ));
     }
-    let (source, config) = given.resolve()?;
+    let Settings { source, mut config, pool_is_given } = given.resolve()?;
     let mut cells = Vec::new();
     for (i, name) in args.strategies.iter().enumerate() {
         let strategy = strategy::by_name(name, config.bald.criterion())?;
@@ -118,13 +119,16 @@ pub(super) fn execute(args: &Args, common: &Common) -> Result<()> {
     for seed in 0..args.seeds {
         cells.extend(args.strategies.iter().map(|s| Cell { strategy: s.clone(), seed }));
     }
+    // What no run can do is said before anything is written.
+    let mut open = open_data(&source, &config)?;
+    open.require_patch(config.patch)?;
+    if !pool_is_given {
+        open.fit_pool(&mut config)?;
+    }
     let baseline = match &args.baseline {
         Some(folder) => Some(baseline::load(folder, &args.out, &source, &config, args.seeds)?),
         None => None,
     };
-    // What no run can do is said before anything is written.
-    let open = open_data(&source, &config)?;
-    open.require_patch(config.patch)?;
     let settings = prepare(&args.out, source.clone(), config.clone(), common)?;
     if !source.raw.is_empty() {
         // The runs say it in their logs.

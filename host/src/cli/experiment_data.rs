@@ -7,13 +7,13 @@ use super::normalise::scaling_of;
 use super::options::PHANTOM_SHAPE;
 use super::warnings::{mirrored, warnings_of};
 use crate::data::phantom::Phantom;
-use crate::data::pool::{Normalise, PatchReader, Position, Region, Scaling, draw_pool_of_volumes};
+use crate::data::pool::{Normalise, PatchReader, Position, Region, Scaling};
 use crate::data::volume::{
     CachedLabels, LabelOptions, LabelVolume, Volume, open_labels_as, open_raw_as, pair_at,
 };
 use crate::error::{Error, Result};
 use crate::learning::annotator::SimulatedAnnotator;
-use crate::learning::protocol::Config;
+use crate::learning::protocol::{Config, pool_of};
 use crate::results::run_dir::{DataIdentity, DataSource};
 
 /// The region of a volume that trains or tests, with its labels.
@@ -55,10 +55,33 @@ impl ExperimentData {
         })
     }
 
+    /// Makes a pool that nobody asked for as small as the volumes are, and says so.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] if that is too small for the experiment.
+    pub(super) fn fit_pool(&mut self, config: &mut Config) -> Result<()> {
+        if config.tiles {
+            config.pool = self.pool(config)?.len();
+            return Ok(());
+        }
+        let regions = self.train_regions();
+        let places: u64 = regions.iter().map(|region| region.positions(config.patch)).sum();
+        let Some(places) = usize::try_from(places).ok().filter(|&places| places < config.pool)
+        else {
+            return Ok(());
+        };
+        config.pool = places;
+        config.validate()?;
+        self.warnings.push(format!(
+            "there are only {places} different patches of {0} x {0} pixels to train on, which are the pool",
+            config.patch
+        ));
+        Ok(())
+    }
+
     /// The patches that may be labelled.
     pub(super) fn pool(&self, config: &Config) -> Result<Vec<Position>> {
-        let Config { patch, pool, seed, .. } = *config;
-        draw_pool_of_volumes(&self.train_regions(), patch, pool, seed)
+        pool_of(config, &self.train_regions(), &self.annotator())
     }
 
     /// Who answers with the labels that are there.
@@ -150,10 +173,15 @@ pub(super) fn open_data(source: &DataSource, config: &Config) -> Result<Experime
         opened.region(region)
     };
     let (train, test) = if source.test_raw.is_empty() {
+        if source.test_share == Some(0.0) {
+            let train = train.into_iter().map(whole).collect();
+            return with_warnings(train, Vec::new(), warnings, config);
+        }
         let mut halves = (Vec::new(), Vec::new());
         for (volume, opened) in train.into_iter().enumerate() {
             let known = &opened.known;
-            let middle = usize::midpoint(known.y.start, known.y.end);
+            let rows = known.y.len() as f64 * (1.0 - source.test_share.unwrap_or(0.5));
+            let middle = known.y.start + rows as usize;
             let (mut first, second) = Region::split_at_row(opened.raw.shape(), middle);
             first.y.end = first.y.end.saturating_sub(source.split_margin.unwrap_or(0));
             let (first, second) = (around(first, known), around(second, known));
@@ -178,8 +206,19 @@ pub(super) fn open_data(source: &DataSource, config: &Config) -> Result<Experime
         let test = open_all(source, options, raw, labels, offsets, &mut warnings)?;
         (train.into_iter().map(whole).collect(), test.into_iter().map(whole).collect())
     };
+    with_warnings(train, test, warnings, config)
+}
+
+fn with_warnings(
+    train: Vec<LabelledRegion>,
+    test: Vec<LabelledRegion>,
+    mut warnings: Vec<String>,
+    config: &Config,
+) -> Result<ExperimentData> {
     for (what, parts) in [("training", &train), ("test", &test)] {
-        warnings.extend(missing_classes(what, parts, config.net.classes)?);
+        if !parts.is_empty() {
+            warnings.extend(missing_classes(what, parts, config.net.classes)?);
+        }
     }
     Ok(ExperimentData { train, test, warnings })
 }

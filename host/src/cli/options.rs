@@ -15,6 +15,7 @@ use crate::data::pool::Normalise;
 use crate::data::volume::{AxisLetters, LabelValue, local_path};
 use crate::error::{Error, Result};
 use crate::learning::protocol::Config;
+use crate::network::weights;
 use crate::results::run_dir::DataSource;
 
 use experiment::Preset;
@@ -81,6 +82,12 @@ pub(super) struct DataArgs {
     /// Where to test without a test volume: `y` trains on the first half of the rows and tests on the second.
     #[arg(long, value_name = "AXIS", help_heading = "Data", conflicts_with = "test_raw")]
     pub(super) split: Option<Split>,
+    /// Set by `train`, and in files: the share of the rows that tests.
+    #[arg(skip)]
+    pub(super) test_share: Option<f64>,
+    /// Set by `train`, and in files: the network that training begins with.
+    #[arg(skip)]
+    pub(super) weights: Option<PathBuf>,
     /// Rows between the halves of --split that neither trains nor tests, taken from the training half; a patch's side keeps all that the network sees
     /// apart [default: 0]
     #[arg(long, value_name = "ROWS", conflicts_with = "test_raw", help_heading = "Data")]
@@ -149,6 +156,8 @@ impl DataArgs {
             dataset: self.dataset.or(file.dataset),
             root: self.root.or(file.root),
             split: self.split.or(file.split),
+            test_share: self.test_share.or(file.test_share),
+            weights: self.weights.or(file.weights),
             split_margin: self.split_margin.or(file.split_margin),
             test_raw: or_those_of(self.test_raw, file.test_raw),
             test_labels: or_those_of(self.test_labels, file.test_labels),
@@ -201,6 +210,8 @@ impl DataArgs {
             test_labels: absolute(&self.test_labels)?,
             test_label_offset: self.test_label_offset.clone(),
             normalise: self.normalise,
+            test_share: self.test_share,
+            weights: self.weights.as_deref().map(absolute_path).transpose()?,
             split_margin: self.split_margin.filter(|&rows| rows > 0),
             phantom_shape,
         })
@@ -214,11 +225,11 @@ fn or_those_of<T>(given: Vec<T>, file: Vec<T>) -> Vec<T> {
 
 /// Paths that mean the same in any folder.
 fn absolute(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
-    let absolute = |path: &PathBuf| {
-        std::path::absolute(local_path(path)?)
-            .map_err(|e| Error::io(path, "can't find the path", e))
-    };
-    paths.iter().map(absolute).collect()
+    paths.iter().map(|path| absolute_path(path)).collect()
+}
+
+fn absolute_path(path: &Path) -> Result<PathBuf> {
+    std::path::absolute(local_path(path)?).map_err(|e| Error::io(path, "can't find the path", e))
 }
 
 /// An error unless each volume has its labels, and each labels their place where places are given.
@@ -271,12 +282,23 @@ struct ConfigFile {
     experiment: ExperimentArgs,
 }
 
+/// The settings of an experiment, known to make one.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Settings {
+    pub(super) source: DataSource,
+    pub(super) config: Config,
+    /// Whether the size of the pool was asked for; else a small volume has a smaller one.
+    pub(super) pool_is_given: bool,
+}
+
 /// Everything that a command line says of an experiment.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Given {
     pub(super) config_file: Option<PathBuf>,
     pub(super) data: DataArgs,
     pub(super) experiment: ExperimentArgs,
+    /// Whether all labels that are given train a network, by `train`.
+    pub(super) for_training: bool,
 }
 
 impl Given {
@@ -290,7 +312,7 @@ impl Given {
     ///
     /// # Errors
     /// [`Error::Usage`] if they make no experiment.
-    pub(super) fn resolve(self) -> Result<(DataSource, Config)> {
+    pub(super) fn resolve(self) -> Result<Settings> {
         let file = match &self.config_file {
             Some(path) => read_config(path)?,
             None => ConfigFile::default(),
@@ -305,8 +327,18 @@ impl Given {
         };
         file.experiment.apply(&mut config)?;
         self.experiment.apply(&mut config)?;
+        let data = self.data.or(file.data);
+        if self.for_training {
+            let network = data.weights.as_deref().map(weights::load).transpose()?;
+            self.experiment.finish_for_training(&mut config, network.as_ref())?;
+        } else if self.experiment.holdout.is_some() && config.early_stopping.is_none() {
+            return Err(Error::Usage(
+                "--holdout: it is the share that --early-stopping holds out of training, which is not given".into(),
+            ));
+        }
         config.validate()?;
-        Ok((self.data.or(file.data).source()?, config))
+        let pool_is_given = self.experiment.names_pool() || file.experiment.names_pool();
+        Ok(Settings { source: data.source()?, config, pool_is_given })
     }
 }
 

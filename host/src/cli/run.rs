@@ -13,7 +13,7 @@ use self::observer::RunObserver;
 use self::tensorboard::TensorBoard;
 use super::experiment_data::{ExperimentData, LabelledRegion, open_data};
 use super::inputs::refuse_inputs_in;
-use super::options::{DataArgs, ExperimentArgs, Given};
+use super::options::{DataArgs, ExperimentArgs, Given, Settings};
 use super::processes::{available_memory, stop_with_parent};
 use super::progress::{catch_interrupt, human_bytes, human_time};
 use super::{Common, say};
@@ -22,7 +22,8 @@ use crate::data::pool::{PatchReader, Scaling};
 use crate::data::volume::Region;
 use crate::error::{Error, Result};
 use crate::learning::protocol::{self, Config, Data, Record, Test, known_patches};
-use crate::network::model::Model;
+use crate::learning::train::TrainState;
+use crate::network::model::{Model, Moments};
 use crate::network::weights::{self, TrainedNetwork};
 use crate::results::report;
 use crate::results::run_dir::{DataSource, Longer, Resolved, RunDir, Standing, compare_length};
@@ -63,6 +64,9 @@ pub(super) struct Job {
     /// Write losses, the learning curve and a segmentation for TensorBoard into OUT/tensorboard; a run that has the folder goes on there.
     #[arg(long)]
     tensorboard: bool,
+    /// Set by `train`: all labels that are given train.
+    #[arg(skip)]
+    for_training: bool,
 }
 
 pub(super) fn execute(args: &Args, common: &Common) -> Result<()> {
@@ -75,10 +79,13 @@ impl Job {
     /// Runs the experiment, or goes on with it.
     pub(super) fn execute(&self, common: &Common) -> Result<()> {
         common.validate()?;
-        let (source, config) = self.settings()?;
+        let Settings { source, mut config, pool_is_given } = self.settings()?;
         refuse_inputs_in(&source, &RunDir::outputs(&self.out))?;
         let mut open = open_data(&source, &config)?;
         open.require_patch(config.patch)?;
+        if !pool_is_given || config.tiles {
+            open.fit_pool(&mut config)?;
+        }
         known_patches(&config, &open.annotator(), &open.pool(&config)?)?;
         open.warnings.extend(open.mirrored(config.patch));
         let scalings = open.scalings(&source)?;
@@ -102,6 +109,33 @@ impl Job {
         run.execute(model, open, standing)
     }
 
+    /// Makes it a training on all labels that are given, but those of a share that is held out, of the
+    /// second half of --split or of a test volume.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] if the share is none, or more than one of these is given.
+    pub(super) fn train_on_all(&mut self) -> Result<()> {
+        self.for_training = true;
+        let share = self.experiment.holdout.take();
+        let apart = !self.data.test_raw.is_empty() || self.data.split.is_some();
+        self.data.test_share = match share {
+            Some(_) if apart => {
+                return Err(Error::Usage(
+                    "--holdout: --test-raw or --split says already what judges; give one of them"
+                        .into(),
+                ));
+            }
+            Some(share) if !(share > 0.0 && share < 1.0) => {
+                return Err(Error::Usage(format!(
+                    "--holdout {share}: give a number between 0 and 1"
+                )));
+            }
+            None if apart || self.config.is_some() => None,
+            share => Some(share.unwrap_or(0.0)),
+        };
+        Ok(())
+    }
+
     /// Whether it says what to train on, or goes on with a run that knows.
     pub(super) fn names_data(&self) -> bool {
         let data = &self.data;
@@ -119,11 +153,12 @@ impl Job {
             config_file: self.config.clone(),
             data: self.data.clone(),
             experiment: self.experiment.clone(),
+            for_training: self.for_training,
         }
     }
 
     /// All settings, known to be good before anything is written.
-    fn settings(&self) -> Result<(DataSource, Config)> {
+    fn settings(&self) -> Result<Settings> {
         let given = self.given();
         let stored = if self.resume { RunDir::peek(&self.out)? } else { None };
         let Some(stored) = stored else {
@@ -136,18 +171,29 @@ impl Job {
             return given.resolve();
         };
         stored.experiment.validate()?;
-        let there = (stored.data, stored.experiment);
-        let wanted = match given.only_iterations() {
-            Some(iterations) => (there.0.clone(), Config { iterations, ..there.1.clone() }),
+        let there = Settings {
+            source: stored.data,
+            config: stored.experiment,
+            // By now it is known how many patches there are.
+            pool_is_given: true,
+        };
+        let mut wanted = match given.only_iterations() {
+            Some(iterations) => {
+                let config = Config { iterations, ..there.config.clone() };
+                Settings { config, ..there.clone() }
+            }
             None if given == Given::default() => return Ok(there),
             None => given.resolve()?,
         };
-        let length = compare_length(&wanted.1, &there.1);
-        let (long, short) = (wanted.1.iterations, there.1.iterations);
+        if !wanted.pool_is_given || wanted.config.tiles {
+            wanted.config.pool = wanted.config.pool.min(there.config.pool);
+        }
+        let length = compare_length(&wanted.config, &there.config);
+        let (long, short) = (wanted.config.iterations, there.config.iterations);
         let why = match length {
-            _ if wanted.0 != there.0 => OTHER_SETTINGS.into(),
+            _ if wanted.source != there.source => OTHER_SETTINGS.into(),
             Longer::Same | Longer::Yes => {
-                wanted.1.validate()?;
+                wanted.config.validate()?;
                 return Ok(wanted);
             }
             Longer::Fewer => format!(
@@ -158,7 +204,7 @@ impl Job {
                 "has the strategy {}, for which the number of iterations decides what happens in \
                  each: it is not the beginning of one with --iterations {long}; start that one in \
                  another --out",
-                there.1.strategy
+                there.config.strategy
             ),
             Longer::Other => OTHER_SETTINGS.into(),
         };
@@ -181,7 +227,10 @@ struct Run<'a> {
 impl Run<'_> {
     fn execute(self, mut model: Model, open: ExperimentData, standing: Standing) -> Result<()> {
         let config = &self.resolved.experiment;
-        let Standing { progress, is_finished, notes } = standing;
+        let Standing { mut progress, is_finished, notes } = standing;
+        if progress.records.is_empty() && progress.checkpoint.is_none() {
+            progress.checkpoint = self.beginning()?.map(|state| (0, state));
+        }
         let readers = |parts: &[LabelledRegion], scalings: &[Scaling]| -> Vec<PatchReader> {
             let reader =
                 |(part, &scaling): (&LabelledRegion, _)| part.reader(scaling, config.net.context);
@@ -263,7 +312,9 @@ impl Run<'_> {
         report::write_page_of(&self.job.out)?;
         if !self.json {
             let out = self.job.out.display();
+            let curve = if test.is_empty() { "" } else { "curve.png, " };
             let segmentation = match test.len() {
+                0 => "and no segmentation (askem predict --run makes one of any volume)",
                 1 => "segmentation.tif, and segmentation.png (one section; errors in colour)",
                 _ => {
                     "and segmentations/ (of each test volume; a .png is one section, errors in colour)"
@@ -271,10 +322,19 @@ impl Run<'_> {
             };
             say(format_args!(
                 "\nResults in {out}: report.html, journal.jsonl, weights.safetensors (each iteration's in weights/),\n\
-                 curve.png, {segmentation}"
+                 {curve}{segmentation}"
             ))?;
         }
         Ok(())
+    }
+
+    /// The state of a training that begins with a network.
+    fn beginning(&self) -> Result<Option<TrainState>> {
+        let Some(path) = &self.resolved.data.weights else { return Ok(None) };
+        let weights = weights::load(path)?.weights;
+        let none = vec![0.0; weights.parameters.len()];
+        let moments = Moments { first: none.clone(), second: none };
+        Ok(Some(TrainState { epochs_done: 0, weights, moments, loss: f32::NAN, best: None }))
     }
 
     /// Says how each class did, where there are more than two, and how each of several test volumes.
@@ -310,7 +370,11 @@ impl Run<'_> {
         let size = |r: &&Region| format!("{} x {} x {}", r.z.len(), r.height(), r.width());
         let sizes = |all: &[&Region]| all.iter().map(size).collect::<Vec<_>>().join(", ");
         let (train, test) = (open.train_regions(), open.test_regions());
-        note!("Data:     {name}; trains on {}, tests on {}", sizes(&train), sizes(&test));
+        let tests = match &test[..] {
+            [] => "nothing; --holdout SHARE keeps some labels to judge by".into(),
+            test => sizes(test),
+        };
+        note!("Data:     {name}; trains on {}, tests on {tests}", sizes(&train));
         note!(
             "Network:  width {}, {} parameters, patches of {} x {}",
             config.net.width,
@@ -342,6 +406,9 @@ impl Run<'_> {
     }
 
     fn draw_curve(&self, records: &[Record]) -> Result<()> {
+        if records.iter().all(|record| record.jaccard.is_none()) {
+            return Ok(());
+        }
         let points = records.iter().map(|r| (r.labelled as f64, r.jaccard_or_nan())).collect();
         let curve = report::Curve::new(self.resolved.experiment.strategy.clone(), points);
         report::learning_curve(

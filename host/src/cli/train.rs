@@ -1,14 +1,39 @@
-//! `askem train`: fully supervised training, as a run of the strategy `full`.
+//! `askem train`: a network from all labels that are given, as a run of the strategy `full`.
+
+use std::path::PathBuf;
 
 use super::Common;
 use super::run::Job;
 use crate::error::{Error, Result};
 
 #[derive(Debug, clap::Args)]
+#[command(mut_args(|arg| {
+    let asks = ASKING.contains(&arg.get_id().as_str());
+    arg.hide(asks)
+}))]
 pub(super) struct Args {
+    /// Begin with the weights of a network, whose settings hold then: weights.safetensors of a run, or one of its
+    /// weights/NNN.safetensors.
+    #[arg(long, value_name = "FILE", help_heading = "Network")]
+    weights: Option<PathBuf>,
     #[command(flatten)]
     job: Job,
 }
+
+/// Options of experiments that a training on all labels has no use for, and refuses.
+const ASKING: [&str; 11] = [
+    "initial",
+    "initial_strategy",
+    "query",
+    "iterations",
+    "label_share",
+    "finetune_epochs",
+    "mc_passes",
+    "bald",
+    "min_distance",
+    "min_distance_z",
+    "embedding",
+];
 
 pub(super) fn execute(args: &Args, common: &Common) -> Result<()> {
     let mut job = args.job.clone();
@@ -17,13 +42,10 @@ pub(super) fn execute(args: &Args, common: &Common) -> Result<()> {
             "train needs --raw and --labels, or --phantom-shape to train on the phantom".into(),
         ));
     }
+    job.data.weights.clone_from(&args.weights);
     // A training that goes on has its settings in its directory.
     if !job.only_resumes() {
-        job.experiment.strategy = Some("full".into());
-        job.experiment.full_epochs = Some(job.experiment.epochs.unwrap_or(DEFAULT_EPOCHS));
+        job.train_on_all()?;
     }
     job.execute(common)
 }
-
-/// Epochs over the pool when `--epochs` is not given.
-const DEFAULT_EPOCHS: usize = 50;

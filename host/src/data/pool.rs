@@ -197,6 +197,22 @@ const ESTIMATE_SAMPLES: usize = 256;
 const ESTIMATE_SIDE: usize = 128;
 
 impl Region {
+    /// The fewest patches side by side that cover a region, section by section; the last of a row or a
+    /// column ends at the region's edge. Their volume is the first.
+    pub fn tiles(&self, patch: usize) -> impl Iterator<Item = Position> {
+        let along = move |side: &std::ops::Range<usize>| -> Vec<usize> {
+            let last = side.end.saturating_sub(patch).max(side.start);
+            side.clone().step_by(patch).map(|start| start.min(last)).collect()
+        };
+        let (rows, columns) = (along(&self.y), along(&self.x));
+        let places: Vec<(usize, usize)> =
+            rows.iter().flat_map(|&y| columns.iter().map(move |&x| (y, x))).collect();
+        self.z.clone().flat_map(move |z| {
+            let at = move |(y, x)| Position { volume: 0, z, y, x };
+            places.clone().into_iter().map(at)
+        })
+    }
+
     /// Upper left corners of squares at two corners and evenly all over a region, in order of their sections, and the squares' side.
     pub fn samples(&self, count: usize, side: usize) -> impl Iterator<Item = (Position, usize)> {
         let side = side.min(self.height()).min(self.width());
@@ -377,6 +393,56 @@ mod tests {
                 && (5..=7).contains(&p.x))
         );
         assert!(pool.is_sorted());
+    }
+
+    #[test]
+    fn tiles_cover_each_pixel_and_none_beyond() {
+        for (y, x) in [(2..34, 5..69), (0..40, 3..20), (7..23, 0..16), (0..97, 0..33)] {
+            let region = Region { z: 1..3, y, x };
+            let tiles: Vec<Position> = region.tiles(16).collect();
+            let per_section = region.height().div_ceil(16) * region.width().div_ceil(16);
+            assert_eq!(tiles.len(), 2 * per_section);
+            assert!(tiles.is_sorted(), "{tiles:?}");
+            let mut covered = BTreeSet::new();
+            for at in &tiles {
+                assert!(region.z.contains(&at.z));
+                let pixels = (at.y..at.y + 16).flat_map(|y| (at.x..at.x + 16).map(move |x| (y, x)));
+                covered.extend(pixels.map(|(y, x)| (at.z, y, x)));
+            }
+            let all = |&(z, y, x): &(usize, usize, usize)| {
+                region.z.contains(&z) && region.y.contains(&y) && region.x.contains(&x)
+            };
+            assert!(covered.iter().all(all));
+            assert_eq!(covered.len(), 2 * region.height() * region.width());
+        }
+    }
+
+    #[test]
+    fn pools_of_volumes_are_drawn_from_all_their_places() {
+        let [a, b] =
+            [Region { z: 1..3, y: 2..20, x: 5..23 }, Region { z: 0..1, y: 0..16, x: 0..40 }];
+        let places = (a.positions(16) + b.positions(16)) as usize;
+        assert_eq!(places, 18 + 25);
+        let all = draw_pool_of_volumes(&[&a, &b], 16, places, 3).unwrap();
+        assert_eq!(all.iter().collect::<BTreeSet<_>>().len(), places);
+        assert!(all.is_sorted());
+        for (volume, region) in [&a, &b].into_iter().enumerate() {
+            let own: Vec<Position> = all
+                .iter()
+                .filter(|at| at.volume == volume)
+                .map(|at| Position { volume: 0, ..*at })
+                .collect();
+            assert_eq!(own, draw_pool(region, 16, own.len(), 0).unwrap());
+        }
+        // About as many of each as it has places: the mean of many draws.
+        let mut of_b = 0;
+        for seed in 0..400 {
+            let some = draw_pool_of_volumes(&[&a, &b], 16, 10, seed).unwrap();
+            of_b += some.iter().filter(|at| at.volume == 1).count();
+        }
+        let share = f64::from(of_b as u32) / 4000.0;
+        assert!((share - 25.0 / 43.0).abs() < 0.03, "{share}");
+        assert!(draw_pool_of_volumes(&[&a, &b], 16, places + 1, 0).is_err());
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod known;
 mod labelled;
 mod observer;
 mod person;
+mod pool;
 mod record;
 mod selection;
 
@@ -22,7 +23,7 @@ use askem_kernels::rng::{Purpose, sample_without_replacement, stream};
 use self::change::Before;
 use self::labelled::Labelled;
 use self::person::is_labelled;
-use crate::data::pool::{PatchReader, Position, draw_pool_of_volumes, read_patch};
+use crate::data::pool::{PatchReader, Position, read_patch};
 use crate::data::volume::CachedLabels;
 use crate::error::{Error, Result};
 use crate::learning::annotator::{Annotator, keep_square};
@@ -35,6 +36,7 @@ use crate::network::unet::Weights;
 pub use config::{Bald, Config, InitialStrategy, MOST_PASSES, MOST_PATCHES};
 pub use known::known_patches;
 pub use observer::{FirstChoice, Observer, Phase, Unobserved};
+pub use pool::pool_of;
 pub use record::{BestEpoch, Picked, Record, Seconds};
 
 /// The images and labels of an experiment.
@@ -84,7 +86,7 @@ pub fn run(
     config.validate()?;
     let strategy = strategy::by_name(&config.strategy, config.bald.criterion())?;
     let regions: Vec<_> = data.train.iter().map(|reader| &reader.region).collect();
-    let pool = draw_pool_of_volumes(&regions, config.patch, config.pool, config.seed)?;
+    let pool = pool_of(config, &regions, data.annotator)?;
     let known = known_patches(config, data.annotator, &pool)?;
     let unlabelled = statistics_patches(config, data.train, &pool)?;
     let labelled = Vec::new();

@@ -150,6 +150,13 @@ pub struct DataSource {
     /// several volumes each by its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub normalise: Option<Normalise>,
+    /// Without test volumes, the share of the rows that tests; half of them where it does not say, and 0
+    /// where all rows train and none tests.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub test_share: Option<f64>,
+    /// The network whose weights the training begins with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weights: Option<PathBuf>,
     /// Rows between the halves that neither train nor test.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub split_margin: Option<usize>,

@@ -5,9 +5,10 @@ use serde::Deserialize;
 
 use crate::error::{Error, Result};
 use crate::learning::predict::Embedding;
-use crate::learning::protocol::{Bald, Config, InitialStrategy};
+use crate::learning::protocol::{Bald, Config, InitialStrategy, MOST_PATCHES};
 use crate::learning::train::{AugmentKind, Schedule};
 use crate::network::unet::{DropoutKind, Norm};
+use crate::network::weights::TrainedNetwork;
 
 /// Which settings to start from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
@@ -21,6 +22,9 @@ pub(in crate::cli) enum Preset {
     Paper,
 }
 
+/// Epochs of a training on all labels where no budget of steps says how many.
+const TRAINING_EPOCHS: usize = 50;
+
 /// The settings of an experiment, as options or as `config.toml`.
 #[derive(Clone, Debug, Default, PartialEq, clap::Args, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -30,7 +34,10 @@ pub(in crate::cli) struct ExperimentArgs {
     pub(in crate::cli) strategy: Option<String>,
     /// Set by `train`, and in files: epochs of the strategy `full`.
     #[arg(skip)]
-    pub(in crate::cli) full_epochs: Option<usize>,
+    full_epochs: Option<usize>,
+    /// Set by `train`, and in files: whether the pool is of tiles.
+    #[arg(skip)]
+    tiles: bool,
     /// Settings to start from [default: lab, or paper below a --config that names none]
     #[arg(long, help_heading = "Experiment")]
     pub(super) preset: Option<Preset>,
@@ -48,7 +55,7 @@ pub(in crate::cli) struct ExperimentArgs {
     /// [default: random]
     #[arg(long, help_heading = "Experiment")]
     initial_strategy: Option<InitialStrategy>,
-    /// Patches that may be labelled [default: 1000; quick: 300; paper: 2000]
+    /// Patches that may be labelled [default: 1000; quick: 300; paper: 2000; all where there are fewer]
     #[arg(long, value_name = "PATCHES", help_heading = "Experiment")]
     pool: Option<usize>,
     /// Patches labelled per iteration [default: 20]
@@ -75,8 +82,8 @@ pub(in crate::cli) struct ExperimentArgs {
     #[arg(long, value_name = "EPOCHS", help_heading = "Training")]
     early_stopping: Option<usize>,
     /// Share of the labelled patches that --early-stopping holds out of training [default: 0.2]
-    #[arg(long, value_name = "SHARE", requires = "early_stopping", help_heading = "Training")]
-    holdout: Option<f64>,
+    #[arg(long, value_name = "SHARE", help_heading = "Training")]
+    pub(in crate::cli) holdout: Option<f64>,
     /// Adam's learning rate in the initial training [default: 0.003; paper: 0.001]
     #[arg(long, value_name = "RATE", help_heading = "Training")]
     lr: Option<f64>,
@@ -190,6 +197,97 @@ impl ExperimentArgs {
         Ok(config)
     }
 
+    /// Makes the settings those of a training on all labels that are given.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] for an option that such a training has no use for, or that the `network` which it
+    /// begins with contradicts.
+    pub(super) fn finish_for_training(
+        &self,
+        config: &mut Config,
+        network: Option<&TrainedNetwork>,
+    ) -> Result<()> {
+        for (option, is_given) in [
+            ("--initial", self.initial.is_some()),
+            ("--initial-strategy", self.initial_strategy.is_some()),
+            ("--query", self.query.is_some()),
+            ("--iterations", self.iterations.is_some()),
+            ("--label-share", self.label_share.is_some()),
+            ("--finetune-epochs", self.finetune_epochs.is_some()),
+            ("--mc-passes", self.mc_passes.is_some()),
+            ("--bald", self.bald.is_some()),
+            ("--min-distance", self.min_distance.is_some()),
+            ("--min-distance-z", self.min_distance_z.is_some()),
+            ("--embedding", self.embedding.is_some()),
+        ] {
+            if is_given {
+                return Err(Error::Usage(format!(
+                    "{option}: train learns from all labels at once and asks for none; leave it out \
+                     (askem run takes it)"
+                )));
+            }
+        }
+        if let Some(network) = network {
+            self.adopt(config, network)?;
+        }
+        // As many steps as all trainings of a run together, unless epochs are asked for.
+        let trainings = config.iterations + 1;
+        config.full_epochs = Some(self.epochs.unwrap_or(match config.max_steps {
+            Some(_) => config.epochs,
+            None => TRAINING_EPOCHS,
+        }));
+        if self.max_steps.is_none() {
+            let most = config.max_steps.filter(|_| self.epochs.is_none());
+            config.max_steps = most.map(|steps| steps.saturating_mul(trainings));
+        }
+        config.strategy = "full".into();
+        (config.initial, config.query, config.iterations) = (1, 1, 0);
+        config.tiles = true;
+        if self.pool.is_none() {
+            config.pool = MOST_PATCHES;
+        }
+        Ok(())
+    }
+
+    /// Takes over what a network is.
+    fn adopt(&self, config: &mut Config, network: &TrainedNetwork) -> Result<()> {
+        let net = network.net;
+        for (option, given, there) in [
+            ("--width", self.width, net.width),
+            ("--classes", self.classes, net.classes),
+            ("--context", self.context, net.context),
+        ] {
+            if let Some(given) = given.filter(|&given| given != there) {
+                return Err(Error::Usage(format!(
+                    "{option} {given}: the network of --weights has {there}; leave it out"
+                )));
+            }
+        }
+        if self.norm.is_some_and(|norm| norm != net.norm) {
+            return Err(Error::Usage(
+                "--norm: the network of --weights has another; leave it out".into(),
+            ));
+        }
+        let (dropout, dropout_kind) = (config.net.dropout, config.net.dropout_kind);
+        config.net = net;
+        if self.dropout.is_some() {
+            config.net.dropout = dropout;
+        }
+        if self.dropout_kind.is_some() {
+            config.net.dropout_kind = dropout_kind;
+        }
+        config.patch = self.patch.unwrap_or(network.patch);
+        if self.class_weights.is_none() && config.class_weights.len() != net.classes {
+            config.class_weights = vec![1.0; net.classes];
+        }
+        Ok(())
+    }
+
+    /// Whether it says how large the pool is.
+    pub(super) fn names_pool(&self) -> bool {
+        self.pool.is_some()
+    }
+
     /// Changes what was given.
     pub(super) fn apply(&self, config: &mut Config) -> Result<()> {
         fn set<T: Clone>(target: &mut T, given: &Option<T>) {
@@ -202,6 +300,7 @@ impl ExperimentArgs {
         if self.full_epochs.is_some() {
             config.full_epochs = self.full_epochs;
         }
+        config.tiles |= self.tiles;
         set(&mut config.seed, &self.seed);
         set(&mut config.initial, &self.initial);
         set(&mut config.initial_strategy, &self.initial_strategy);

@@ -76,7 +76,7 @@ impl<'a> RunObserver<'a> {
             format!("{:.1} %", 100.0 * record.labelled_foreground),
             self.config.epochs_of_record(record).to_string(),
             format!("{:.4}", record.loss),
-            format!("{:.3}", record.jaccard_or_nan()),
+            record.jaccard.map_or_else(|| "-".into(), |jaccard| format!("{jaccard:.3}")),
             human_time(seconds.train),
             human_time(seconds.evaluate),
             human_time(seconds.score),
@@ -224,8 +224,8 @@ impl Observer for RunObserver<'_> {
         }
         if let Some(board) = &mut self.board {
             board.iteration_done(record, self.config.epochs_of_record(record))?;
-            if last {
-                let region = &self.test[0].reader.region;
+            if last && let Some(test) = self.test.first() {
+                let region = &test.reader.region;
                 let png = self.dir.segmentation(0, self.test.len()).with_extension("png");
                 board.segmentation(record.labelled, [region.height(), region.width()], &png)?;
             }

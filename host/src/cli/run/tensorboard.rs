@@ -59,8 +59,10 @@ impl TensorBoard {
 
     pub(super) fn iteration_done(&mut self, record: &Record, epochs: usize) -> Result<()> {
         self.epochs += epochs;
+        if let Some(jaccard) = record.jaccard {
+            self.learning_curve.scalar("jaccard", step(record.labelled), jaccard)?;
+        }
         for (tag, value) in [
-            ("jaccard", record.jaccard_or_nan()),
             ("labelled_foreground", record.labelled_foreground),
             ("seconds/training", record.seconds.train),
             ("seconds/evaluation", record.seconds.evaluate),

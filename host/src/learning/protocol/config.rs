@@ -59,6 +59,10 @@ pub struct Config {
     pub initial_strategy: InitialStrategy,
     /// Patches in the pool.
     pub pool: usize,
+    /// Whether the pool is of tiles that cover every labelled pixel, `pool` of them at most, and not of
+    /// patches at places drawn by chance.
+    #[cfg_attr(feature = "files", serde(default, skip_serializing_if = "std::ops::Not::not"))]
+    pub tiles: bool,
     /// Patches labelled per iteration.
     pub query: usize,
     /// Iterations after the initial training.
@@ -149,6 +153,7 @@ impl Config {
             initial: 20,
             initial_strategy: InitialStrategy::Random,
             pool: 2000,
+            tiles: false,
             query: 20,
             iterations: 25,
             epochs: 500,

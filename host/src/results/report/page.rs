@@ -77,13 +77,15 @@ pub fn write_run_page(out: &Path, resolved: &Resolved, records: &[Record]) -> Re
     if last.volume_jaccard.is_some() {
         put(volumes_table(records, &tests));
     }
-    if last.jaccard.is_none() || last.changed_pixels.is_some() {
+    let by_person = resolved.data.labels.is_empty() && resolved.data.phantom_shape.is_none();
+    if by_person || last.changed_pixels.is_some() {
         put(whether_to_go_on(records));
     }
     put("<h2>What the network gets wrong</h2>".into());
     match pictures.is_empty() {
         false => pictures.into_iter().for_each(&mut put),
-        true if last.jaccard.is_none() => put(NO_TEST.into()),
+        true if by_person => put(NO_TEST.into()),
+        true if last.jaccard.is_none() => put(ALL_TRAIN.into()),
         true => {
             put("<p class=\"soft\">The segmentation is drawn at the end of the run.</p>".into())
         }
@@ -129,6 +131,9 @@ const UNSEEN: (&str, &str) = (
 
 const NO_TEST: &str = "<p class=\"soft\">Labels come from a person, so there is no test region: \
     look at what <code>askem predict</code> writes.</p>";
+
+const ALL_TRAIN: &str = "<p class=\"soft\">All labels train, so none is left to judge by: look at what \
+    <code>askem predict --run</code> makes of a volume, or hold some out (<code>askem train --holdout</code>).</p>";
 
 /// What the run has come to, in a sentence.
 fn verdict(first: &Record, last: &Record) -> String {

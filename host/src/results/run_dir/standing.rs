@@ -34,7 +34,7 @@ impl Resolved {
             let data = &of.data;
             let (value, ignore) = (data.label_value, data.ignore_value);
             let volumes = [data.raw.len(), data.test_raw.len()];
-            (value, ignore, data.split_margin, data.phantom_shape, volumes)
+            (value, ignore, data.split_margin, data.test_share, data.phantom_shape, volumes)
         };
         let same = [Longer::Same, Longer::Yes];
         same.contains(&compare_length(&other.experiment, &self.experiment))

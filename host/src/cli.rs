@@ -11,10 +11,20 @@ macro_rules! note {
     }};
 }
 
+/// Writes a line to standard error that informs and warns of nothing; `--quiet` leaves it out.
+macro_rules! tell {
+    ($($line:tt)*) => {{
+        if !$crate::cli::is_quiet() {
+            note!($($line)*);
+        }
+    }};
+}
+
 mod axes;
 mod bench;
 mod classes;
 mod compare;
+mod completions;
 mod datasets;
 mod devices;
 mod eval;
@@ -39,6 +49,7 @@ mod warnings;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{Parser, Subcommand};
 
@@ -73,19 +84,34 @@ struct Common {
     /// What computes: `auto` (a hardware GPU that passes the self-test, else the CPU), `cpu`, `gpu` (the best), `gpu:N` (number N from
     /// 0 of the hardware GPUs), or part of an adapter's name. For score, and predict to .zarr, also `all` hardware GPUs, or several of
     /// these options: a process for each.
-    #[arg(long, global = true, default_value = "auto", value_name = "auto|cpu|gpu|gpu:N|all|NAME")]
+    #[arg(
+        long,
+        global = true,
+        help_heading = "Everywhere",
+        default_value = "auto",
+        value_name = "auto|cpu|gpu|gpu:N|all|NAME"
+    )]
     device: Vec<DeviceChoice>,
     /// In what numbers a GPU computes: `f32`; `f16` (what passes from layer to layer lies in memory as f16); `tensor` (that, and convolutions
     /// by matrix units with factors of f16); `auto`: the fastest that passes the self-test, and f32 without a hardware GPU. Sums, weights, gradients
     /// and scores are f32 in all.
-    #[arg(long, global = true, default_value = "auto", value_name = "f32|f16|tensor|auto")]
+    #[arg(
+        long,
+        global = true,
+        help_heading = "Everywhere",
+        default_value = "auto",
+        value_name = "f32|f16|tensor|auto"
+    )]
     precision: PrecisionChoice,
     /// CPU threads [default: all]
-    #[arg(long, global = true, value_name = "N")]
+    #[arg(long, global = true, help_heading = "Everywhere", value_name = "N")]
     threads: Option<usize>,
     /// One JSON object per result on standard output instead of text.
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = "Everywhere")]
     json: bool,
+    /// No progress and no announcements on standard error, only warnings and errors.
+    #[arg(long, global = true, help_heading = "Everywhere")]
+    quiet: bool,
 }
 
 impl Common {
@@ -158,15 +184,28 @@ enum Command {
     Devices,
     /// Measure throughput on this machine.
     Bench(bench::Args),
+    /// Print what a shell needs to complete commands and options.
+    Completions(completions::CompletionsArgs),
+    /// Write manual pages.
+    Man(completions::ManArgs),
+}
+
+/// Set by `--quiet`.
+static QUIET: AtomicBool = AtomicBool::new(false);
+
+/// Whether only warnings and errors are wanted on standard error.
+fn is_quiet() -> bool {
+    QUIET.load(Ordering::Relaxed)
 }
 
 /// Runs the program with the process's arguments.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
+    QUIET.store(cli.common.quiet, Ordering::Relaxed);
     let done = match cli.command {
         Command::Run(args) => run::execute(&args, &cli.common),
         Command::Compare(args) => compare::execute(&args, &cli.common),
-        Command::Report(args) => report::execute(&args),
+        Command::Report(args) => report::execute(&args, &cli.common),
         Command::Train(args) => train::execute(&args, &cli.common),
         Command::Predict(args) => predict::execute(&args, &cli.common),
         Command::Score(args) => score::execute(&args, &cli.common),
@@ -181,6 +220,8 @@ pub fn main() -> ExitCode {
         Command::Inspect(args) => inspect::execute(&args, &cli.common),
         Command::Devices => devices::execute(&cli.common),
         Command::Bench(args) => bench::execute(&args, &cli.common),
+        Command::Completions(args) => completions::completions(&args),
+        Command::Man(args) => completions::man(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

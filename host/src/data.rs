@@ -6,6 +6,7 @@ pub mod files;
 pub(crate) mod one_or_many;
 pub mod phantom;
 pub mod pool;
+pub mod shared_pixels;
 pub mod volume;
 #[cfg(feature = "zarr")]
 pub(crate) mod zarr_files;

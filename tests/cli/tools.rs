@@ -10,7 +10,7 @@ use crate::images::phantom_folders;
 use crate::program::{Outcome, askem, not_run};
 use crate::results::{
     SHAPE, assert_complete, fields, jaccard, journal, number, phantom, read_float_tiff, read_tiff,
-    tiny,
+    tiny, tiny_phantom,
 };
 
 #[test]
@@ -389,4 +389,38 @@ fn help_names_every_option_and_its_default() {
         assert!(run.contains(&format!("[default: {default}")), "{default}: {run}");
     }
     assert!(askem(["--version"]).succeed().stdout.starts_with("askem "));
+}
+
+#[test]
+fn the_short_help_has_what_most_people_need() {
+    for command in ["run", "train", "compare"] {
+        let [short, long] = ["-h", "--help"].map(|help| askem([command, help]).succeed().stdout);
+        for option in ["--raw <", "--labels <", "--preset <", "--out <"] {
+            assert!(short.contains(option), "askem {command} -h: {option}: {short}");
+        }
+        for option in ["--statistics-patches", "--dropout-kind", "--augment"] {
+            assert!(long.contains(option) && !short.contains(option), "askem {command}: {option}");
+        }
+        let (lines, all) = (short.lines().count(), long.lines().count());
+        assert!(lines <= 70 && all > 2 * lines, "askem {command} -h: {lines} of {all} lines");
+        // Data come first, and what holds for all commands last.
+        let places = ["Data:", "Experiment:", "Results:", "Everywhere:"]
+            .map(|heading| long.find(heading).unwrap_or_else(|| panic!("{heading}: {long}")));
+        assert!(places.is_sorted(), "askem {command}: {places:?}");
+    }
+}
+
+#[test]
+fn quiet_leaves_warnings_and_results() {
+    let folder = tempdir().unwrap();
+    let out = folder.path().join("run");
+    let loud = tiny_phantom(&out).succeed();
+    assert!(loud.stderr.contains("Device:") && loud.stderr.contains("Estimated time"), "{loud:#?}");
+    let quiet = tiny_phantom(&out).args(["--force", "--quiet"]).succeed();
+    assert_eq!(quiet.stderr, "", "nothing warns");
+    assert!(quiet.stdout.contains("Jaccard"));
+    let report = askem(["report", "--json"]).args([&out]).succeed().json();
+    assert_eq!(report["report"], out.join("report.html").to_str().unwrap());
+    let wrong = tiny_phantom(&out).args(["--quiet"]).run();
+    wrong.refuses(1, &["holds a run"]);
 }

@@ -17,7 +17,7 @@ use super::inputs::refuse_inputs_in;
 use super::options::{DataArgs, ExperimentArgs, Given, Settings};
 use super::processes::{available_memory, start_child};
 use super::progress::{catch_interrupt, human_bytes, human_time, interrupted};
-use super::run::Memory;
+use super::run::{Memory, in_short_help};
 use super::{Common, say, say_json};
 use crate::data::files::{remove_leftovers, write_atomically};
 use crate::error::{Error, Result};
@@ -35,7 +35,10 @@ const MOST_SEEDS: u64 = 10_000;
 const POLL: Duration = Duration::from_millis(100);
 
 #[derive(Debug, clap::Args)]
+#[command(mut_args(in_short_help))]
 pub(super) struct Args {
+    #[command(flatten)]
+    data: DataArgs,
     /// Strategies, separated by commas; `full` is the ceiling of the figure, `random` what others are measured against.
     #[arg(
         long,
@@ -54,21 +57,19 @@ pub(super) struct Args {
     #[arg(long, value_name = "DIR", help_heading = "Experiment")]
     baseline: Option<PathBuf>,
     #[command(flatten)]
-    data: DataArgs,
-    #[command(flatten)]
     experiment: ExperimentArgs,
     /// Settings from a TOML file, such as a run's config.toml; options override it.
     #[arg(long, value_name = "FILE", help_heading = "Experiment")]
     config: Option<PathBuf>,
     /// Where results go: a run directory for each strategy and seed, and what they say together. Repeating the command goes on with
     /// what is missing.
-    #[arg(long, value_name = "DIR", default_value = "askem-compare")]
+    #[arg(long, value_name = "DIR", default_value = "askem-compare", help_heading = "Results")]
     out: PathBuf,
     /// Runs at a time; they share the processor's threads. Fewer where their memory would not fit (known on Linux, for runs on the CPU).
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value_t = 1, help_heading = "Results")]
     jobs: usize,
     /// Write event files for TensorBoard into each run's directory; `tensorboard --logdir OUT` shows all runs.
-    #[arg(long)]
+    #[arg(long, help_heading = "Results")]
     tensorboard: bool,
 }
 
@@ -275,7 +276,7 @@ fn run_cells(
     }
     let (total, there) = (cells.len(), cells.len() - todo.len());
     if !common.json {
-        note!("{total} runs, {there} are there; {} at a time", jobs.min(todo.len().max(1)));
+        tell!("{total} runs, {there} are there; {} at a time", jobs.min(todo.len().max(1)));
     }
     let mut running: Vec<(&Cell, Child)> = Vec::new();
     let mut failed: Vec<String> = Vec::new();
@@ -369,7 +370,7 @@ fn report_done(out: &Path, cell: &Cell, done: usize, total: usize) -> Result<()>
     let seconds: f64 =
         records.iter().map(|r| r.seconds.train + r.seconds.score + r.seconds.evaluate).sum();
     if let Some(last) = records.last() {
-        note!(
+        tell!(
             "{done}/{total} {} seed {}: Jaccard {:.3} in {}",
             cell.strategy,
             cell.seed,

@@ -8,6 +8,7 @@ use super::options::PHANTOM_SHAPE;
 use super::warnings::{mirrored, warnings_of};
 use crate::data::phantom::Phantom;
 use crate::data::pool::{Normalise, PatchReader, Position, Region, Scaling};
+use crate::data::shared_pixels::{SharedRows, shared_rows};
 use crate::data::volume::{
     CachedLabels, LabelOptions, LabelVolume, Volume, open_labels_as, open_raw_as, pair_at,
 };
@@ -125,6 +126,22 @@ impl ExperimentData {
         Ok([train, test])
     }
 
+    /// What is to be said where the test's images are among the training's.
+    fn shared(&self) -> Result<Option<String>> {
+        let found = shared_rows(&images(&self.train), &images(&self.test))?;
+        Ok(found.map(|SharedRows { shared, rows, first, trains_at }| {
+            let place = |parts: &[LabelledRegion], [volume, z, y]: [usize; 3]| {
+                format!("section {z}, row {y} of {}", parts[volume].name)
+            };
+            format!(
+                "{shared} of {rows} rows of the test's images train too ({}, is {}): the Jaccard index \
+                 will be better than it is on images that the network has not seen",
+                place(&self.test, first),
+                place(&self.train, trains_at)
+            )
+        }))
+    }
+
     /// What is to be said of test regions smaller than a patch.
     pub(super) fn mirrored(&self, patch: usize) -> Vec<String> {
         let what = |part: &LabelledRegion| match self.test.len() {
@@ -133,6 +150,10 @@ impl ExperimentData {
         };
         self.test.iter().filter_map(|part| mirrored(&part.region, patch, &what(part))).collect()
     }
+}
+
+fn images(parts: &[LabelledRegion]) -> Vec<(&dyn Volume, &Region)> {
+    parts.iter().map(|part| (&*part.raw, &part.region)).collect()
 }
 
 impl LabelledRegion {
@@ -206,7 +227,13 @@ pub(super) fn open_data(source: &DataSource, config: &Config) -> Result<Experime
         let test = open_all(source, options, raw, labels, offsets, &mut warnings)?;
         (train.into_iter().map(whole).collect(), test.into_iter().map(whole).collect())
     };
-    with_warnings(train, test, warnings, config)
+    let mut data = with_warnings(train, test, warnings, config)?;
+    // The halves of one volume have nothing in common.
+    if !source.test_raw.is_empty() || data.train.len() > 1 {
+        let shared = data.shared()?;
+        data.warnings.extend(shared);
+    }
+    Ok(data)
 }
 
 fn with_warnings(
@@ -253,6 +280,11 @@ fn open_all(
     let mut opened = Vec::new();
     for (i, (path, labels)) in raw.iter().zip(labels).enumerate() {
         let name = path.display().to_string();
+        if is_same_place(path, labels) {
+            return Err(Error::Usage(format!(
+                "{name}: given as images and as their labels; name the file with the labels"
+            )));
+        }
         let pair = open(path, labels, offsets.get(i).copied()).map_err(|e| match e {
             // Files are named by what reads them; which of several pairs does not fit is not.
             Error::Input(why) if raw.len() > 1 && !why.contains(&name) => {
@@ -285,6 +317,11 @@ fn open_all(
         opened.iter().try_for_each(|volume: &Opened| volume.labels.require_foreground())?;
     }
     Ok(opened)
+}
+
+/// Whether two paths lead to one file or folder.
+fn is_same_place(a: &Path, b: &Path) -> bool {
+    a == b || a.canonicalize().is_ok_and(|a| b.canonicalize().is_ok_and(|b| a == b))
 }
 
 /// The built-in phantom.

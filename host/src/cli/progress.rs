@@ -1,10 +1,12 @@
 //! Progress bars on standard error, and the wish to stop.
 
-use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, Once, PoisonError};
+use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use super::is_quiet;
 use crate::learning::protocol::Phase;
 
 /// Set by the first Ctrl-C; the second one ends the process at once.
@@ -34,31 +36,91 @@ pub(super) fn interrupted() -> bool {
     STOP.load(Ordering::Relaxed)
 }
 
-/// One bar at a time, with its speed and the time that is left.
+/// One bar at a time, with the time that is left. Where standard error is no terminal, a line every half
+/// minute says the same.
 pub(super) struct Bar {
     bar: ProgressBar,
+    total: u64,
+    lines: Mutex<Lines>,
 }
 
+/// When lines were written.
+struct Lines {
+    begun: Instant,
+    /// Units that were done then.
+    first: u64,
+    last: Instant,
+}
+
+/// Between two lines.
+const LINE_EVERY: Duration = Duration::from_secs(30);
+
 impl Bar {
-    /// A bar for `total` units; nothing is drawn where standard error is not a terminal.
+    /// A bar for `total` units, of which some are done.
     pub(super) fn new(title: String, done: u64, total: u64) -> Self {
-        let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
+        let target = match is_quiet() {
+            true => ProgressDrawTarget::hidden(),
+            false => ProgressDrawTarget::stderr(),
+        };
+        let bar = ProgressBar::with_draw_target(Some(total), target);
         let template = "{prefix:<30} {bar:30} {percent:>3} %  {msg}  {eta} left";
         let style = ProgressStyle::with_template(template).expect("a valid template");
         bar.set_style(style.progress_chars("━━ "));
         bar.set_prefix(title);
         bar.set_position(done);
         bar.reset_eta();
-        Self { bar }
+        let now = Instant::now();
+        Self { bar, total, lines: Mutex::new(Lines { begun: now, first: done, last: now }) }
     }
 
     pub(super) fn advance(&self, units: u64) {
         self.bar.inc(units);
+        self.say_if_due();
+    }
+
+    pub(super) fn set_title(&self, title: String) {
+        self.bar.set_prefix(title);
+    }
+
+    /// So many units are done, whatever was said before.
+    pub(super) fn set_done(&self, done: u64) {
+        self.bar.set_position(done.min(self.total));
+        self.say_if_due();
     }
 
     pub(super) fn message(&self, text: String) {
         self.bar.set_message(text);
     }
+
+    /// Writes something while the bar is out of the way.
+    pub(super) fn suspend<T>(&self, write: impl FnOnce() -> T) -> T {
+        self.bar.suspend(write)
+    }
+
+    fn say_if_due(&self) {
+        if !self.bar.is_hidden() || is_quiet() {
+            return;
+        }
+        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        if lines.last.elapsed() < LINE_EVERY {
+            return;
+        }
+        lines.last = Instant::now();
+        let share = |units: u64| units as f64 / self.total.max(1) as f64;
+        let elapsed = lines.begun.elapsed().as_secs_f64();
+        let line = line(share(lines.first), share(self.bar.position()), elapsed);
+        note!("{}: {line}", self.bar.prefix());
+    }
+}
+
+/// How far a work is that was at the share `from` of it so many seconds ago and is at `now`.
+fn line(from: f64, now: f64, elapsed: f64) -> String {
+    let percent = (100.0 * now).floor();
+    if now <= from {
+        return format!("{percent:.0} %");
+    }
+    let left = elapsed * (1.0 - now).max(0.0) / (now - from);
+    format!("{percent:.0} %, about {} left", human_time(left))
 }
 
 impl Drop for Bar {
@@ -98,6 +160,15 @@ pub(super) fn human_bytes(bytes: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_line_says_how_far_it_is_and_what_is_left() {
+        assert_eq!(line(0.0, 0.25, 30.0), "25 %, about 1 min 30 s left");
+        // Half of it was done before.
+        assert_eq!(line(0.5, 0.75, 60.0), "75 %, about 1 min 0 s left");
+        assert_eq!(line(0.5, 0.5, 60.0), "50 %");
+        assert_eq!(line(0.0, 1.0, 60.0), "100 %, about 0 s left");
+    }
 
     #[test]
     fn spans_read_well() {

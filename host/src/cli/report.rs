@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
-use super::say;
+use serde_json::json;
+
+use super::{Common, say, say_json};
 use crate::error::Result;
 use crate::results::report::write_page_of;
 
@@ -13,7 +15,11 @@ pub(super) struct Args {
     path: PathBuf,
 }
 
-pub(super) fn execute(args: &Args) -> Result<()> {
+pub(super) fn execute(args: &Args, common: &Common) -> Result<()> {
     write_page_of(&args.path)?;
-    say(args.path.join("report.html").display())
+    let page = args.path.join("report.html");
+    if common.json {
+        return say_json(&json!({ "report": page }));
+    }
+    say(page.display())
 }

@@ -7,8 +7,10 @@ mod tensorboard;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::Arg;
+
 pub(super) use self::estimate::Memory;
-use self::estimate::estimate;
+use self::estimate::{Estimate, estimate};
 use self::observer::RunObserver;
 use self::tensorboard::TensorBoard;
 use super::experiment_data::{ExperimentData, LabelledRegion, open_data};
@@ -29,14 +31,42 @@ use crate::results::report;
 use crate::results::run_dir::{DataSource, Longer, Resolved, RunDir, Standing, compare_length};
 
 #[derive(Debug, clap::Args)]
+#[command(mut_args(in_short_help))]
 pub(super) struct Args {
+    #[command(flatten)]
+    job: Job,
     /// How patches are chosen: random, entropy, least_confidence, bald, k_means, core_set, full (every label of the pool); beyond the
     /// paper mutual_information, power_entropy, power_bald, clasp, entropy_core_set, typiclust, badge; as a yardstick fg_random,
     /// which reads labels that nobody has given yet [default: entropy]
     #[arg(long, value_name = "NAME", help_heading = "Experiment")]
     strategy: Option<String>,
-    #[command(flatten)]
-    job: Job,
+}
+
+/// What `-h` shows of an experiment's options; `--help` has them all.
+const SHORT: [&str; 17] = [
+    "raw",
+    "labels",
+    "test_raw",
+    "test_labels",
+    "classes",
+    "strategy",
+    "strategies",
+    "seeds",
+    "preset",
+    "initial",
+    "query",
+    "iterations",
+    "epochs",
+    "holdout",
+    "weights",
+    "out",
+    "resume",
+];
+
+/// Leaves an option out of the short help, unless it is one that most people need.
+pub(super) fn in_short_help(arg: Arg) -> Arg {
+    let is_short = SHORT.contains(&arg.get_id().as_str());
+    arg.hide_short_help(!is_short)
 }
 
 /// How long a run of a comparison waits for the one before in its directory.
@@ -53,16 +83,16 @@ pub(super) struct Job {
     #[arg(long, value_name = "FILE", help_heading = "Experiment")]
     config: Option<PathBuf>,
     /// Where results go.
-    #[arg(long, value_name = "DIR", default_value = "askem-run")]
+    #[arg(long, value_name = "DIR", default_value = "askem-run", help_heading = "Results")]
     out: PathBuf,
     /// Go on with the run that lies in --out; with more --iterations also with one that has ended.
-    #[arg(long, conflicts_with = "force")]
+    #[arg(long, conflicts_with = "force", help_heading = "Results")]
     resume: bool,
     /// Overwrite the run that lies in --out.
-    #[arg(long)]
+    #[arg(long, help_heading = "Results")]
     force: bool,
     /// Write losses, the learning curve and a segmentation for TensorBoard into OUT/tensorboard; a run that has the folder goes on there.
-    #[arg(long)]
+    #[arg(long, help_heading = "Results")]
     tensorboard: bool,
     /// Set by `train`: all labels that are given train.
     #[arg(skip)]
@@ -253,6 +283,7 @@ impl Run<'_> {
         }
         let done = progress.records.len();
         self.announce(model.executor(), &open, done)?;
+        let mut foreseen = Estimate::default();
         if done <= self.resolved.last_iteration() {
             let wanted = config.batch_size;
             let (batch, _) = model.prepare_training(wanted, wanted, config.augment.warps())?;
@@ -262,9 +293,9 @@ impl Run<'_> {
                     self.resolved.device
                 );
             }
-            let seconds = estimate(&mut model, config, &test, &progress.records)?;
+            foreseen = estimate(&mut model, config, &test, &progress.records)?;
             let most = if config.early_stopping.is_some() { "at most " } else { "" };
-            note!("Estimated time: {most}{}", human_time(seconds));
+            tell!("Estimated time: {most}{}", human_time(foreseen.total()));
         }
         // From here on the run is known to fit.
         if self.job.force {
@@ -281,7 +312,8 @@ impl Run<'_> {
             TensorBoard::open(self.dir.path(), self.job.tensorboard, &progress, |record| {
                 config.epochs_of_record(record)
             })?;
-        let mut observer = RunObserver::new(&self.dir, config, &test, &trained, self.json, board);
+        let mut observer =
+            RunObserver::new(&self.dir, config, &test, &trained, self.json, board, foreseen);
         if !self.json {
             observer.table_head()?;
             for record in &progress.records {
@@ -374,17 +406,17 @@ impl Run<'_> {
             [] => "nothing; --holdout SHARE keeps some labels to judge by".into(),
             test => sizes(test),
         };
-        note!("Data:     {name}; trains on {}, tests on {tests}", sizes(&train));
-        note!(
+        tell!("Data:     {name}; trains on {}, tests on {tests}", sizes(&train));
+        tell!(
             "Network:  width {}, {} parameters, patches of {} x {}",
             config.net.width,
             config.net.parameter_count(),
             config.patch,
             config.patch
         );
-        note!("Device:   {device}");
+        tell!("Device:   {device}");
         let memory = Memory::of(config, executor, &train, &test)?;
-        note!(
+        tell!(
             "Memory:   network {}, labelled patches {}, sections {}",
             human_bytes(memory.network),
             human_bytes(memory.patches),
@@ -400,7 +432,7 @@ impl Run<'_> {
             )));
         }
         if done > 0 {
-            note!("Resuming after iteration {}", done - 1);
+            tell!("Resuming after iteration {}", done - 1);
         }
         Ok(())
     }

@@ -3,13 +3,13 @@
 use std::path::PathBuf;
 
 use super::Common;
-use super::run::Job;
+use super::run::{Job, in_short_help};
 use crate::error::{Error, Result};
 
 #[derive(Debug, clap::Args)]
 #[command(mut_args(|arg| {
     let asks = ASKING.contains(&arg.get_id().as_str());
-    arg.hide(asks)
+    in_short_help(arg).hide(asks)
 }))]
 pub(super) struct Args {
     /// Begin with the weights of a network, whose settings hold then: weights.safetensors of a run, or one of its

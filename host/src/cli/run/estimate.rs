@@ -9,7 +9,7 @@ use crate::compute::executor::Executor;
 use crate::data::volume::Region;
 use crate::error::Result;
 use crate::learning::predict::windows_per_section;
-use crate::learning::protocol::{Config, Record, Test};
+use crate::learning::protocol::{Config, Phase, Record, Test};
 use crate::learning::strategy::{self, Criterion};
 use crate::network::model::{Model, mc_batch};
 use crate::network::unet::{AdamOptions, Output, forward_plan, mc_plan_of, training_plan_of};
@@ -77,13 +77,45 @@ impl Memory {
     }
 }
 
-/// Seconds that the rest of a run will take at most, from a short probe on zeros.
+/// The phases of the rest of a run, with the seconds that each will take at most.
+#[derive(Debug, Default)]
+pub(super) struct Estimate {
+    phases: Vec<(usize, Phase, f64)>,
+}
+
+impl Estimate {
+    fn add(&mut self, iteration: usize, phase: Phase, seconds: f64) {
+        self.phases.push((iteration, phase, seconds));
+    }
+
+    /// Seconds of all.
+    pub(super) fn total(&self) -> f64 {
+        self.phases.iter().map(|(.., seconds)| seconds).sum()
+    }
+
+    /// Seconds of all that come before a phase, and of that phase.
+    pub(super) fn of(&self, iteration: usize, phase: Phase) -> (f64, f64) {
+        let earlier = |&&(at, ..): &&(usize, Phase, f64)| at < iteration;
+        let start = self.phases.iter().filter(earlier).map(|(.., seconds)| seconds).sum();
+        let mut before = start;
+        for &(_, which, seconds) in self.phases.iter().filter(|&&(at, ..)| at == iteration) {
+            if which == phase {
+                return (before, seconds);
+            }
+            before += seconds;
+        }
+        // What is not foreseen, such as scores for the first patches, takes no time.
+        (start, 0.0)
+    }
+}
+
+/// What the rest of a run will take at most, from a short probe on zeros.
 pub(super) fn estimate(
     model: &mut Model,
     config: &Config,
     test: &[Test<'_>],
     records: &[Record],
-) -> Result<f64> {
+) -> Result<Estimate> {
     let pixels = config.patch * config.patch;
     let sample = model.sample_len();
     let warped = config.augment.warps();
@@ -116,21 +148,46 @@ pub(super) fn estimate(
     let windows = test.iter().map(windows_of).sum::<usize>() as f64;
     let strategy = strategy::by_name(&config.strategy, config.bald.criterion())?;
     let per_scored = per_window * strategy.needs().passes(config.mc_passes) as f64;
+    let mut estimate = Estimate::default();
     if strategy.labels_everything() {
         let samples = config.full_epochs() * (config.pool - config.held_out(config.pool));
-        return Ok(samples as f64 * per_sample + windows * per_window);
+        estimate.add(0, Phase::Train, samples as f64 * per_sample);
+        estimate.add(0, Phase::Evaluate, windows * per_window);
+        return Ok(estimate);
     }
-    let mut seconds = 0.0;
     for iteration in records.len()..=config.iterations {
         let labelled = config.initial + iteration * config.query;
         let epochs = config.epochs_of(iteration, labelled);
         let (trained, held_out) = (labelled - config.held_out(labelled), config.held_out(labelled));
         // A look at the held-out patches takes whole batches.
         let looks = (held_out.div_ceil(score_batch) * score_batch * epochs) as f64;
-        seconds += (trained * epochs) as f64 * per_sample + (windows + looks) * per_window;
-        if iteration < config.iterations {
-            seconds += config.pool as f64 * per_scored;
+        let seconds = (trained * epochs) as f64 * per_sample + looks * per_window;
+        estimate.add(iteration, Phase::Train, seconds);
+        estimate.add(iteration, Phase::Evaluate, windows * per_window);
+        if iteration < config.iterations && per_scored > 0.0 {
+            estimate.add(iteration, Phase::Score, config.pool as f64 * per_scored);
         }
     }
-    Ok(seconds)
+    Ok(estimate)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn phases_follow_one_another() {
+        let mut estimate = Estimate::default();
+        for iteration in 2..4 {
+            estimate.add(iteration, Phase::Train, 10.0);
+            estimate.add(iteration, Phase::Evaluate, 4.0);
+        }
+        estimate.add(2, Phase::Score, 1.0);
+        assert_eq!(estimate.total(), 29.0);
+        assert_eq!(estimate.of(2, Phase::Train), (0.0, 10.0));
+        assert_eq!(estimate.of(2, Phase::Score), (14.0, 1.0));
+        assert_eq!(estimate.of(3, Phase::Evaluate), (25.0, 4.0));
+        assert_eq!(estimate.of(3, Phase::Score), (15.0, 0.0));
+        assert_eq!(Estimate::default().of(0, Phase::Train), (0.0, 0.0));
+    }
 }

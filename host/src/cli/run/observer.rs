@@ -4,6 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use super::estimate::Estimate;
 use super::tensorboard::TensorBoard;
 use crate::cli::progress::{Bar, human_time, interrupted, title};
 use crate::cli::say;
@@ -27,7 +28,13 @@ pub(super) struct RunObserver<'a> {
     trained: &'a dyn Fn(Weights) -> TrainedNetwork,
     json: bool,
     board: Option<TensorBoard>,
+    /// Of the whole run, in milliseconds of its estimate.
     bar: Option<Bar>,
+    estimate: Estimate,
+    /// The second of the estimate that is reached, and what a unit of the phase takes.
+    at: f64,
+    per_unit: f64,
+    iterations: usize,
     saved: Instant,
     /// Of a test volume, whose number it is.
     segmentation: Option<(usize, TiffStackWriter)>,
@@ -44,7 +51,9 @@ impl<'a> RunObserver<'a> {
         trained: &'a dyn Fn(Weights) -> TrainedNetwork,
         json: bool,
         board: Option<TensorBoard>,
+        estimate: Estimate,
     ) -> Self {
+        let iterations = if config.strategy == "full" { 0 } else { config.iterations };
         Self {
             dir,
             config,
@@ -53,15 +62,15 @@ impl<'a> RunObserver<'a> {
             json,
             board,
             bar: None,
+            estimate,
+            at: 0.0,
+            per_unit: 0.0,
+            iterations,
             saved: Instant::now(),
             segmentation: None,
             details: Details::default(),
             first: None,
         }
-    }
-
-    fn iterations(&self) -> usize {
-        if self.config.strategy == "full" { 0 } else { self.config.iterations }
     }
 
     pub(super) fn table_head(&self) -> Result<()> {
@@ -135,6 +144,10 @@ impl<'a> RunObserver<'a> {
     }
 }
 
+fn thousandths(seconds: f64) -> u64 {
+    (1000.0 * seconds) as u64
+}
+
 /// The summary's columns: it grows by a row per iteration, so widths are fixed.
 const COLUMNS: [(&str, usize); 9] = [
     ("iteration", 9),
@@ -150,13 +163,21 @@ const COLUMNS: [(&str, usize); 9] = [
 
 impl Observer for RunObserver<'_> {
     fn phase(&mut self, iteration: usize, phase: Phase, done: u64, total: u64) {
-        self.bar = None;
-        self.bar = Some(Bar::new(title(iteration, self.iterations(), phase), done, total));
+        let (before, seconds) = self.estimate.of(iteration, phase);
+        self.at = before;
+        self.per_unit = seconds / total.max(1) as f64;
+        let whole =
+            || Bar::new(String::new(), thousandths(before), thousandths(self.estimate.total()));
+        let bar = self.bar.get_or_insert_with(whole);
+        bar.set_title(title(iteration, self.iterations, phase));
+        bar.message(String::new());
+        self.advance(done);
     }
 
     fn advance(&mut self, units: u64) {
+        self.at += units as f64 * self.per_unit;
         if let Some(bar) = &self.bar {
-            bar.advance(units);
+            bar.set_done(thousandths(self.at));
         }
     }
 
@@ -215,9 +236,11 @@ impl Observer for RunObserver<'_> {
     }
 
     fn iteration_done(&mut self, record: &Record) -> Result<()> {
-        self.bar = None;
         self.details.write(self.dir.path(), self.first.take().as_ref())?;
-        let last = record.iteration == self.iterations();
+        let last = record.iteration == self.iterations;
+        if last {
+            self.bar = None;
+        }
         if last && let Some((_, writer)) = self.segmentation.take() {
             // Before the journal's last line, after which nothing is computed again.
             writer.finish()?;
@@ -231,6 +254,10 @@ impl Observer for RunObserver<'_> {
             }
         }
         let line = self.dir.append(record)?;
-        if self.json { say(line) } else { self.table_row(record) }
+        let write = || if self.json { say(line) } else { self.table_row(record) };
+        match &self.bar {
+            Some(bar) => bar.suspend(write),
+            None => write(),
+        }
     }
 }

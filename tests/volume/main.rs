@@ -3,7 +3,9 @@
 mod bad_input;
 mod files;
 mod formats;
+mod instances;
 mod labels;
+mod plain_instances;
 mod real_data;
 mod write;
 mod zarr;

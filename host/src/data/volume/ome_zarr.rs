@@ -25,6 +25,10 @@ pub enum OmeKind {
     Grey,
     /// 32-bit floats; a coarser pixel is the mean of its four.
     Probabilities,
+    /// Numbers of objects up to 2^24, as 32-bit integers, and 0 for none; a coarser pixel has the
+    /// commonest of its four numbers, of equally common ones rather an object's than 0, then the
+    /// lowest.
+    Instances,
 }
 
 impl OmeKind {
@@ -32,6 +36,7 @@ impl OmeKind {
         match self {
             Self::Labels | Self::Grey => Element::U8,
             Self::Probabilities => Element::F32,
+            Self::Instances => Element::U32,
         }
     }
 
@@ -40,6 +45,7 @@ impl OmeKind {
         match self {
             Self::Probabilities => values.iter().flat_map(|v| v.to_ne_bytes()).collect(),
             Self::Grey | Self::Labels => values.iter().map(|v| v.round() as u8).collect(),
+            Self::Instances => values.iter().flat_map(|&v| (v as u32).to_ne_bytes()).collect(),
         }
     }
 
@@ -48,8 +54,23 @@ impl OmeKind {
         match self {
             Self::Labels => f32::from(u8::from(mean >= 127.5)) * 255.0,
             Self::Grey | Self::Probabilities => mean,
+            Self::Instances => commonest(values),
         }
     }
+}
+
+/// The commonest of a few numbers; of equally common ones rather another than 0, then the lowest.
+fn commonest(numbers: &[f32]) -> f32 {
+    let count = |wanted: f32| numbers.iter().filter(|&&number| number == wanted).count();
+    let better = |a: f32, b: f32| {
+        let by_count = count(a).cmp(&count(b));
+        by_count.then((a != 0.0).cmp(&(b != 0.0))).then(b.total_cmp(&a)).is_gt()
+    };
+    numbers
+        .iter()
+        .copied()
+        .reduce(|best, next| if better(next, best) { next } else { best })
+        .unwrap_or(0.0)
 }
 
 /// Writes an OME-Zarr image.
@@ -187,6 +208,15 @@ impl OmeZarrWriter {
         )))
     }
 
+    /// Removes the image, after a failure.
+    pub(crate) fn abandon(&self) {
+        // What can't be removed stays, without metadata of its own. The user is told of the failure.
+        let _ = remove(&self.path);
+        let _ = std::fs::remove_file(self.path.join("s0").join("lock"));
+        let _ = std::fs::remove_dir(self.path.join("s0"));
+        let _ = std::fs::remove_dir(&self.path);
+    }
+
     /// Writes the coarser levels and the image's metadata: rows and columns are halved, sections stay, since they are thicker than
     /// pixels are wide. Several processes may do so at once.
     ///
@@ -221,21 +251,28 @@ impl OmeZarrWriter {
         }
         let axes = ome_axes(self.voxel_nm);
         let name = self.path.file_stem().unwrap_or_default().to_string_lossy();
+        let mut ome = json!({
+            "version": "0.5",
+            "multiscales": [{"name": name, "axes": axes, "datasets": datasets}],
+        });
+        if self.kind == OmeKind::Instances {
+            // So that viewers show objects, each in a colour of its own, and no grey values.
+            ome["image-label"] = json!({});
+        }
         let group = json!({
             "zarr_format": 3,
             "node_type": "group",
-            "attributes": {
-                "ome": {
-                    "version": "0.5",
-                    "multiscales": [{"name": name, "axes": axes, "datasets": datasets}],
-                },
-                "askem": self.about,
-            },
+            "attributes": { "ome": ome, "askem": self.about },
         });
         let text = serde_json::to_vec_pretty(&group)
             .map_err(|e| Error::Input(format!("{}: {e}", self.path.display())))?;
         place(&self.path.join("zarr.json"), &text)
     }
+}
+
+/// Whether a folder is an OME-Zarr image that this program wrote, or began to.
+pub fn is_our_ome_zarr(path: &Path) -> bool {
+    about_of(path).is_some()
 }
 
 /// What the description of the full resolution says of an image of this program.

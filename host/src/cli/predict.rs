@@ -8,12 +8,14 @@ use serde_json::json;
 
 use super::axes::AxesArgs;
 use super::inputs::refuse_inputs_as_outputs;
+use super::instances::{ObjectArgs, stop_if_interrupted};
 use super::network::NetworkArgs;
 use super::normalise::Normalise;
 use super::processes::Share;
 use super::progress::{Bar, catch_interrupt, interrupted};
 use super::warnings::warn_of_images;
 use super::{Common, say, say_json};
+use crate::data::instances::Mask;
 use crate::data::pool::{PatchReader, Region};
 use crate::data::volume::{
     AxesOptions, OmeKind, OmeZarrWriter, TiffStackWriter, Volume, is_our_tiff, open_raw_as,
@@ -43,7 +45,8 @@ pub(super) struct Args {
     /// ending in .tif, for which a section has to fit the memory.
     #[arg(long, value_name = "PATH")]
     out: PathBuf,
-    /// What is written: 32-bit float probabilities of foreground, or labels 0 and 255.
+    /// What is written: 32-bit float probabilities of foreground, labels 0 and 255, or instances,
+    /// which are objects numbered from 1 with a table of them, as askem instances makes them.
     #[arg(long = "as", value_name = "KIND", default_value = "labels")]
     kind: Kind,
     /// How grey values are scaled: as those of the training were, or by this volume's own mean and deviation.
@@ -56,6 +59,8 @@ pub(super) struct Args {
     /// Overwrite --out, if askem predict wrote it.
     #[arg(long, conflicts_with = "shard")]
     force: bool,
+    #[command(flatten)]
+    objects: ObjectArgs,
 }
 
 impl Args {
@@ -86,6 +91,7 @@ impl Args {
 enum Kind {
     Probabilities,
     Labels,
+    Instances,
 }
 
 pub(super) fn execute(args: &Args, common: &Common) -> Result<()> {
@@ -105,7 +111,17 @@ pub(super) fn execute(args: &Args, common: &Common) -> Result<()> {
         Some(ShardChoice::Given(shard)) => shard,
         Some(ShardChoice::Auto) => Shard::from_environment(|name| std::env::var(name).ok())?,
     };
+    let to_instances = args.kind == Kind::Instances;
+    if to_instances && args.shard.is_some() {
+        return Err(Error::Usage(ALONE.into()));
+    }
+    if !to_instances {
+        args.objects.require_none()?;
+    }
     let share = Share::of(shard, common)?;
+    if to_instances && share.devices() > 1 {
+        return Err(Error::Usage(ALONE.into()));
+    }
     if !to_zarr && share.devices() > 1 {
         return Err(Error::Usage("--device: only a .zarr is written by several devices".into()));
     }
@@ -115,7 +131,8 @@ pub(super) fn execute(args: &Args, common: &Common) -> Result<()> {
         &[("--raw", &raw_path), (source.option, &source.path)],
         std::slice::from_ref(&args.out),
     )?;
-    if args.out.exists() && !to_zarr && !(args.force && is_our_tiff(&args.out)) {
+    let to_tiff = !to_zarr && !to_instances;
+    if to_tiff && args.out.exists() && !(args.force && is_our_tiff(&args.out)) {
         let what = if is_our_tiff(&args.out) {
             "exists; overwrite it with --force or choose another name"
         } else {
@@ -123,6 +140,13 @@ pub(super) fn execute(args: &Args, common: &Common) -> Result<()> {
         };
         return Err(Error::Usage(format!("--out {} {what}", args.out.display())));
     }
+    let objects = match to_instances {
+        true => {
+            let inputs = [("--raw", &*raw_path), (source.option, &*source.path)];
+            Some(args.objects.files(&args.out, args.force, &inputs)?)
+        }
+        false => None,
+    };
     let (trained, hash) = source.load()?;
     let raw: Arc<dyn Volume> = Arc::from(open_raw_as(&raw_path, &axes)?);
     let region = Region::whole(raw.shape());
@@ -144,7 +168,12 @@ pub(super) fn execute(args: &Args, common: &Common) -> Result<()> {
     }
     let reader = PatchReader::with_context(raw, region, scaling, trained.net.context);
     catch_interrupt();
-    if to_zarr {
+    if let Some(files) = objects {
+        let threshold = args.objects.threshold().unwrap_or(0.5);
+        let mask = predict_mask(args, &mut model, &reader, threshold)?;
+        let about = json!({ "weights": hash, "threshold": threshold });
+        args.objects.write(files, mask, reader.voxel_nm(), about, &args.out, common)
+    } else if to_zarr {
         write_zarr(args, common, &hash, &mut model, &reader, &share)
     } else {
         write_tiff(args, &mut model, &reader)
@@ -166,17 +195,53 @@ fn write_tiff(args: &Args, model: &mut Model, reader: &PatchReader) -> Result<()
                 false => Ok(()),
             }
         })?;
-        match args.kind {
-            Kind::Probabilities => writer.push_probabilities(&p)?,
-            Kind::Labels => {
-                let labels: Vec<u8> = p.iter().map(|&p| u8::from(p > 0.5)).collect();
-                writer.push_labels(&labels)?;
-            }
+        if args.kind == Kind::Labels {
+            let labels: Vec<u8> = p.iter().map(|&p| u8::from(p > 0.5)).collect();
+            writer.push_labels(&labels)?;
+        } else {
+            writer.push_probabilities(&p)?;
         }
     }
     writer.finish()?;
     drop(bar);
     say(format_args!("wrote {}", args.out.display()))
+}
+
+/// What [`Kind::Instances`] lacks.
+const ALONE: &str = "--as instances: objects are found by one process on one device; \
+    predict --as probabilities in parts, then find them with askem instances";
+
+/// Pixels that are predicted at once: bands of rows where sections have more.
+const BAND: usize = 1 << 25;
+
+/// The foreground of all sections.
+fn predict_mask(
+    args: &Args,
+    model: &mut Model,
+    reader: &PatchReader,
+    threshold: f32,
+) -> Result<Mask> {
+    let patch = model.patch();
+    let whole = &reader.region;
+    let rows = (BAND / whole.width()).clamp(patch.min(whole.height()), whole.height());
+    let mut mask = Mask::create(&args.out, [whole.z.len(), whole.height(), whole.width()])?;
+    let mut bands = Vec::new();
+    for z in whole.z.clone() {
+        for y in whole.y.clone().step_by(rows) {
+            let y = y..(y + rows).min(whole.y.end);
+            bands.push(Region { z: z..z + 1, y, x: whole.x.clone() });
+        }
+    }
+    let windows: usize = bands.iter().map(|band| windows_of_area(reader, patch, band)).sum();
+    let bar = Bar::new("predicting".into(), 0, windows as u64);
+    for band in &bands {
+        let p = area_foreground(model, reader, band.z.start, band, &mut |done| {
+            bar.advance(done as u64);
+            stop_if_interrupted()
+        })?;
+        mask.write(band, p.iter().map(|&p| p > threshold))?;
+    }
+    Ok(mask)
 }
 
 /// Chunks that are predicted at once: more would need more memory, fewer would evaluate more windows twice.
@@ -214,17 +279,15 @@ fn write_zarr(
     let patch = model.patch();
     let region = &reader.region;
     let shape = [region.z.len(), region.height(), region.width()];
-    let kind = match args.kind {
-        Kind::Probabilities => OmeKind::Probabilities,
-        Kind::Labels => OmeKind::Labels,
-    };
+    let to_labels = args.kind == Kind::Labels;
+    let kind = if to_labels { OmeKind::Labels } else { OmeKind::Probabilities };
     let about = json!({
         "askem": env!("CARGO_PKG_VERSION"),
         "weights": weights,
         "patch": patch,
         "scaling": reader.scaling,
         "pixels": hash_of_pixels(reader)?,
-        "foreground": if args.kind == Kind::Labels { "probability above 0.5 is 255" } else { "probability" },
+        "foreground": if to_labels { "probability above 0.5 is 255" } else { "probability" },
     });
     let anew = args.force && !share.is_helper;
     let writer = OmeZarrWriter::create(&args.out, shape, kind, about, anew)?
@@ -259,11 +322,10 @@ fn write_zarr(
                 for (&chunk, values) in chunks.iter().zip(&mut values) {
                     let columns = writer.region(chunk).x;
                     let row = &row[columns.start - area.x.start..columns.end - area.x.start];
-                    match args.kind {
-                        Kind::Probabilities => values.extend(row),
-                        Kind::Labels => {
-                            values.extend(row.iter().map(|&p| if p > 0.5 { 255.0 } else { 0.0 }))
-                        }
+                    if to_labels {
+                        values.extend(row.iter().map(|&p| if p > 0.5 { 255.0 } else { 0.0 }));
+                    } else {
+                        values.extend(row);
                     }
                 }
             }

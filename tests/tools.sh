@@ -86,7 +86,7 @@ folder_of() {
 }
 modules_of() {
     case $1 in
-    formats) echo 'h5py, imagecodecs, mrcfile, numcodecs, tensorboard, tensorstore, tifffile, zarr' ;;
+    formats) echo 'h5py, hdf5plugin, imagecodecs, mrcfile, numcodecs, tensorboard, tensorstore, tifffile, zarr' ;;
     engines) echo 'hyperqueue, kubernetes_validate' ;;
     esac
 }

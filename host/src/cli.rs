@@ -13,6 +13,7 @@ macro_rules! note {
 
 mod axes;
 mod bench;
+mod classes;
 mod compare;
 mod datasets;
 mod devices;

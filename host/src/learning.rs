@@ -1,6 +1,7 @@
 //! The protocol of active learning: training, strategies, annotators and prediction.
 
 pub mod annotator;
+pub mod class_counts;
 pub mod geometry;
 pub mod predict;
 pub mod protocol;

@@ -7,7 +7,7 @@ use askem_kernels::rng::{Purpose, below, stream};
 
 use crate::client::Server;
 use crate::program::askem;
-use crate::world::{PATCH, SHAPE, World, label_file, on, place, read_png};
+use crate::world::{PATCH, SHAPE, World, label_file, on, place, read_png, small};
 
 #[test]
 fn labels_are_on_the_disk_before_they_are_acknowledged_and_survive_kills() {
@@ -136,6 +136,35 @@ fn beyond_this_machine_a_token_is_needed() {
     let cookie = format!("Cookie: {}", cookie.split(';').next().unwrap());
     assert!(cookie.ends_with(&token));
     assert_eq!(server.ask("GET", "/api/project", &[&cookie], &[]).status, 200);
+}
+
+#[test]
+fn a_page_of_another_project_changes_nothing() {
+    let world = World::new();
+    let id_of = |server: &Server| server.project()["id"].as_str().unwrap().to_string();
+    let here = Server::start(&world.init("brain"));
+    let liver = world.at("liver");
+    let init = askem(["init", "--seed", "5"]).args([&liver]).path("--raw", &world.at("raw.tif"));
+    small(init).succeed();
+    let there = Server::start(&liver);
+    let (id, other) = (id_of(&here), id_of(&there));
+    assert_ne!(id, other, "other patches are asked for");
+    let labels = vec![1; PATCH * PATCH];
+    let etag = here.project()["patches"][0]["etag"].as_str().unwrap().to_string();
+    let put = |project: &str| {
+        let headers = [
+            "X-Askem: 1".into(),
+            format!("If-Match: {etag}"),
+            format!("X-Askem-Project: {project}"),
+        ];
+        let headers: Vec<&str> = headers.iter().map(String::as_str).collect();
+        here.ask("PUT", "/api/labels?id=0", &headers, &labels)
+    };
+    let refused = put(&other);
+    assert_eq!((refused.status, &refused.json()["project"]), (409, &serde_json::json!(id)));
+    assert!(here.get("/api/labels?id=0").body.iter().all(|&label| label == 255));
+    assert_eq!(put(&id).status, 200);
+    assert_eq!(here.get("/api/labels?id=0").body, labels);
 }
 
 #[test]

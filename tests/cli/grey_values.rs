@@ -1,14 +1,18 @@
 //! Weights know the grey values that they were trained on.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use tempfile::tempdir;
 use tiff::encoder::colortype::{Gray16, Gray32Float};
 
 use crate::images::{SIZE, phantom_folders, write_tiff};
 use crate::program::{Outcome, askem};
-use crate::results::{phantom, read_float_tiff, tiny};
+use crate::results::{TINY, journal, number, phantom, read_float_tiff, tiny, tiny_phantom};
+
+fn last_jaccard(run: &Path) -> f64 {
+    number(journal(run).last().unwrap(), "jaccard")
+}
 
 #[test]
 fn other_units_are_said_and_scaled_if_wished() {
@@ -47,6 +51,35 @@ fn other_units_are_said_and_scaled_if_wished() {
         let apart = scaled.iter().zip(&own).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
         assert!(apart < 1e-3, "{name}: {apart}");
     }
+    // A run says it of its test volume, and a project of another volume than its own.
+    let test = |raw: &PathBuf, name: &str, more: &[&str]| {
+        let call = tiny().path("--raw", &at("raw")).path("--labels", &labels).args(more);
+        let call = call.path("--test-raw", raw).path("--test-labels", &labels);
+        (call.path("--out", &at(name)).succeed(), last_jaccard(&at(name)))
+    };
+    let (outcome, of_itself) = test(&raw, "same", &[]);
+    assert!(!outcome.stderr.contains(said), "{outcome:#?}");
+    let (outcome, of_rubbish) = test(&wide, "other", &[]);
+    assert_eq!(outcome.stderr.matches(said).count(), 1, "{outcome:#?}");
+    assert!(outcome.stderr.contains("wide.tif") && of_rubbish != of_itself, "{of_rubbish}");
+    let scaled = ["--normalise", "volume"];
+    let (outcome, of_scaled) = test(&wide, "scaled", &scaled);
+    assert!(!outcome.stderr.contains(said), "{outcome:#?}");
+    // The training is of the same volume, so that its own values are the training's.
+    assert!((of_scaled - of_itself).abs() < 1e-3, "{of_scaled} and {of_itself}");
+    let settings = fs::read_to_string(at("scaled/config.toml")).unwrap();
+    assert!(settings.contains("normalise = \"volume\""), "{settings}");
+    let resumed = askem(["run", "--resume", "--device", "cpu"]);
+    let outcome = resumed.path("--out", &at("scaled")).succeed();
+    assert!(!outcome.stderr.contains(said), "{outcome:#?}");
+    let tiny: Vec<&str> =
+        TINY.into_iter().filter(|word| !["--seed", "10"].contains(word)).collect();
+    let compare = askem(["compare", "--strategies", "random", "--seeds", "1"]).args(tiny);
+    let compare = compare.path("--raw", &raw).path("--labels", &labels).path("--test-raw", &wide);
+    let outcome = compare.path("--test-labels", &labels).path("--out", &at("compare")).succeed();
+    assert_eq!(outcome.stderr.matches(said).count(), 1, "{outcome:#?}");
+    let alone = tiny_phantom(&at("alone")).args(scaled).run();
+    alone.refuses(2, &["--normalise", "--test-raw"]);
     // Scoring says and does the same.
     let score = |name: &str, more: &[&str]| {
         let call = askem(["score", "--device", "cpu"]).args(more).path("--raw", &wide);

@@ -7,6 +7,8 @@
 mod axes;
 mod bad_data;
 mod bad_options;
+mod boxes;
+mod classes;
 mod datasets;
 mod determinism;
 mod directories;
@@ -27,6 +29,7 @@ mod precisions;
 mod program;
 mod real_data;
 mod results;
+mod sizes;
 mod stopping;
 mod strategies;
 mod tools;

@@ -35,6 +35,7 @@ fn series(strategy: &str, curves: &[Vec<f64>]) -> Series {
         epochs: None,
         best: None,
         jaccard: Some(jaccard),
+        class_jaccard: None,
         unseen_jaccard: None,
         changed_pixels: None,
         mean_entropy: None,

@@ -46,7 +46,7 @@ fn labels_read(path: &Path, case: &Value, options: &AxesOptions) -> Result<(), S
     let wanted = pixels(case);
     for (value, count) in case["values"].as_object().unwrap() {
         let chosen: LabelValue = value.parse().unwrap();
-        let only = LabelOptions { value: Some(chosen), ignore: None };
+        let only = LabelOptions { value: Some(chosen), ..LabelOptions::default() };
         let labels = open_labels_as(path, only, options).map_err(|e| e.to_string())?;
         if (labels.shape(), labels.dtype().name()) != (shape, case["dtype"].as_str().unwrap()) {
             return Err(format!("{:?} {}", labels.shape(), labels.dtype()));

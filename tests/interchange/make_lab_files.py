@@ -15,6 +15,7 @@ import sys
 from itertools import permutations
 from pathlib import Path
 
+import containers
 import h5py
 import mrcfile
 import numcodecs
@@ -687,5 +688,6 @@ calibrated_files()
 hdf5_files()
 tiff_files()
 mrc_files()
+containers.write(sys.modules[__name__])
 (OUT / "lab.json").write_text(json.dumps(CASES, indent=1))
 print(f"{len(CASES)} files")

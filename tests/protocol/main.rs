@@ -9,6 +9,7 @@ mod adapter;
 mod distances;
 mod experiments;
 mod ignored;
+mod odd_sizes;
 mod paper;
 mod picks;
 mod scores;

@@ -9,7 +9,7 @@ use std::fs::File;
 use std::path::Path;
 use tiff::encoder::{TiffEncoder, TiffValue, colortype};
 
-const PLAIN: LabelOptions = LabelOptions { value: None, ignore: None };
+const PLAIN: LabelOptions = LabelOptions { value: None, ignore: None, classes: None };
 
 fn read(path: &Path, options: LabelOptions) -> Vec<u8> {
     open_labels(path, options).unwrap().read_labels(0).unwrap()
@@ -42,7 +42,7 @@ fn one_bit_palette_rgba_and_grey_edged_masks_agree() {
     let colours = [0, 0, 0, 128, 0, 0, 0, 128, 0];
     let path = indexed("p3.png", BitDepth::Eight, &[0, 1, 2, 0, 0, 1], &colours);
     assert_eq!(read(&path, PLAIN), want);
-    let one = LabelOptions { value: Some(1_u8.into()), ignore: Some(2_u8.into()) };
+    let one = LabelOptions { value: Some(1_u8.into()), ignore: Some(2_u8.into()), classes: None };
     assert_eq!(read(&path, one), [0, 1, 255, 0, 0, 1]);
     assert!(open_raw(&path).err().unwrap().to_string().contains("palette holds colours"));
     let path = indexed("p4.png", BitDepth::Eight, &[0; 6], &[9, 0, 0, 0, 0, 0]);
@@ -160,7 +160,7 @@ where
 }
 
 fn only(value: &str) -> LabelOptions {
-    LabelOptions { value: Some(value.parse().unwrap()), ignore: None }
+    LabelOptions { value: Some(value.parse().unwrap()), ..PLAIN }
 }
 
 #[test]

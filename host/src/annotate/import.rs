@@ -290,9 +290,10 @@ fn cut_out(given: &Given, asked: &[Asked], patch: usize) -> Result<Vec<(u32, Vec
 
 /// A section of labels: 0, 1, 254 where the file says so, 255 where it is not labelled.
 fn labels_of(given: &Given, z: usize) -> Result<Vec<u8>> {
-    given.volume.source().read_labels(z, &mut |value| match given.volume.label(value) {
-        IGNORED => UNLABELLED,
+    let options = given.volume.options();
+    given.volume.source().read_labels(z, &mut |value| match options.label(value) {
+        None | Some(IGNORED) => UNLABELLED,
         _ if given.has_unsure && value == LabelValue::Integer(UNSURE.into()) => UNSURE,
-        label => label,
+        Some(label) => label,
     })
 }

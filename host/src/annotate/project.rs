@@ -57,6 +57,13 @@ pub struct Project {
 /// # Errors
 /// [`Error::Usage`] that names the option.
 pub fn require_person(config: &Config) -> Result<()> {
+    let classes = config.net.classes;
+    if classes > 2 {
+        return Err(Error::Usage(format!(
+            "--classes {classes}: in a project foreground is painted on background; for more \
+             classes paint elsewhere, then: askem run --labels LABELS --classes {classes}"
+        )));
+    }
     let strategy = strategy::by_name(&config.strategy, config.bald.criterion())?;
     let why = if strategy.labels_everything() {
         "labels the whole pool, which nobody does by hand"

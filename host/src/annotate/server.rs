@@ -20,15 +20,18 @@ use axum::routing::{get, post};
 use self::connections::Connections;
 use self::guard::Guard;
 use self::tiles::Tiles;
-use super::label_files::UNLABELLED;
+use super::label_files::{UNLABELLED, etag};
 use super::learn::lock;
 use super::live::{Command, Predictor, Shared, Trainer};
 use super::project::Project;
+use crate::data::pool::PatchReader;
 use crate::error::{Error, Result};
 use crate::network::model::Model;
 
 /// What every answer may need.
 struct App {
+    /// Tells the project from others that may be served at the same address.
+    id: String,
     project: Arc<Mutex<Project>>,
     tiles: Tiles,
     shared: Arc<Shared>,
@@ -90,12 +93,13 @@ impl Server {
             }
             None => trainer.set_weights(&trainer.net().init(project.config().seed))?,
         }
+        let id = identity(&project, &reader)?;
         let project = Arc::new(Mutex::new(project));
         let predictor = Predictor::start(predictor, lock(&project).reader(), Arc::clone(&shared))?;
         let trainer =
             Trainer::start(Arc::clone(&project), trainer, reader, unlabelled, Arc::clone(&shared))?;
         let done = Mutex::new(Vec::new());
-        let app = Arc::new(App { project, tiles, shared, trainer, predictor, done });
+        let app = Arc::new(App { id, project, tiles, shared, trainer, predictor, done });
         Ok(Self { listener, app, guard: Arc::new(Guard::new(address)) })
     }
 
@@ -147,6 +151,7 @@ fn router(app: Arc<App>, guard: Arc<Guard>) -> Router {
         .route("/api/next", post(answers::next))
         .route("/api/learn", post(answers::learn))
         .route("/api/cancel", post(answers::cancel))
+        .layer(from_fn_with_state(Arc::clone(&app), answers::of_this_project))
         .with_state(app)
         .layer(DefaultBodyLimit::max(body))
         .layer(from_fn(answers::in_json))
@@ -160,6 +165,18 @@ fn unlabelled(project: &Project) -> Result<Vec<f32>> {
     let mut x = Vec::new();
     pool.iter().step_by(step).try_for_each(|&at| reader.read(at, patch, &mut x))?;
     Ok(x)
+}
+
+/// What projects differ in: where their patches lie, and what the first of them shows.
+fn identity(project: &Project, reader: &PatchReader) -> Result<String> {
+    let mut bytes = Vec::new();
+    for at in project.pool() {
+        [at.z, at.y, at.x].iter().for_each(|side| bytes.extend((*side as u64).to_le_bytes()));
+    }
+    let mut x = Vec::new();
+    project.pool().first().map_or(Ok(()), |&at| reader.read(at, project.config().patch, &mut x))?;
+    x.iter().for_each(|value| bytes.extend(value.to_le_bytes()));
+    Ok(etag(&bytes))
 }
 
 /// Whether nobody has labelled a pixel.

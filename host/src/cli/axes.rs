@@ -17,7 +17,7 @@ pub(super) struct AxesArgs {
     pub(super) time: Option<usize>,
 }
 
-/// The axes of labels, where they are not those of the images.
+/// How labels lie, where not as the images do.
 #[derive(Clone, Debug, Default, PartialEq, clap::Args)]
 pub(super) struct LabelAxesArgs {
     /// What the axes of the labels are [default: as --axes]
@@ -26,6 +26,19 @@ pub(super) struct LabelAxesArgs {
     /// Which of several channels of the labels to read, from 0 [default: as --channel]
     #[arg(long, value_name = "N")]
     pub(super) label_channel: Option<usize>,
+    /// Of labels of a part of the images: the section, row and column of their first voxel, from 0;
+    /// of all pixels outside nothing is known [default: as the translations of OME-Zarr files say]
+    #[arg(long, value_name = "Z,Y,X", value_parser = parse_offset, allow_hyphen_values = true)]
+    pub(super) label_offset: Option<[usize; 3]>,
+}
+
+/// A section, a row and a column.
+pub(super) fn parse_offset(text: &str) -> Result<[usize; 3], String> {
+    let sides: Vec<usize> = text.split(',').filter_map(|side| side.trim().parse().ok()).collect();
+    match <[usize; 3]>::try_from(sides) {
+        Ok(sides) if text.split(',').count() == 3 => Ok(sides),
+        _ => Err("give a section, a row and a column, counted from 0, such as 12,0,256".into()),
+    }
 }
 
 impl AxesArgs {

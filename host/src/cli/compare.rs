@@ -121,13 +121,16 @@ pub(super) fn execute(args: &Args, common: &Common) -> Result<()> {
         Some(folder) => Some(baseline::load(folder, &args.out, &source, &config, args.seeds)?),
         None => None,
     };
+    // What no run can do is said before anything is written.
+    let open = open_data(&source, &config)?;
+    open.train_region.require_patch(config.patch, "training")?;
     let settings = prepare(&args.out, source.clone(), config.clone(), common)?;
     if source.raw.is_some() {
         // The runs say it in their logs.
-        for warning in open_data(&source, config.seed)?.warnings {
-            note!("askem: note: {warning}");
-        }
+        open.warnings.iter().for_each(|warning| note!("askem: note: {warning}"));
+        open.scalings(&source)?;
     }
+    drop(open);
     let jobs =
         if args.jobs > 1 { jobs_that_fit(args, common, &source, &config)? } else { args.jobs };
     catch_interrupt();
@@ -226,7 +229,7 @@ fn jobs_that_fit(
     let (true, Some(available)) = (executor.threads().is_some(), available_memory()) else {
         return Ok(args.jobs);
     };
-    let open = open_data(source, config.seed)?;
+    let open = open_data(source, config)?;
     let mut each = 0;
     for strategy in &args.strategies {
         let config = Config { strategy: strategy.clone(), ..config.clone() };

@@ -5,10 +5,9 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::axes::{AxesArgs, LabelAxesArgs};
+use super::classes::ClassesArgs;
 use super::{Common, say, say_json};
-use crate::data::volume::{
-    LabelOptions, LabelValue, inspect, open_labels_as, open_raw_as, open_segmentation, pair,
-};
+use crate::data::volume::{inspect, open_labels_as, open_raw_as, open_segmentation, pair_at};
 use crate::error::{Error, Result};
 
 #[derive(Debug, clap::Args)]
@@ -19,12 +18,8 @@ pub(super) struct Args {
     /// Labels of the images.
     #[arg(long, value_name = "PATH")]
     labels: Option<PathBuf>,
-    /// The one label value that is foreground [default: all but 0]
-    #[arg(long, value_name = "V", allow_negative_numbers = true)]
-    label_value: Option<LabelValue>,
-    /// A label value whose pixels do not count [default: none]
-    #[arg(long, value_name = "V", allow_negative_numbers = true)]
-    ignore_value: Option<LabelValue>,
+    #[command(flatten)]
+    values: ClassesArgs,
     #[command(flatten)]
     axes: AxesArgs,
     #[command(flatten)]
@@ -47,7 +42,7 @@ struct Report {
 }
 
 pub(super) fn execute(args: &Args, common: &Common) -> Result<()> {
-    let options = LabelOptions { value: args.label_value, ignore: args.ignore_value };
+    let options = args.values.label_options()?;
     let axes = args.axes.of_images();
     let mut warnings = Vec::new();
     let raw = match open_raw_as(&args.raw, &axes) {
@@ -62,7 +57,8 @@ pub(super) fn execute(args: &Args, common: &Common) -> Result<()> {
     let (raw, labels) = match &args.labels {
         Some(path) => {
             let axes = args.label_axes.of_labels(&args.axes);
-            let pair = pair(raw, open_labels_as(path, options, &axes)?)?;
+            let labels = open_labels_as(path, options, &axes)?;
+            let pair = pair_at(raw, labels, args.label_axes.label_offset)?;
             warnings.extend(pair.warnings);
             (pair.raw, Some(pair.labels))
         }

@@ -8,13 +8,15 @@ use std::sync::Arc;
 use clap::ValueEnum;
 use serde::Deserialize;
 
+use super::axes::parse_offset;
 use super::datasets::Dataset;
+use super::normalise::scaling_of;
 use super::warnings::warnings_of;
 use crate::data::phantom::Phantom;
-use crate::data::pool::Region;
+use crate::data::pool::{Normalise, Region, Scaling};
 use crate::data::volume::{
-    AxisLetters, CachedLabels, FOREGROUND, LabelOptions, LabelValue, LabelVolume, Volume,
-    local_path, open_labels_as, open_raw_as, pair,
+    AxisLetters, CachedLabels, LabelOptions, LabelValue, LabelVolume, Volume, local_path,
+    open_labels_as, open_raw_as, pair_at,
 };
 use crate::error::{Error, Result};
 use crate::learning::protocol::Config;
@@ -38,7 +40,7 @@ pub(super) struct DataArgs {
     /// The folder with the files of --dataset.
     #[arg(long, value_name = "DIR", requires = "dataset", help_heading = "Data")]
     pub(super) root: Option<PathBuf>,
-    /// Labels of --raw, in the same forms; all values but 0 are foreground.
+    /// Labels of --raw, in the same forms; all values but 0 are foreground, or with --classes each is a class.
     #[arg(long, value_name = "PATH", requires = "raw", help_heading = "Data")]
     pub(super) labels: Option<PathBuf>,
     /// The one label value that is foreground [default: all but 0]
@@ -66,6 +68,16 @@ pub(super) struct DataArgs {
     /// Which of several channels of the labels to read, from 0 [default: as --channel]
     #[arg(long, value_name = "N", help_heading = "Data")]
     pub(super) label_channel: Option<usize>,
+    /// Of labels of a part of --raw: the section, row and column of their first voxel, from 0; of
+    /// all pixels outside nothing is known [default: as the translations of OME-Zarr files say]
+    #[arg(
+        long,
+        value_name = "Z,Y,X",
+        value_parser = parse_offset,
+        allow_hyphen_values = true,
+        help_heading = "Data"
+    )]
+    pub(super) label_offset: Option<[usize; 3]>,
     /// Where to test without a test volume: `y` trains on the first half of the rows and tests on the second.
     #[arg(long, value_name = "AXIS", help_heading = "Data", conflicts_with = "test_raw")]
     pub(super) split: Option<Split>,
@@ -79,6 +91,19 @@ pub(super) struct DataArgs {
     /// Labels of --test-raw.
     #[arg(long, value_name = "PATH", requires = "test_raw", help_heading = "Data")]
     pub(super) test_labels: Option<PathBuf>,
+    /// --label-offset of the test volume.
+    #[arg(
+        long,
+        value_name = "Z,Y,X",
+        value_parser = parse_offset,
+        allow_hyphen_values = true,
+        help_heading = "Data"
+    )]
+    pub(super) test_label_offset: Option<[usize; 3]>,
+    /// How grey values of --test-raw are scaled: as those of the training are, or by that volume's
+    /// own mean and deviation [default: weights]
+    #[arg(long, value_name = "BY", help_heading = "Data")]
+    pub(super) normalise: Option<Normalise>,
     /// Size of the phantom in sections, rows and columns [default: 8x512x512]
     #[arg(long, value_name = "ZxYxX", value_parser = parse_shape, conflicts_with = "raw", help_heading = "Data")]
     pub(super) phantom_shape: Option<[usize; 3]>,
@@ -117,12 +142,15 @@ impl DataArgs {
             time: self.time.or(file.time),
             label_axes: self.label_axes.or(file.label_axes),
             label_channel: self.label_channel.or(file.label_channel),
+            label_offset: self.label_offset.or(file.label_offset),
             dataset: self.dataset.or(file.dataset),
             root: self.root.or(file.root),
             split: self.split.or(file.split),
             split_margin: self.split_margin.or(file.split_margin),
             test_raw: self.test_raw.or(file.test_raw),
             test_labels: self.test_labels.or(file.test_labels),
+            test_label_offset: self.test_label_offset.or(file.test_label_offset),
+            normalise: self.normalise.or(file.normalise),
             phantom_shape: self.phantom_shape.or(file.phantom_shape),
         }
     }
@@ -150,6 +178,19 @@ impl DataArgs {
                 "--raw needs --labels: they stand in for the annotator and judge the result".into(),
             ));
         }
+        if self.label_offset.is_some() && self.labels.is_none() {
+            return Err(Error::Usage("--label-offset: there are no --labels to place".into()));
+        }
+        if self.test_label_offset.is_some() && self.test_labels.is_none() {
+            return Err(Error::Usage(
+                "--test-label-offset: there are no --test-labels to place".into(),
+            ));
+        }
+        if self.normalise.is_some() && self.test_raw.is_none() {
+            return Err(Error::Usage(
+                "--normalise: there is no --test-raw whose grey values it could be about".into(),
+            ));
+        }
         let phantom_shape = self.raw.is_none().then(|| self.phantom_shape.unwrap_or(PHANTOM_SHAPE));
         Ok(DataSource {
             raw: absolute(&self.raw)?,
@@ -162,8 +203,11 @@ impl DataArgs {
             time: self.time,
             label_axes: self.label_axes.clone(),
             label_channel: self.label_channel,
+            label_offset: self.label_offset,
             test_raw: absolute(&self.test_raw)?,
             test_labels: absolute(&self.test_labels)?,
+            test_label_offset: self.test_label_offset,
+            normalise: self.normalise,
             split_margin: self.split_margin.filter(|&rows| rows > 0),
             phantom_shape,
         })
@@ -181,16 +225,33 @@ pub(super) struct OpenData {
     pub(super) warnings: Vec<String>,
 }
 
+impl OpenData {
+    /// How the training's images are scaled, and those of the test; says where grey values of a
+    /// test volume are far from the training's.
+    pub(super) fn scalings(&self, source: &DataSource) -> Result<[Scaling; 2]> {
+        let known = Scaling::measure(&*self.train_raw, &self.train_region)?;
+        let Some(path) = &source.test_raw else { return Ok([known; 2]) };
+        let by = source.normalise.unwrap_or(Normalise::Weights);
+        Ok([known, scaling_of(by, &self.test_raw, &self.test_region, known, path)?])
+    }
+}
+
+/// Images, their labels, and the box outside of which no label is known.
+type Opened = (Arc<dyn Volume>, LabelVolume, Region);
+
 /// Sections of labels kept in memory.
 const CACHED_LABELS: usize = 2;
 
 /// Opens and checks all volumes of an experiment.
-pub(super) fn open_data(source: &DataSource, seed: u64) -> Result<OpenData> {
-    let options = LabelOptions { value: source.label_value, ignore: source.ignore_value };
+///
+/// Where labels are of a part of a volume, its regions are the surroundings of that part: patches
+/// elsewhere have no label, and without a test volume the rows of the part are what is halved.
+pub(super) fn open_data(source: &DataSource, config: &Config) -> Result<OpenData> {
+    let options = label_options(source, config)?;
     let mut warnings = Vec::new();
-    let mut open = |raw: &Path, labels: &Path| -> Result<(Arc<dyn Volume>, LabelVolume)> {
+    let mut open = |raw: &Path, labels: &Path, at: Option<[usize; 3]>| -> Result<Opened> {
         let labels = open_labels_as(labels, options, &source.axes_of_labels())?;
-        let pair = pair(open_raw_as(raw, &source.axes_of_images())?, labels)?;
+        let pair = pair_at(open_raw_as(raw, &source.axes_of_images())?, labels, at)?;
         pair.labels.require_foreground()?;
         if !source.all_foreground {
             pair.labels.require_background()?;
@@ -201,19 +262,20 @@ pub(super) fn open_data(source: &DataSource, seed: u64) -> Result<OpenData> {
                 warnings.push(warning);
             }
         }
-        Ok((Arc::from(pair.raw), pair.labels))
+        Ok((Arc::from(pair.raw), pair.labels, pair.known))
     };
-    let (train_raw, train_labels, second_labels) = match (&source.raw, &source.labels) {
+    let (train_raw, train_labels, known, second_labels) = match (&source.raw, &source.labels) {
         (Some(raw), Some(labels)) => {
-            let (raw, train) = open(raw, labels)?;
-            // With the sections of the first, of which labels may lack some.
+            let (raw, train, known) = open(raw, labels, source.label_offset)?;
+            // As those of the first, of which labels may lack some.
             let again = open_labels_as(labels, options, &source.axes_of_labels())?;
-            let again = pair(Box::new(Arc::clone(&raw)), again)?.labels;
-            (raw, train, again)
+            let again = pair_at(Box::new(Arc::clone(&raw)), again, source.label_offset)?.labels;
+            (raw, train, known, again)
         }
         (Some(_), None) => return Err(Error::Usage("--raw needs --labels".into())),
         _ => {
-            let phantom = || Phantom::pair(source.phantom_shape.unwrap_or(PHANTOM_SHAPE), seed);
+            let phantom =
+                || Phantom::pair(source.phantom_shape.unwrap_or(PHANTOM_SHAPE), config.seed);
             let pair = phantom()?;
             pair.labels.require_foreground().map_err(|_| {
                 Error::Usage(
@@ -221,30 +283,40 @@ pub(super) fn open_data(source: &DataSource, seed: u64) -> Result<OpenData> {
                         .into(),
                 )
             })?;
-            (Arc::from(pair.raw), pair.labels, phantom()?.labels)
+            (Arc::from(pair.raw), pair.labels, pair.known, phantom()?.labels)
         }
     };
     let shape = train_raw.shape();
+    let around = |region: Region, known: &Region| -> Region {
+        region.around(known, config.patch, config.net.context)
+    };
     let (train_region, test_raw, test_labels, test_region) =
         match (&source.test_raw, &source.test_labels) {
             (Some(raw), Some(labels)) => {
-                let (raw, labels) = open(raw, labels)?;
-                let region = Region::whole(raw.shape());
-                (Region::whole(shape), raw, labels, region)
+                let (raw, labels, test_known) = open(raw, labels, source.test_label_offset)?;
+                let region = around(Region::whole(raw.shape()), &test_known);
+                (around(Region::whole(shape), &known), raw, labels, region)
             }
             _ => {
-                let (mut train, test) = Region::split_y(shape);
+                let middle = usize::midpoint(known.y.start, known.y.end);
+                let (mut train, test) = Region::split_at_row(shape, middle);
                 train.y.end = train.y.end.saturating_sub(source.split_margin.unwrap_or(0));
+                let (train, test) = (around(train, &known), around(test, &known));
                 (train, Arc::clone(&train_raw), second_labels, test)
             }
         };
     for (what, labels, region) in
         [("training", &train_labels, &train_region), ("test", &test_labels, &test_region)]
     {
-        if !has_foreground(labels, region)? {
-            warnings.push(format!(
+        let missing = missing_classes(labels, region, config.net.classes)?;
+        match missing.first() {
+            None => {}
+            Some(_) if missing.len() + 1 == config.net.classes => warnings.push(format!(
                 "the {what} region has no foreground: the Jaccard index will mean little"
-            ));
+            )),
+            Some(class) => warnings.push(format!(
+                "the {what} region has no pixel of class {class}: nothing can be said of it"
+            )),
         }
     }
     Ok(OpenData {
@@ -258,17 +330,33 @@ pub(super) fn open_data(source: &DataSource, seed: u64) -> Result<OpenData> {
     })
 }
 
-/// Stops at the first section of the region that has foreground.
-fn has_foreground(labels: &LabelVolume, region: &Region) -> Result<bool> {
+/// How values become labels: the classes themselves where there are more than two.
+fn label_options(source: &DataSource, config: &Config) -> Result<LabelOptions> {
+    let (value, ignore) = (source.label_value, source.ignore_value);
+    let classes = config.net.classes;
+    if classes > 2 && source.phantom_shape.is_some() {
+        return Err(Error::Usage(format!(
+            "--classes {classes}: the built-in phantom has two; give --raw and --labels"
+        )));
+    }
+    LabelOptions { value, ignore, classes: None }.with_classes(classes)
+}
+
+/// The classes but background of which the region has no pixel. Foreground alone is looked for until
+/// it is seen; of more classes all sections are read, since a value that is none has to be found now.
+fn missing_classes(labels: &LabelVolume, region: &Region, classes: usize) -> Result<Vec<u8>> {
     let width = labels.shape()[2];
+    let mut missing: Vec<u8> = (1..classes as u8).collect();
     for z in region.z.clone() {
         let section = labels.read_labels(z)?;
-        let mut rows = region.y.clone().map(|y| &section[y * width..][region.x.clone()]);
-        if rows.any(|row| row.contains(&FOREGROUND)) {
-            return Ok(true);
+        for row in region.y.clone().map(|y| &section[y * width..][region.x.clone()]) {
+            missing.retain(|class| !row.contains(class));
+        }
+        if missing.is_empty() && classes == 2 {
+            break;
         }
     }
-    Ok(false)
+    Ok(missing)
 }
 
 /// A file with the same settings as the options; a run directory's `config.toml` is one.

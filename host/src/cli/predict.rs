@@ -10,19 +10,20 @@ use super::axes::AxesArgs;
 use super::inputs::refuse_inputs_as_outputs;
 use super::instances::{ObjectArgs, stop_if_interrupted};
 use super::network::NetworkArgs;
-use super::normalise::Normalise;
+use super::normalise::scaling_of;
 use super::processes::Share;
 use super::progress::{Bar, catch_interrupt, interrupted};
-use super::warnings::warn_of_images;
+use super::warnings::{warn_of_images, warn_of_mirrors};
 use super::{Common, say, say_json};
 use crate::data::instances::Mask;
-use crate::data::pool::{PatchReader, Region};
+use crate::data::pool::{Normalise, PatchReader, Region};
 use crate::data::volume::{
     AxesOptions, OmeKind, OmeZarrWriter, TiffStackWriter, Volume, is_our_tiff, open_raw_as,
 };
 use crate::error::{Error, Result};
 use crate::learning::predict::{
-    area_foreground, section_foreground, windows_of_area, windows_per_section,
+    ClassProbabilities, area_probabilities, section_probabilities, windows_of_area,
+    windows_per_section,
 };
 use crate::network::model::Model;
 use crate::pools::score::hash_of_pixels;
@@ -45,10 +46,14 @@ pub(super) struct Args {
     /// ending in .tif, for which a section has to fit the memory.
     #[arg(long, value_name = "PATH")]
     out: PathBuf,
-    /// What is written: 32-bit float probabilities of foreground, labels 0 and 255, or instances,
-    /// which are objects numbered from 1 with a table of them, as askem instances makes them.
+    /// What is written: 32-bit float probabilities of foreground (or of --class); labels 0 and 255, and with
+    /// more than two classes 0 to N - 1; or instances, which are objects of the foreground (or of --class)
+    /// numbered from 1 with a table of them, as askem instances makes them.
     #[arg(long = "as", value_name = "KIND", default_value = "labels")]
     kind: Kind,
+    /// The class whose probabilities are written [default: all but background together]
+    #[arg(long, value_name = "N")]
+    class: Option<usize>,
     /// How grey values are scaled: as those of the training were, or by this volume's own mean and deviation.
     #[arg(long, value_name = "BY", default_value = "weights")]
     normalise: Normalise,
@@ -84,6 +89,31 @@ impl Args {
             ))
         };
         Ok((source.raw.ok_or_else(unknown)?, axes))
+    }
+}
+
+impl Args {
+    /// The probabilities that are asked for.
+    fn probabilities(&self, p: ClassProbabilities) -> Vec<f32> {
+        match self.class {
+            Some(class) => p.of_class(class),
+            None => p.into_foreground(),
+        }
+    }
+
+    /// An error if the network has no such class, or the class is of no use.
+    fn require_class(&self, classes: usize) -> Result<()> {
+        match self.class {
+            None => Ok(()),
+            Some(_) if self.kind == Kind::Labels => Err(Error::Usage(
+                "--class: labels tell all classes apart; it is for --as probabilities".into(),
+            )),
+            Some(class) if class >= classes => Err(Error::Usage(format!(
+                "--class {class}: the network has the classes 0 to {}",
+                classes - 1
+            ))),
+            Some(_) => Ok(()),
+        }
     }
 }
 
@@ -148,23 +178,16 @@ pub(super) fn execute(args: &Args, common: &Common) -> Result<()> {
         false => None,
     };
     let (trained, hash) = source.load()?;
+    args.require_class(trained.net.classes)?;
     let raw: Arc<dyn Volume> = Arc::from(open_raw_as(&raw_path, &axes)?);
     let region = Region::whole(raw.shape());
-    region.require_patch(trained.patch, "predicted").map_err(|_| {
-        Error::Input(format!(
-            "{}: its sections of {} x {} pixels are smaller than the network's patches of {}",
-            raw_path.display(),
-            region.height(),
-            region.width(),
-            trained.patch
-        ))
-    })?;
     let mut model = Model::new(share.open_device(common)?, trained.net, trained.patch)?;
     model.set_weights(&trained.weights)?;
-    let scaling = args.normalise.scaling(&raw, &region, trained.scaling, &raw_path)?;
+    let scaling = scaling_of(args.normalise, &raw, &region, trained.scaling, &raw_path)?;
     if !share.is_helper {
         source.announce();
         warn_of_images(&*raw)?;
+        warn_of_mirrors(&region, trained.patch, &raw_path);
     }
     let reader = PatchReader::with_context(raw, region, scaling, trained.net.context);
     catch_interrupt();
@@ -188,18 +211,19 @@ fn write_tiff(args: &Args, model: &mut Model, reader: &PatchReader) -> Result<()
     let windows = windows_per_section(reader, patch) * depth;
     let bar = Bar::new("predicting".into(), 0, windows as u64);
     for z in 0..depth {
-        let p = section_foreground(model, reader, z, &mut |done| {
+        let p = section_probabilities(model, reader, z, &mut |done| {
             bar.advance(done as u64);
             match interrupted() {
                 true => Err(Error::Interrupted("interrupted; nothing was written".into())),
                 false => Ok(()),
             }
         })?;
-        if args.kind == Kind::Labels {
-            let labels: Vec<u8> = p.iter().map(|&p| u8::from(p > 0.5)).collect();
-            writer.push_labels(&labels)?;
-        } else {
-            writer.push_probabilities(&p)?;
+        match args.kind {
+            Kind::Probabilities | Kind::Instances => {
+                writer.push_probabilities(&args.probabilities(p))?
+            }
+            Kind::Labels if model.net().classes > 2 => writer.push_classes(&p.likeliest())?,
+            Kind::Labels => writer.push_labels(&p.likeliest())?,
         }
     }
     writer.finish()?;
@@ -235,11 +259,11 @@ fn predict_mask(
     let windows: usize = bands.iter().map(|band| windows_of_area(reader, patch, band)).sum();
     let bar = Bar::new("predicting".into(), 0, windows as u64);
     for band in &bands {
-        let p = area_foreground(model, reader, band.z.start, band, &mut |done| {
+        let p = area_probabilities(model, reader, band.z.start, band, &mut |done| {
             bar.advance(done as u64);
             stop_if_interrupted()
         })?;
-        mask.write(band, p.iter().map(|&p| p > threshold))?;
+        mask.write(band, args.probabilities(p).iter().map(|&p| p > threshold))?;
     }
     Ok(mask)
 }
@@ -279,19 +303,29 @@ fn write_zarr(
     let patch = model.patch();
     let region = &reader.region;
     let shape = [region.z.len(), region.height(), region.width()];
-    let to_labels = args.kind == Kind::Labels;
-    let kind = if to_labels { OmeKind::Labels } else { OmeKind::Probabilities };
+    let kind = match args.kind {
+        Kind::Probabilities | Kind::Instances => OmeKind::Probabilities,
+        Kind::Labels if model.net().classes > 2 => OmeKind::Classes,
+        Kind::Labels => OmeKind::Labels,
+    };
+    let what = match (args.kind, model.net().classes, args.class) {
+        (Kind::Labels, 2, _) => "probability above 0.5 is 255".to_string(),
+        (Kind::Labels, ..) => "the likeliest class".to_string(),
+        (_, _, None) => "probability".to_string(),
+        (_, _, Some(class)) => format!("probability of class {class}"),
+    };
     let about = json!({
         "askem": env!("CARGO_PKG_VERSION"),
         "weights": weights,
         "patch": patch,
         "scaling": reader.scaling,
         "pixels": hash_of_pixels(reader)?,
-        "foreground": if to_labels { "probability above 0.5 is 255" } else { "probability" },
+        "foreground": what,
     });
     let anew = args.force && !share.is_helper;
     let writer = OmeZarrWriter::create(&args.out, shape, kind, about, anew)?
-        .with_voxel_nm(reader.voxel_nm());
+        .with_voxel_nm(reader.voxel_nm())
+        .with_origin(reader.origin());
     let others = share.start_others(common)?;
     let chunks = share.shard.of(writer.chunks());
     let todo: Vec<u64> = chunks.clone().filter(|&chunk| !writer.is_whole(chunk)).collect();
@@ -308,7 +342,7 @@ fn write_zarr(
     for (area, chunks) in &strips {
         let mut values: Vec<Vec<f32>> = vec![Vec::new(); chunks.len()];
         for z in area.z.clone() {
-            let p = area_foreground(model, reader, z, area, &mut |done| {
+            let p = area_probabilities(model, reader, z, area, &mut |done| {
                 bar.advance(done as u64);
                 match interrupted() {
                     true => Err(Error::Interrupted(format!(
@@ -318,15 +352,20 @@ fn write_zarr(
                     false => Ok(()),
                 }
             })?;
+            let p: Vec<f32> = match kind {
+                OmeKind::Classes => p.likeliest().into_iter().map(f32::from).collect(),
+                OmeKind::Labels => {
+                    p.likeliest().into_iter().map(|l| 255.0 * f32::from(l)).collect()
+                }
+                OmeKind::Grey | OmeKind::Probabilities | OmeKind::Instances => {
+                    args.probabilities(p)
+                }
+            };
             for row in p.chunks(area.width()) {
                 for (&chunk, values) in chunks.iter().zip(&mut values) {
                     let columns = writer.region(chunk).x;
                     let row = &row[columns.start - area.x.start..columns.end - area.x.start];
-                    if to_labels {
-                        values.extend(row.iter().map(|&p| if p > 0.5 { 255.0 } else { 0.0 }));
-                    } else {
-                        values.extend(row);
-                    }
+                    values.extend(row);
                 }
             }
         }

@@ -252,7 +252,8 @@ pub(super) fn query(args: &QueryArgs, common: &Common) -> Result<()> {
 pub(super) fn import_labels(args: &ImportArgs, common: &Common) -> Result<()> {
     let mut project = open(&args.dir)?;
     let files: Vec<&Path> = args.files.iter().map(PathBuf::as_path).collect();
-    let options = LabelOptions { value: args.label_value, ignore: args.ignore_value };
+    let options =
+        LabelOptions { value: args.label_value, ignore: args.ignore_value, classes: None };
     let done = import(&mut project, &files, args.query, options, &args.axes.of_images())?;
     if done.background > 0 {
         note!(

@@ -15,6 +15,7 @@ use super::inputs::refuse_inputs_in;
 use super::options::{DataArgs, ExperimentArgs, Given, OpenData, open_data};
 use super::processes::{available_memory, stop_with_parent};
 use super::progress::{catch_interrupt, human_bytes, human_time};
+use super::warnings::mirrored;
 use super::{Common, say};
 use crate::compute::executor::Executor;
 use crate::data::pool::{PatchReader, Scaling, draw_pool};
@@ -78,12 +79,12 @@ impl Job {
         common.validate()?;
         let (source, config) = self.settings()?;
         refuse_inputs_in(&source, &RunDir::outputs(&self.out))?;
-        let open = open_data(&source, config.seed)?;
+        let mut open = open_data(&source, &config)?;
         open.train_region.require_patch(config.patch, "training")?;
-        open.test_region.require_patch(config.patch, "test")?;
         let pool = draw_pool(&open.train_region, config.patch, config.pool, config.seed)?;
         known_patches(&config, &SimulatedAnnotator::new(&open.train_labels), &pool)?;
-        let scaling = Scaling::measure(&*open.train_raw, &open.train_region)?;
+        open.warnings.extend(mirrored(&open.test_region, config.patch, "the test region"));
+        let scalings = open.scalings(&source)?;
         let executor = common.open_device()?;
 
         // Of a comparison that was killed a run may still be saving its state there.
@@ -104,7 +105,7 @@ impl Job {
         let standing = if self.force { Standing::default() } else { dir.standing()? };
         catch_interrupt();
         let model = Model::new(executor, config.net, config.patch)?;
-        let run = Run { job: self, json: common.json, resolved, scaling, dir };
+        let run = Run { job: self, json: common.json, resolved, scalings, dir };
         run.execute(model, open, standing)
     }
 
@@ -179,7 +180,8 @@ struct Run<'a> {
     job: &'a Job,
     json: bool,
     resolved: Resolved,
-    scaling: Scaling,
+    /// Of the training's images and of the test's.
+    scalings: [Scaling; 2],
     dir: RunDir,
 }
 
@@ -189,8 +191,9 @@ impl Run<'_> {
         let Standing { progress, is_finished, notes } = standing;
         let (train_region, test_region) = (open.train_region, open.test_region);
         let context = config.net.context;
-        let train = PatchReader::with_context(open.train_raw, train_region, self.scaling, context);
-        let test = PatchReader::with_context(open.test_raw, test_region, self.scaling, context);
+        let [scaling, of_test] = self.scalings;
+        let train = PatchReader::with_context(open.train_raw, train_region, scaling, context);
+        let test = PatchReader::with_context(open.test_raw, test_region, of_test, context);
         let annotator = SimulatedAnnotator::new(&open.train_labels);
         for note in notes.iter().chain(&open.warnings) {
             note!("askem: note: {note}");
@@ -257,10 +260,11 @@ impl Run<'_> {
                 net: config.net,
                 weights: model.weights()?,
                 patch: config.patch,
-                scaling: self.scaling,
+                scaling,
             };
             weights::save(&self.dir.file("weights.safetensors"), &trained)?;
         }
+        self.say_classes(records.last())?;
         self.draw_curve(&records)?;
         report::write_page_of(&self.job.out)?;
         if !self.json {
@@ -271,6 +275,16 @@ impl Run<'_> {
             ))?;
         }
         Ok(())
+    }
+
+    /// Says how each class did, where there are more than two.
+    fn say_classes(&self, last: Option<&Record>) -> Result<()> {
+        let indices = last.and_then(|record| record.class_jaccard.as_ref());
+        let Some(indices) = indices.filter(|_| !self.json) else { return Ok(()) };
+        let show = |index: &Option<f64>| index.map_or("not there".into(), |j| format!("{j:.3}"));
+        let of_class = |(class, index)| format!("class {class} {}", show(index));
+        let of_classes: Vec<String> = (1..).zip(indices).map(of_class).collect();
+        say(format_args!("Jaccard index of each class: {}", of_classes.join(", ")))
     }
 
     /// Says what will be done, with which memory, on standard error.

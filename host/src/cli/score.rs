@@ -10,12 +10,12 @@ use serde::{Deserialize, Serialize};
 use super::axes::AxesArgs;
 use super::inputs::refuse_inputs_as_outputs;
 use super::network::NetworkArgs;
-use super::normalise::Normalise;
+use super::normalise::scaling_of;
 use super::processes::Share;
 use super::progress::{Bar, catch_interrupt, human_bytes, human_time, interrupted};
-use super::warnings::warn_of_images;
+use super::warnings::{warn_of_images, warn_of_mirrors};
 use super::{Common, say, say_json};
-use crate::data::pool::{PatchReader, Region, Sampling, Sites};
+use crate::data::pool::{Normalise, PatchReader, Region, Sampling, Sites};
 use crate::data::volume::{Dtype, Volume, open_raw_as};
 use crate::error::{Error, Result};
 use crate::learning::predict::{self, Embedding, McOptions};
@@ -160,10 +160,11 @@ pub(super) fn execute(args: &Args, common: &Common) -> Result<()> {
     let patch = trained.patch;
     let sampling = args.sampling(patch);
     let sites = Sites::new(sampling, &region, patch, chunk)?;
-    let scaling = args.normalise.scaling(&raw, &region, trained.scaling, &args.raw)?;
+    let scaling = scaling_of(args.normalise, &raw, &region, trained.scaling, &args.raw)?;
     if !share.is_helper {
         source.announce();
         warn_of_images(&*raw)?;
+        warn_of_mirrors(&region, patch, &args.raw);
     }
     let reader = PatchReader::with_context(raw, region, scaling, trained.net.context);
     let mut model = Model::new(share.open_device(common)?, trained.net, patch)?;

@@ -145,7 +145,7 @@ fn labelled_by_run(journal: &Path) -> Result<Vec<Position>> {
     let resolved =
         RunDir::peek(folder)?.ok_or_else(|| unknown("there is no config.toml".into()))?;
     let config = resolved.experiment;
-    let open = open_data(&resolved.data, config.seed).map_err(|e| unknown(e.to_string()))?;
+    let open = open_data(&resolved.data, &config).map_err(|e| unknown(e.to_string()))?;
     let pool = draw_pool(&open.train_region, config.patch, config.pool, config.seed)?;
     let records = RunDir::records_of(journal)?;
     let labelled = labelled(&config, &pool, &records).map_err(|e| unknown(e.to_string()))?;

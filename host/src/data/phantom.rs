@@ -23,7 +23,7 @@
 //! ```
 
 use crate::data::volume::{
-    Dtype, LabelOptions, LabelVolume, Pair, Section, Volume, check_section, show_shape,
+    Dtype, LabelOptions, LabelVolume, Pair, Region, Section, Volume, check_section, show_shape,
 };
 use crate::{Error, Result};
 use rayon::prelude::*;
@@ -75,6 +75,7 @@ impl Phantom {
         Ok(Pair {
             raw: Box::new(phantom),
             labels: LabelVolume::new(labels, LabelOptions::default()),
+            known: Region::whole(shape),
             warnings: Vec::new(),
         })
     }

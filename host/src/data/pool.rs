@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use askem_kernels::rng::{Purpose, below, stream};
 
-use crate::data::volume::{CachedLabels, CachedVolume, Section, Volume};
+use crate::data::volume::{CachedLabels, CachedVolume, Section, Volume, place};
 use crate::error::{Error, Result};
 
 mod ahead;
@@ -34,10 +34,26 @@ pub struct Position {
 /// [`Error::Usage`] if the patch does not fit or there are fewer places than asked for.
 pub fn draw_pool(region: &Region, patch: usize, count: usize, seed: u64) -> Result<Vec<Position>> {
     region.require_patch(patch, "training")?;
-    let places = region.positions(patch);
+    draw(region, patch, count, seed, ["--pool", "the training region"])
+}
+
+/// [`draw_pool`] also of a region that is smaller than a patch, which has one place along a side
+/// that is. `names` are the option that says how many, and what the region is.
+fn draw(
+    region: &Region,
+    patch: usize,
+    count: usize,
+    seed: u64,
+    names: [&str; 2],
+) -> Result<Vec<Position>> {
+    let along = |side: usize| (side.saturating_sub(patch) + 1) as u64;
+    let (rows, columns) = (along(region.height()), along(region.width()));
+    let places = region.z.len() as u64 * rows * columns;
     if count as u64 > places {
+        let [option, what] = names;
         return Err(Error::Usage(format!(
-            "--pool {count}: the training region has only {places} different patches of {patch} x {patch}; choose a smaller pool"
+            "{option} {count}: {what} has only {places} different patches of {patch} x {patch}; \
+             give at most {places}"
         )));
     }
     // Floyd's draw: as many random numbers as patches, whatever the number of places.
@@ -49,8 +65,6 @@ pub fn draw_pool(region: &Region, patch: usize, count: usize, seed: u64) -> Resu
             chosen.insert(last);
         }
     }
-    let columns = (region.width() - patch + 1) as u64;
-    let rows = (region.height() - patch + 1) as u64;
     Ok(chosen
         .into_iter()
         .map(|place| Position {
@@ -140,6 +154,18 @@ impl Scaling {
     }
 }
 
+/// By which grey values a network sees a volume that it was not trained on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "files", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "files", serde(rename_all = "snake_case"))]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
+pub enum Normalise {
+    /// By the mean and deviation of the training's images.
+    Weights,
+    /// By those of the volume itself.
+    Volume,
+}
+
 /// Pixels up to which a region is measured as a whole, and squares of a larger one.
 const WHOLE_PIXELS: u64 = 1 << 26;
 const ESTIMATE_SAMPLES: usize = 256;
@@ -203,6 +229,12 @@ impl PatchReader {
         self.raw.voxel_nm()
     }
 
+    /// Where the first voxel of the volume lies along z, y and x, where its file says so: in
+    /// nanometres, or in voxels where their size is not known.
+    pub fn origin(&self) -> Option<[f64; 3]> {
+        place::origin_of(&self.raw)
+    }
+
     /// Values of a patch: `patch * patch` of each section that is read with it.
     pub fn sample_len(&self, patch: usize) -> usize {
         (2 * self.context + 1) * patch * patch
@@ -210,12 +242,9 @@ impl PatchReader {
 
     /// The section at `offset - context` sections from `z`, mirrored at the ends of the region.
     fn neighbour(&self, z: usize, offset: usize) -> usize {
-        let depth = self.region.z.len() as isize;
-        let period = (2 * (depth - 1)).max(1);
         let from_first =
             (z - self.region.z.start) as isize + offset as isize - self.context as isize;
-        let at = from_first.rem_euclid(period);
-        self.region.z.start + at.min(period - at).min(depth - 1) as usize
+        self.region.z.start + mirrored(from_first, self.region.z.len())
     }
 
     /// Bytes that reading keeps at most.
@@ -230,6 +259,9 @@ impl PatchReader {
 
     /// Appends the scaled pixels of a patch, section by section in order of z, the patch's own in the middle.
     ///
+    /// Where the region has fewer rows or columns than a patch, they are mirrored at the region's
+    /// last one until they fill it; such a patch lies at the region's first row or column.
+    ///
     /// # Errors
     /// If a section can't be read.
     pub fn read(&self, at: Position, patch: usize, out: &mut Vec<f32>) -> Result<()> {
@@ -243,15 +275,39 @@ impl PatchReader {
     /// # Errors
     /// If a section can't be read.
     pub fn read_to(&self, at: Position, patch: usize, to: &mut [f32]) -> Result<()> {
+        let (height, width) = (patch.min(self.region.height()), patch.min(self.region.width()));
         for (offset, to) in to.chunks_mut(patch * patch).enumerate() {
             let mut rows = to.chunks_mut(patch);
             let z = self.neighbour(at.z, offset);
-            self.raw.for_each_row(z, at.y..at.y + patch, at.x..at.x + patch, |row| {
+            self.raw.for_each_row(z, at.y..at.y + height, at.x..at.x + width, |row| {
                 let to = rows.next().expect("the patch has as many rows");
                 to.iter_mut().zip(row).for_each(|(to, &value)| *to = self.scaling.apply(value));
             })?;
+            fill_by_mirror(to, patch, height, width);
         }
         Ok(())
+    }
+}
+
+/// Which of `length` places stands where `at` is, if they are mirrored at both ends, again and
+/// again: at -1 stands 1, at `length` the last but one.
+fn mirrored(at: isize, length: usize) -> usize {
+    let last = length as isize - 1;
+    let period = (2 * last).max(1);
+    let at = at.rem_euclid(period);
+    at.min(period - at).min(last) as usize
+}
+
+/// Fills what of a square lies behind its first rows and columns with their mirror images.
+fn fill_by_mirror(square: &mut [f32], side: usize, height: usize, width: usize) {
+    for row in square.chunks_mut(side).take(height) {
+        for x in width..side {
+            row[x] = row[mirrored(x as isize, width)];
+        }
+    }
+    for y in height..side {
+        let from = mirrored(y as isize, height) * side;
+        square.copy_within(from..from + side, y * side);
     }
 }
 

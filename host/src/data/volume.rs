@@ -16,6 +16,7 @@
 //! a volume is and what looks wrong with it, and [`CachedVolume`] keeps the last few sections.
 
 use crate::{Error, Result};
+use std::path::Path;
 use std::sync::Arc;
 
 mod cache;
@@ -23,6 +24,8 @@ mod inspect;
 mod label_value;
 mod labels;
 mod pair;
+mod partly;
+pub(crate) mod place;
 mod region;
 
 #[cfg(feature = "files")]
@@ -59,9 +62,10 @@ mod zarr;
 pub use cache::{CachedLabels, CachedVolume, SectionCache};
 pub use inspect::{Inspection, inspect, inspect_labels, inspect_some};
 pub use label_value::LabelValue;
-pub use labels::{BACKGROUND, FOREGROUND, IGNORED, LabelOptions, LabelVolume};
-pub use pair::{Pair, pair};
-pub use region::Region;
+pub use labels::{BACKGROUND, FOREGROUND, IGNORED, LabelOptions, LabelVolume, is_foreground};
+pub use pair::{Pair, pair, pair_at};
+pub use place::Grid;
+pub use region::{PATCH_MULTIPLE, Region};
 
 #[cfg(feature = "files")]
 pub use axes::{AxesOptions, AxisLetters};
@@ -203,6 +207,11 @@ pub trait Volume: Send + Sync {
         None
     }
 
+    /// The file that holds the section and no other, of folders of files and single pictures.
+    fn section_file(&self, _z: usize) -> Option<&Path> {
+        None
+    }
+
     /// What was noticed when the volume was opened and does not stop the work.
     fn notes(&self) -> Vec<String> {
         Vec::new()
@@ -210,6 +219,11 @@ pub trait Volume: Send + Sync {
 
     /// How large a pixel is along z, y and x, in nanometres, where the file says all three.
     fn voxel_nm(&self) -> Option<[f64; 3]> {
+        None
+    }
+
+    /// Where voxels lie along z, y and x in a space that other volumes may share, of OME-Zarr images.
+    fn grid(&self) -> Option<[Grid; 3]> {
         None
     }
 }
@@ -251,6 +265,12 @@ impl<V: Volume + ?Sized> Volume for Box<V> {
     fn voxel_nm(&self) -> Option<[f64; 3]> {
         (**self).voxel_nm()
     }
+    fn section_file(&self, z: usize) -> Option<&Path> {
+        (**self).section_file(z)
+    }
+    fn grid(&self) -> Option<[Grid; 3]> {
+        (**self).grid()
+    }
 }
 
 impl<V: Volume + ?Sized> Volume for Arc<V> {
@@ -289,6 +309,12 @@ impl<V: Volume + ?Sized> Volume for Arc<V> {
     }
     fn voxel_nm(&self) -> Option<[f64; 3]> {
         (**self).voxel_nm()
+    }
+    fn section_file(&self, z: usize) -> Option<&Path> {
+        (**self).section_file(z)
+    }
+    fn grid(&self) -> Option<[Grid; 3]> {
+        (**self).grid()
     }
 }
 

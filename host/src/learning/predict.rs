@@ -167,11 +167,13 @@ pub fn embeddings(
     Ok((out, dim.max(1)))
 }
 
-/// The half-overlapping windows that cover `length` pixels; the last one ends at the edge.
+/// The half-overlapping windows that cover `length` pixels; the last one ends at the edge. Fewer
+/// pixels than a window has are covered by one, which the reader fills up.
 fn window_starts(length: usize, patch: usize) -> Vec<usize> {
-    let mut starts: Vec<usize> = (0..=length - patch).step_by(patch / 2).collect();
-    if starts.last() != Some(&(length - patch)) {
-        starts.push(length - patch);
+    let last = length.saturating_sub(patch);
+    let mut starts: Vec<usize> = (0..=last).step_by(patch / 2).collect();
+    if starts.last() != Some(&last) {
+        starts.push(last);
     }
     starts
 }
@@ -212,22 +214,87 @@ pub fn windows_of_area(reader: &PatchReader, patch: usize, area: &Region) -> usi
     area.z.clone().map(|z| windows(reader, z, patch, area).len()).sum()
 }
 
+/// How likely each class is at each pixel of an area, row by row.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ClassProbabilities {
+    /// Of not being background (class 0).
+    foreground: Vec<f32>,
+    /// With more than two classes, of each class from 1 on, one after the other.
+    others: Vec<f32>,
+}
+
+impl ClassProbabilities {
+    /// The probability of foreground, of not being class 0.
+    pub fn foreground(&self) -> &[f32] {
+        &self.foreground
+    }
+
+    /// The same, without a copy.
+    pub fn into_foreground(self) -> Vec<f32> {
+        self.foreground
+    }
+
+    /// The probability of one class.
+    ///
+    /// # Panics
+    /// If the network has no such class.
+    pub fn of_class(&self, class: usize) -> Vec<f32> {
+        match class {
+            0 => self.foreground.iter().map(|p| 1.0 - p).collect(),
+            1 if self.others.is_empty() => self.foreground.clone(),
+            _ => self.others.chunks(self.foreground.len()).nth(class - 1).unwrap().to_vec(),
+        }
+    }
+
+    /// The likeliest class of each pixel, the lowest of equal ones. Of two classes, foreground is
+    /// where its probability is above 0.5.
+    pub fn likeliest(&self) -> Vec<u8> {
+        if self.others.is_empty() {
+            return self.foreground.iter().map(|&p| u8::from(p > 0.5)).collect();
+        }
+        let pixels = self.foreground.len();
+        let likeliest_of = |pixel: usize| {
+            let mut best = (0, 1.0 - self.foreground[pixel]);
+            for (class, &p) in (1_u8..).zip(self.others[pixel..].iter().step_by(pixels)) {
+                if p > best.1 {
+                    best = (class, p);
+                }
+            }
+            best.0
+        };
+        (0..pixels).map(likeliest_of).collect()
+    }
+}
+
 /// The probability of foreground (of not being class 0) of each pixel of the reader's region
-/// in section `z`, row by row: half-overlapping windows, blended by a Gaussian.
+/// in section `z`, row by row: half-overlapping windows, blended by a Gaussian. Of a region smaller
+/// than a patch the network sees mirror images beyond the last row or column.
 ///
 /// # Errors
-/// If the region is smaller than a patch, a section can't be read, or the network has diverged.
+/// If a section can't be read, or the network has diverged.
 pub fn section_foreground(
     model: &mut Model,
     reader: &PatchReader,
     z: usize,
     advance: &mut Advance<'_>,
 ) -> Result<Vec<f32>> {
-    area_foreground(model, reader, z, &reader.region.clone(), advance)
+    section_probabilities(model, reader, z, advance).map(ClassProbabilities::into_foreground)
 }
 
-/// [`section_foreground`] of a part of the section: the rows and columns of `area`. The bits are those of the whole section, since the
-/// windows lie where they lie in the whole and are added in the same order.
+/// The probabilities of all classes of each pixel of the reader's region in section `z`.
+///
+/// # Errors
+/// As [`section_foreground`].
+pub fn section_probabilities(
+    model: &mut Model,
+    reader: &PatchReader,
+    z: usize,
+    advance: &mut Advance<'_>,
+) -> Result<ClassProbabilities> {
+    area_probabilities(model, reader, z, &reader.region.clone(), advance)
+}
+
+/// [`section_foreground`] of a part of the section.
 ///
 /// # Errors
 /// As [`section_foreground`].
@@ -241,17 +308,38 @@ pub fn area_foreground(
     area: &Region,
     advance: &mut Advance<'_>,
 ) -> Result<Vec<f32>> {
+    area_probabilities(model, reader, z, area, advance).map(ClassProbabilities::into_foreground)
+}
+
+/// [`section_probabilities`] of a part of the section: the rows and columns of `area`. The bits are
+/// those of the whole section, since the windows lie where they lie in the whole and are added in
+/// the same order.
+///
+/// # Errors
+/// As [`section_foreground`].
+///
+/// # Panics
+/// If the area is not inside the reader's region.
+pub fn area_probabilities(
+    model: &mut Model,
+    reader: &PatchReader,
+    z: usize,
+    area: &Region,
+    advance: &mut Advance<'_>,
+) -> Result<ClassProbabilities> {
     let (patch, classes) = (model.patch(), model.net().classes);
-    reader.region.require_patch(patch, "test")?;
     let (height, width) = (area.height(), area.width());
     let positions = windows(reader, z, patch, area);
     let weights = window_weights(patch);
     let mut sum = vec![0.0_f32; height * width];
     let mut total = vec![0.0_f32; height * width];
+    // Of two classes the other one is what is left.
+    let more = if classes > 2 { classes - 1 } else { 0 };
+    let mut others = vec![0.0_f32; more * height * width];
     let pixels = patch * patch;
     let start = |model: &mut Model, _, x: &[f32]| model.start_forward(x, &[Output::Probabilities]);
     batches(model, reader, &positions, advance, start, |first, found| {
-        for (background, at) in found[0].chunks(classes * pixels).zip(&positions[first..]) {
+        for (p, at) in found[0].chunks(classes * pixels).zip(&positions[first..]) {
             let rows = at.y.max(area.y.start)..(at.y + patch).min(area.y.end);
             let columns = at.x.max(area.x.start)..(at.x + patch).min(area.x.end);
             for y in rows {
@@ -259,8 +347,13 @@ pub fn area_foreground(
                 let to = (y - area.y.start) * width + columns.start - area.x.start;
                 for column in 0..columns.len() {
                     let weight = weights[from + column];
-                    sum[to + column] += weight * (1.0 - background[from + column]);
+                    sum[to + column] += weight * (1.0 - p[from + column]);
                     total[to + column] += weight;
+                }
+                for (class, others) in (1..).zip(others.chunks_mut(height * width)) {
+                    let p = &p[class * pixels + from..][..columns.len()];
+                    let weighted = p.iter().zip(&weights[from..]).map(|(p, weight)| weight * p);
+                    others[to..].iter_mut().zip(weighted).for_each(|(sum, p)| *sum += p);
                 }
             }
         }
@@ -268,12 +361,15 @@ pub fn area_foreground(
     for (sum, total) in sum.iter_mut().zip(&total) {
         *sum /= total;
     }
-    if sum.iter().any(|p| !p.is_finite()) {
+    for (sum, total) in others.iter_mut().zip(total.iter().cycle()) {
+        *sum /= total;
+    }
+    if sum.iter().chain(&others).any(|p| !p.is_finite()) {
         return Err(Error::Input(format!(
             "section {z}: the network gives values that are not numbers: it has diverged; lower the learning rate"
         )));
     }
-    Ok(sum)
+    Ok(ClassProbabilities { foreground: sum, others })
 }
 
 #[cfg(test)]
@@ -285,6 +381,20 @@ mod tests {
         assert_eq!(window_starts(64, 64), [0]);
         assert_eq!(window_starts(128, 64), [0, 32, 64]);
         assert_eq!(window_starts(100, 64), [0, 32, 36]);
+        assert_eq!([1, 63].map(|length| window_starts(length, 64)), [[0], [0]]);
+    }
+
+    #[test]
+    fn the_likeliest_class_wins_and_the_lowest_of_equal_ones() {
+        let two = ClassProbabilities { foreground: vec![0.5, 0.6], others: Vec::new() };
+        assert_eq!(two.likeliest(), [0, 1]);
+        assert_eq!(two.of_class(1), [0.5, 0.6]);
+        // Of four pixels: background, class 1, class 2, and class 1 as likely as class 2.
+        let others = vec![0.3, 0.5, 0.2, 0.4, 0.2, 0.3, 0.7, 0.4];
+        let three = ClassProbabilities { foreground: vec![0.5, 0.8, 0.9, 0.8], others };
+        assert_eq!(three.likeliest(), [0, 1, 2, 1]);
+        assert_eq!(three.of_class(2), [0.2, 0.3, 0.7, 0.4]);
+        assert_eq!(three.of_class(0)[0], 0.5);
     }
 
     #[test]

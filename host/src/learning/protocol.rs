@@ -26,13 +26,13 @@ use crate::data::pool::{PatchReader, Position, draw_pool};
 use crate::data::volume::CachedLabels;
 use crate::error::{Error, Result};
 use crate::learning::annotator::{Annotator, keep_square};
+use crate::learning::class_counts::ClassCounts;
 use crate::learning::strategy::{self, Strategy, TypiClust};
 use crate::learning::train::{TrainOptions, TrainState, train};
 use crate::network::model::Model;
 use crate::network::unet::Weights;
 
 pub use config::{Bald, Config, InitialStrategy, MOST_PASSES, MOST_PATCHES};
-pub use evaluation::compare;
 pub use known::known_patches;
 pub use observer::{FirstChoice, Observer, Phase, Unobserved};
 pub use record::{BestEpoch, Picked, Record, Seconds};
@@ -228,7 +228,7 @@ impl Experiment<'_> {
         seconds.train = clock.elapsed().as_secs_f64();
 
         let clock = Instant::now();
-        let jaccard = match self.data.test {
+        let counts = match self.data.test {
             Some(test) => Some(self.evaluate(model, test, iteration, observer)?),
             None => None,
         };
@@ -258,7 +258,10 @@ impl Experiment<'_> {
                 .then(|| self.labelled[..asked].to_vec()),
             epochs: self.config.has_shorter_trainings().then_some(trained.epochs),
             best: trained.best,
-            jaccard,
+            jaccard: counts.as_ref().map(ClassCounts::jaccard),
+            class_jaccard: counts
+                .filter(|_| self.config.net.classes > 2)
+                .map(|counts| counts.jaccard_of_classes()),
             unseen_jaccard: before.as_ref().and_then(|before| before.unseen_jaccard),
             changed_pixels: before.as_ref().and_then(changed),
             mean_entropy: now.as_ref().map(|now| now.mean_entropy),

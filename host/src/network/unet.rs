@@ -19,8 +19,9 @@ pub use plans::{
 /// Levels above the bottleneck: a patch's sides are multiples of `2^LEVELS`.
 pub const LEVELS: usize = 4;
 
-/// Sides of a patch are multiples of this.
-pub const PATCH_MULTIPLE: usize = 1 << LEVELS;
+pub use crate::data::volume::PATCH_MULTIPLE;
+
+const _: () = assert!(PATCH_MULTIPLE == 1 << LEVELS);
 
 /// Sections on each side that a network may see.
 pub const MOST_CONTEXT: usize = 4;
@@ -156,6 +157,9 @@ struct Unit {
     layer: u32,
 }
 
+/// Classes that a network may tell apart, background among them.
+pub const MOST_CLASSES: usize = 16;
+
 impl UNet {
     /// The network of the paper: width 16, two classes.
     pub fn paper() -> Self {
@@ -172,7 +176,8 @@ impl UNet {
     /// Refuses sizes that make no network.
     ///
     /// # Errors
-    /// [`Error::Usage`] for a width of zero, fewer than two classes, or a dropout outside `[0, 1)`.
+    /// [`Error::Usage`] for a width of zero, fewer than two classes or more than [`MOST_CLASSES`], or a
+    /// dropout outside `[0, 1)`.
     pub fn validate(&self) -> Result<()> {
         if self.width == 0 || self.width > 1024 {
             let got = self.width;
@@ -180,9 +185,9 @@ impl UNet {
                 "--width {got}: the network needs between 1 and 1024 feature maps on its first level"
             )));
         }
-        if self.classes < 2 {
+        if !(2..=MOST_CLASSES).contains(&self.classes) {
             let got = self.classes;
-            return Err(Error::Usage(format!("{got} classes: the network needs two or more")));
+            return Err(Error::Usage(format!("--classes {got}: give 2 to {MOST_CLASSES}")));
         }
         if self.context > MOST_CONTEXT {
             return Err(Error::Usage(format!(

@@ -98,6 +98,7 @@ fn compute(
     advance: &mut predict::Advance<'_>,
 ) -> Result<()> {
     let about = store.about();
+    let share = shown_once(about.shape, about.patch);
     let mut rows = Rows::default();
     let mut before = None;
     let mut batches = batches.iter();
@@ -124,7 +125,7 @@ fn compute(
                 positions[i]
             )));
         }
-        rows.scores.extend(scores);
+        rows.scores.extend(scores.iter().map(|score| score * share));
         rows.positions.extend(positions);
         rows.embeddings.extend(embeddings.into_iter().map(f16::from_f32));
         if rows.scores.len() == about.patches_of(chunk).count() {
@@ -136,6 +137,11 @@ fn compute(
         }
         advance(count)?;
     }
+}
+
+/// The share of a patch's pixels that are no mirror images: those alone count in its score.
+fn shown_once([_, height, width]: [usize; 3], patch: usize) -> f32 {
+    (height.min(patch) * width.min(patch)) as f32 / (patch * patch) as f32
 }
 
 /// A batch on the device.
@@ -205,5 +211,17 @@ impl crate::learning::strategy::Criterion {
             Self::LeastConfidence => Some(Output::LeastConfidence),
             Self::BaldEntropy | Self::MutualInformation => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mirror_images_do_not_count() {
+        assert_eq!(shown_once([3, 64, 500], 64), 1.0);
+        assert_eq!(shown_once([3, 16, 500], 64), 0.25);
+        assert_eq!(shown_once([1, 1, 1], 64), 1.0 / 4096.0);
     }
 }

@@ -324,6 +324,7 @@ pub(super) mod tests {
             epochs: Some(10),
             best: None,
             jaccard: Some(jaccard),
+            class_jaccard: None,
             unseen_jaccard: None,
             changed_pixels: None,
             mean_entropy: None,

@@ -21,6 +21,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use crate::data::files::{remove_leftovers, write_atomically};
+use crate::data::pool::Normalise;
 use crate::data::volume::{AxesOptions, AxisLetters, LabelValue};
 use crate::error::{Error, Result};
 use crate::learning::protocol::Config;
@@ -117,10 +118,19 @@ pub struct DataSource {
     /// Which of several channels of the labels is read; without it `channel`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label_channel: Option<usize>,
+    /// The section, row and column where labels of a part of `raw` begin.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label_offset: Option<[usize; 3]>,
     /// Images of the test volume; none means that `raw` is split in halves along y.
     pub test_raw: Option<PathBuf>,
     /// Labels of `test_raw`.
     pub test_labels: Option<PathBuf>,
+    /// The section, row and column where labels of a part of `test_raw` begin.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub test_label_offset: Option<[usize; 3]>,
+    /// How grey values of `test_raw` are scaled; without it as those of the training.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub normalise: Option<Normalise>,
     /// Rows between the halves that neither train nor test.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub split_margin: Option<usize>,

@@ -11,10 +11,17 @@ export class RequestError extends Error {
   }
 }
 
+/** The project that the page shows: a server of another one refuses changes. */
+let shown = null;
+
+export function show(project) {
+  shown = project.id;
+}
+
 async function send(method, path, { body, headers = {}, signal, seconds = 30, priority } = {}) {
   const limit = AbortSignal.timeout(seconds * 1000);
   const both = signal ? AbortSignal.any([signal, limit]) : limit;
-  const own = method === 'GET' ? {} : { 'X-Askem': '1' };
+  const own = method === 'GET' ? {} : { 'X-Askem': '1', 'X-Askem-Project': shown };
   let answer;
   try {
     const all = { ...own, ...headers };

@@ -41,6 +41,7 @@ async function firstAnswer() {
 }
 
 const project = await firstAnswer();
+api.show(project);
 forgetToken();
 const settings = new Settings();
 const held = { space: false, erase: false, used: false };

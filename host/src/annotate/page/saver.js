@@ -13,7 +13,7 @@ export class Saver extends EventTarget {
   constructor(project) {
     super();
     this.size = project.patch;
-    this.prefix = `askem:${project.name}:${project.shape.join('x')}:labels:`;
+    this.prefix = `askem:${project.id}:labels:`;
     this.patches = new Map();
     this.loading = new Map();
     this.running = new Set();

@@ -60,7 +60,7 @@ export class Session extends EventTarget {
     const { acknowledged } = this.saver;
     const before = this.project.query.number;
     const project = await api.project();
-    if (isOther(project, this.project)) {
+    if (project.id !== this.project.id) {
       location.reload();
       return;
     }
@@ -377,12 +377,6 @@ export class Session extends EventTarget {
     }
     this.note(text);
   }
-}
-
-/** Whether another project is now served at the address of this one. */
-function isOther(now, before) {
-  const told = ({ name, shape, patch }) => [name, ...shape, patch].join('/');
-  return told(now) !== told(before);
 }
 
 /** How many pixels of a section all patches cover, seen from above. */

@@ -48,7 +48,7 @@ pub(super) fn write(
 
 /// An image of one resolution.
 fn multiscale(name: &str, voxel_nm: Option<[f64; 3]>) -> Value {
-    let datasets = [ome_dataset("0", 0, voxel_nm)];
+    let datasets = [ome_dataset("0", 0, voxel_nm, None)];
     json!({ "name": name, "axes": ome_axes(voxel_nm), "datasets": datasets })
 }
 

@@ -77,6 +77,23 @@ pub(super) async fn in_json(request: Request, next: Next) -> Response {
     refusal
 }
 
+/// The header with the project that a page shows.
+const PROJECT: &str = "x-askem-project";
+
+/// Refuses a page that still shows another project, which was served here before.
+pub(super) async fn of_this_project(
+    State(app): AppState,
+    request: Request,
+    next: Next,
+) -> Response {
+    let shown = request.headers().get(PROJECT);
+    if shown.is_none_or(|id| *id == *app.id) {
+        return next.run(request).await;
+    }
+    let why = "another project is served here now; load the page anew";
+    Refusal(StatusCode::CONFLICT, json!({ "error": why, "project": app.id })).into_response()
+}
+
 type Answer = std::result::Result<Response, Refusal>;
 
 fn said(value: &Value) -> Response {
@@ -119,6 +136,7 @@ pub(super) async fn project(State(app): AppState) -> Answer {
         let ids: Vec<u32> = all.iter().filter(|a| a.query == Some(number)).map(|a| a.id).collect();
         let path = std::path::absolute(project.path()).unwrap_or_default();
         Ok(json!({
+            "id": app.id,
             "name": path.file_name().unwrap_or_default().to_string_lossy(),
             "shape": project.raw().shape(),
             "patch": project.config().patch,

@@ -44,9 +44,14 @@ pub(super) fn load(
             ));
         }
     }
-    let test = |data: &DataSource| (data.test_raw.is_some(), data.split_margin);
+    if theirs.experiment.net.classes != config.net.classes {
+        return refused("its classes are others (--classes)".into());
+    }
+    let test = |data: &DataSource| (data.test_raw.is_some(), data.split_margin, data.normalise);
     if test(&theirs.data) != test(source) {
-        return refused("its test region is another one (--test-raw or --split-margin)".into());
+        return refused(
+            "its test region is another one (--test-raw, --split-margin or --normalise)".into(),
+        );
     }
     let labels = |data: &DataSource| (data.label_value, data.ignore_value, data.phantom_shape);
     if labels(&theirs.data) != labels(source) {
@@ -66,7 +71,7 @@ pub(super) fn load(
     let Some(first) = runs.first().map(|(seed, _)| *seed) else {
         return refused(format!("no run of random with a seed below {seeds} is complete there"));
     };
-    let open = open_data(source, first)?;
+    let open = open_data(source, &Config { seed: first, ..config.clone() })?;
     let here = DataIdentity::of(&[
         (&open.train_raw, open.train_labels.inner(), &open.train_region),
         (&open.test_raw, open.test_labels.inner(), &open.test_region),

@@ -28,9 +28,6 @@ pub(in crate::cli) struct ExperimentArgs {
     /// `--strategy`; commands differ in whether they take one or several.
     #[arg(skip)]
     pub(in crate::cli) strategy: Option<String>,
-    /// Only in files: askem segments foreground from background.
-    #[arg(skip)]
-    classes: Option<usize>,
     /// Set by `train`, and in files: epochs of the strategy `full`.
     #[arg(skip)]
     pub(in crate::cli) full_epochs: Option<usize>,
@@ -40,6 +37,10 @@ pub(in crate::cli) struct ExperimentArgs {
     /// Decides everything random [default: 0]
     #[arg(long, value_name = "N", help_heading = "Experiment")]
     seed: Option<u64>,
+    /// Classes, background among them: the values of the labels are 0 to N - 1 then, up to 16 classes
+    /// [default: 2, where every value but 0 is foreground]
+    #[arg(long, value_name = "N", help_heading = "Experiment")]
+    classes: Option<usize>,
     /// Patches labelled at the start, drawn from the pool [default: 20]
     #[arg(long, value_name = "PATCHES", help_heading = "Experiment")]
     initial: Option<usize>,
@@ -223,7 +224,11 @@ impl ExperimentArgs {
         set(&mut config.foreground_share, &self.foreground_share);
         set(&mut config.statistics_patches, &self.statistics_patches);
         set(&mut config.batch_size, &self.batch_size);
-        set(&mut config.class_weights, &self.class_weights);
+        if let Some(weights) = &self.class_weights {
+            config.class_weights = weights.clone();
+        } else if config.class_weights.len() != config.net.classes {
+            config.class_weights = vec![1.0; config.net.classes];
+        }
         set(&mut config.patch, &self.patch);
         set(&mut config.net.context, &self.context);
         set(&mut config.net.width, &self.width);

@@ -84,7 +84,7 @@ impl<'a> RunObserver<'a> {
     }
 
     /// One section of the test region with its segmentation, errors in colour.
-    fn draw_overlay(&self, z: usize, foreground: &[u8]) -> Result<()> {
+    fn draw_overlay(&self, z: usize, classes: &[u8]) -> Result<()> {
         let region = &self.test.region;
         let section = self.test.section(z)?;
         let width = section.width;
@@ -97,7 +97,7 @@ impl<'a> RunObserver<'a> {
             pixels: rows().flat_map(|row| &section.pixels[row]).copied().collect(),
         };
         let labels: Vec<u8> = rows().flat_map(|row| &labels[row]).copied().collect();
-        report::write_overlay(&self.dir.file("segmentation.png"), &raw, &labels, foreground)
+        report::write_overlay(&self.dir.file("segmentation.png"), &raw, &labels, classes)
     }
 
     /// Ends the bar and completes the segmentation's file.
@@ -153,10 +153,10 @@ impl Observer for RunObserver<'_> {
         Ok(())
     }
 
-    fn segmentation(&mut self, z: usize, foreground: &[u8]) -> Result<()> {
+    fn segmentation(&mut self, z: usize, classes: &[u8]) -> Result<()> {
         let region = &self.test.region;
         if z == region.z.start + region.z.len() / 2 {
-            self.draw_overlay(z, foreground)?;
+            self.draw_overlay(z, classes)?;
         }
         let writer = match &mut self.segmentation {
             Some(writer) => writer,
@@ -167,7 +167,10 @@ impl Observer for RunObserver<'_> {
                 self.segmentation.insert(writer.with_voxel_nm(self.test.voxel_nm()))
             }
         };
-        writer.push_labels(foreground)
+        match self.config.net.classes {
+            2 => writer.push_labels(classes),
+            _ => writer.push_classes(classes),
+        }
     }
 
     fn calibration(&mut self, iteration: usize, bins: &[[u64; 2]; 10]) -> Result<()> {

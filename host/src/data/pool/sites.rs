@@ -1,6 +1,6 @@
 //! Where the patches of a pool lie in a volume of any size: by number, without a list where a formula serves.
 
-use super::{Position, Region, draw_pool};
+use super::{Position, Region, draw};
 use crate::error::{Error, Result};
 
 /// Which patches of a volume are its pool.
@@ -46,17 +46,17 @@ enum Kind {
 }
 
 impl Sites {
-    /// The pool of `region` in a volume stored in blocks of `chunk`.
+    /// The pool of `region` in a volume stored in blocks of `chunk`. Along a side that is smaller
+    /// than a patch there is one place.
     ///
     /// # Errors
-    /// [`Error::Usage`] if the patch does not fit, a stride is 0, or there are fewer places than are drawn.
+    /// [`Error::Usage`] if a stride is 0, or there are fewer places than are drawn.
     pub fn new(
         sampling: Sampling,
         region: &Region,
         patch: usize,
         chunk: [usize; 3],
     ) -> Result<Self> {
-        region.require_patch(patch, "scored")?;
         let kind = match sampling {
             Sampling::Grid { stride, stride_z } => {
                 for (option, stride) in [("--stride", stride), ("--stride-z", stride_z)] {
@@ -64,7 +64,7 @@ impl Sites {
                         return Err(Error::Usage(format!("{option} 0: give at least 1")));
                     }
                 }
-                let along = |side: usize| ((side - patch).div_ceil(stride) + 1) as u64;
+                let along = |side: usize| (side.saturating_sub(patch).div_ceil(stride) + 1) as u64;
                 let counts = [
                     region.z.len().div_ceil(stride_z) as u64,
                     along(region.height()),
@@ -78,7 +78,7 @@ impl Sites {
                 if count == 0 {
                     return Err(Error::Usage("--random 0: give at least 1".into()));
                 }
-                let mut positions = draw_pool(region, patch, count, seed)?;
+                let mut positions = draw(region, patch, count, seed, ["--random", "the volume"])?;
                 let block = |p: &Position| (p.z / chunk[0], p.y / chunk[1], p.x / chunk[2]);
                 positions.sort_by_key(|p| (block(p), *p));
                 Kind::List(positions)
@@ -114,7 +114,8 @@ impl Sites {
                 let within = index - first * ys * xs;
                 let depth = (*slab).min(zs - first);
                 let (place, z) = (within / depth, first + within % depth);
-                let at = |i: u64, side: usize| (i as usize * stride).min(side - patch);
+                let at =
+                    |i: u64, side: usize| (i as usize * stride).min(side.saturating_sub(*patch));
                 Position {
                     z: region.z.start + z as usize * stride_z,
                     y: region.y.start + at(place / xs, region.height()),
@@ -127,6 +128,7 @@ impl Sites {
 
 #[cfg(test)]
 mod tests {
+    use super::super::draw_pool;
     use super::*;
     use std::collections::BTreeSet;
 
@@ -158,6 +160,22 @@ mod tests {
         assert_eq!((first[4].z, first[4].x), (0, 16));
         // The last slab has two sections.
         assert_eq!(sites.position(8 * 8 + 2), Position { z: 8, y: 0, x: 16 });
+    }
+
+    #[test]
+    fn a_side_smaller_than_a_patch_has_one_place() {
+        let region = Region { z: 0..3, y: 4..21, x: 0..70 };
+        for sampling in
+            [Sampling::Grid { stride: 1, stride_z: 1 }, Sampling::Random { count: 3 * 39, seed: 0 }]
+        {
+            let sites = Sites::new(sampling, &region, 32, [1, 32, 32]).unwrap();
+            let all: BTreeSet<Position> = (0..sites.len()).map(|i| sites.position(i)).collect();
+            let places = (0..3).flat_map(|z| (0..39).map(move |x| Position { z, y: 4, x }));
+            assert_eq!(all, places.collect());
+        }
+        let more = Sampling::Random { count: 3 * 39 + 1, seed: 0 };
+        let said = Sites::new(more, &region, 32, [1, 32, 32]).unwrap_err().to_string();
+        assert!(said.contains("--random 118") && said.contains("only 117"), "{said}");
     }
 
     #[test]

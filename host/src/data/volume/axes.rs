@@ -81,10 +81,12 @@ impl Arrangement {
 
     /// The size of a pixel along z, y and x, by what is known of the axes of the file.
     pub(super) fn voxel_nm(&self, steps: &[Option<f64>]) -> Option<[f64; 3]> {
-        let known = |axis: Option<usize>| {
-            steps.get(axis?).copied().flatten().filter(|step| step.is_finite() && *step > 0.0)
-        };
-        let [z, y, x] = self.axes.map(known);
+        self.along(steps).filter(|sides| sides.iter().all(|side| side.is_finite() && *side > 0.0))
+    }
+
+    /// What is known of z, y and x, by what is known of the axes of the file.
+    pub(super) fn along<T: Copy>(&self, of: &[Option<T>]) -> Option<[T; 3]> {
+        let [z, y, x] = self.axes.map(|axis| of.get(axis?).copied().flatten());
         Some([z?, y?, x?])
     }
 

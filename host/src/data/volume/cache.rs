@@ -4,10 +4,11 @@
 //! decompressing a file. The cache holds a fixed number of sections and forgets the one
 //! that was used longest ago.
 
-use super::{Dtype, LabelVolume, Region, Section, Volume, check_block};
+use super::{Dtype, Grid, LabelVolume, Region, Section, Volume, check_block};
 use crate::Result;
 use std::collections::VecDeque;
 use std::ops::Range;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// One cached value; its own lock lets two threads wait for one reading instead of reading twice.
@@ -170,6 +171,12 @@ impl<V: Volume> Volume for CachedVolume<V> {
     }
     fn voxel_nm(&self) -> Option<[f64; 3]> {
         self.volume.voxel_nm()
+    }
+    fn section_file(&self, z: usize) -> Option<&Path> {
+        self.volume.section_file(z)
+    }
+    fn grid(&self) -> Option<[Grid; 3]> {
+        self.volume.grid()
     }
 }
 

@@ -55,16 +55,23 @@ pub(crate) fn ome_axes(voxel_nm: Option<[f64; 3]>) -> Value {
 }
 
 /// A level of an OME-Zarr image whose rows and columns were halved so many times: a coarser pixel's
-/// centre lies between those of its four.
+/// centre lies between those of its four. `origin` is the place of the first pixel of level 0, in
+/// nanometres, or in pixels where their size is not known.
 #[cfg(feature = "zarr")]
-pub(crate) fn ome_dataset(path: &str, level: usize, voxel_nm: Option<[f64; 3]>) -> Value {
+pub(crate) fn ome_dataset(
+    path: &str,
+    level: usize,
+    voxel_nm: Option<[f64; 3]>,
+    origin: Option<[f64; 3]>,
+) -> Value {
     let factor = (1_u64 << level) as f64;
     let [z, y, x] = voxel_nm.map_or([1.0; 3], tidy);
     let shift = (factor - 1.0) / 2.0;
     let mut transformations =
         vec![json!({ "type": "scale", "scale": [z, factor * y, factor * x] })];
-    if level > 0 {
-        let translation = [0.0, shift * y, shift * x];
+    if level > 0 || origin.is_some() {
+        let origin = origin.map_or([0.0; 3], tidy);
+        let translation = [origin[0], origin[1] + shift * y, origin[2] + shift * x];
         transformations.push(json!({ "type": "translation", "translation": translation }));
     }
     json!({ "path": path, "coordinateTransformations": transformations })

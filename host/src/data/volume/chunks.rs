@@ -5,7 +5,9 @@ use std::ops::Range;
 
 use super::block_cache::BlockCache;
 use super::pixels::check_finite;
-use super::{Dtype, LabelValue, Region, Section, Volume, check_block, check_section, show_shape};
+use super::{
+    Dtype, Grid, LabelValue, Region, Section, Volume, check_block, check_section, show_shape,
+};
 use crate::{Error, Result};
 
 /// Bytes of decoded chunks that a volume keeps.
@@ -196,6 +198,11 @@ pub(super) trait Chunked: Send + Sync {
     fn voxel_nm(&self) -> Option<[f64; 3]> {
         None
     }
+
+    /// As [`Volume::grid`].
+    fn grid(&self) -> Option<[Grid; 3]> {
+        None
+    }
 }
 
 /// A volume of such a format.
@@ -253,6 +260,10 @@ impl<F: Chunked> Volume for ChunkedVolume<F> {
 
     fn voxel_nm(&self) -> Option<[f64; 3]> {
         self.0.voxel_nm()
+    }
+
+    fn grid(&self) -> Option<[Grid; 3]> {
+        self.0.grid()
     }
 }
 

@@ -148,6 +148,10 @@ impl Volume for FolderVolume {
         (self.entries.len() > 1).then(|| self.entries.get(z).map(|entry| entry.number)).flatten()
     }
 
+    fn section_file(&self, z: usize) -> Option<&Path> {
+        self.entries.get(z).map(|entry| &*entry.path)
+    }
+
     fn notes(&self) -> Vec<String> {
         self.notes.clone()
     }
@@ -240,6 +244,10 @@ fn read_header(path: &Path, palette: Palette) -> Result<(Header, Kind)> {
             }
             Ok((contents.header, Kind::Tiff(Box::new(contents))))
         }
+        super::open::Format::Ome => Err(Error::Input(format!(
+            "{}: it describes other files, and is no section of a folder; name the file itself",
+            path.display()
+        ))),
         super::open::Format::Mrc | super::open::Format::Hdf5 => Err(Error::Input(format!(
             "{}: MRC and HDF5 files are volumes of their own, not sections of a folder; name the \
             file itself",

@@ -10,7 +10,7 @@ use std::path::Path;
 
 use rust_hdf5::format::messages::datatype::DatatypeMessage;
 use rust_hdf5::types::H5Type;
-use rust_hdf5::{H5Dataset, H5File};
+use rust_hdf5::{ByteOrder, Filter, H5Dataset, H5File};
 
 use super::Dtype;
 use super::axes::{Arranged, Blocks, NdArray};
@@ -19,23 +19,37 @@ use super::open::Opening;
 use crate::{Error, Result};
 
 mod axes;
+mod filters;
+mod layout;
 
-/// A dataset that is read by chunk.
+use layout::{Layout, Steps};
+
+/// A dataset, or several that make one array, read by chunk.
 ///
 /// Memory: 256 MiB of decoded chunks, or one chunk if that is larger, and the index of the
 /// dataset's chunks.
 pub(super) struct Hdf5Volume {
     /// File and dataset, for messages.
     name: String,
-    dataset: H5Dataset,
+    /// In the order of the axes that lead from one to the next, the last of these fastest.
+    datasets: Vec<H5Dataset>,
+    /// How many axes lead from dataset to dataset.
+    lead: usize,
     shape: Vec<u64>,
     dtype: Dtype,
     /// How far apart neighbours along the axes are, in nanometres.
     steps: Vec<Option<f64>>,
+    /// The filters of chunks that are unpacked here, and whether their numbers then lie in the
+    /// other order of bytes.
+    unpacked: Option<(Vec<Filter>, bool)>,
 }
 
+/// What is decoded at once at most.
+const MAX_CHUNK: usize = 1 << 30;
+
 impl Hdf5Volume {
-    /// Opens a dataset, or the only one of the file that can be a volume.
+    /// Opens a dataset, or the only one of the file that can be a volume, or the image of a file of
+    /// Imaris or BigDataViewer.
     pub(super) fn open(
         file: &Path,
         dataset: Option<&str>,
@@ -46,44 +60,138 @@ impl Hdf5Volume {
             Error::Input(format!("{show}: not an HDF5 file that can be read ({e}); copy it again"))
         })?;
         let names = opened.dataset_names();
-        let name = match dataset {
-            Some(name) => name.trim_matches('/').to_owned(),
-            None => only_volume(file, &opened, &names, opening)?,
+        let wanted = dataset.map(|name| name.trim_matches('/'));
+        let layout = Layout::find(file, &opened, &names, wanted)
+            .map_err(|what| Error::Input(format!("{show}: {what}")))?;
+        let open = |name: &str| open_dataset(file, &opened, &names, name);
+        let (name, layout, datasets) = match (layout, wanted) {
+            (Some(layout), _) => {
+                let datasets = layout.datasets.iter().map(|name| open(name));
+                let datasets = datasets.collect::<Result<Vec<_>>>()?;
+                (layout.datasets[0].clone(), layout, datasets)
+            }
+            (None, wanted) => {
+                let name = match wanted {
+                    Some(name) => name.to_owned(),
+                    None => only_volume(file, &opened, &names, opening)?,
+                };
+                let dataset = open(&name)?;
+                let layout = Layout::of_dataset(&name, &dataset, file);
+                (name, layout, vec![dataset])
+            }
         };
         let wrong = |what: String| Error::Input(format!("{show}:/{name}: {what}"));
-        let dataset = opened.dataset(&name).map_err(|e| {
-            let known = names.iter().any(|known| known.trim_matches('/') == name);
-            if known {
-                wrong(format!("it can't be read: {e}"))
-            } else {
-                wrong(format!("there is no such dataset; {}", list(&names)))
-            }
-        })?;
-        let shape = sides(&dataset);
-        let said = axes::of(&dataset, file);
-        let arrangement = opening.arrange(&shape, said.as_deref()).map_err(wrong)?;
-        let datatype = dataset.datatype().map_err(|e| wrong(e.to_string()))?;
-        let dtype = dtype(&datatype).map_err(wrong)?;
-        let mut steps = vec![None; shape.len()];
-        for (axis, step) in
-            arrangement.axes().iter().zip(axes::voxel_nm(&dataset).into_iter().flatten())
-        {
-            if let Some(axis) = *axis {
-                steps[axis] = Some(step);
+        let stored = Stored::of(&datasets[0]).map_err(wrong)?;
+        for (other, name) in datasets.iter().zip(&layout.datasets).skip(1) {
+            if Stored::of(other).map_err(wrong)? != stored {
+                return Err(wrong(format!("/{name} differs from it in size, type or packing")));
             }
         }
-        let hdf5 = Self { name: format!("{show}:/{name}"), dataset, shape, dtype, steps };
+        let sides = layout.sides.clone().unwrap_or_else(|| stored.shape.clone());
+        let fits = |(side, all): (&u64, &u64)| side <= all;
+        if sides.len() != stored.shape.len() || !sides.iter().zip(&stored.shape).all(fits) {
+            return Err(wrong(format!(
+                "its image has {sides:?} voxels by the file's description, and the dataset \
+                {:?}; save it again",
+                stored.shape
+            )));
+        }
+        let lead = layout.lead.len();
+        let shape: Vec<u64> =
+            layout.lead.iter().map(|&(_, length)| length).chain(sides.iter().copied()).collect();
+        let said = layout.said.map(|said| {
+            layout.lead.iter().map(|(axis, _)| axis.clone()).chain(said).collect::<Vec<_>>()
+        });
+        let arrangement = opening.arrange(&shape, said.as_deref()).map_err(wrong)?;
+        let mut steps = vec![None; shape.len()];
+        match layout.steps {
+            Steps::Space(voxel) => {
+                for (axis, step) in arrangement.axes().iter().zip(voxel.into_iter().flatten()) {
+                    if let Some(axis) = *axis {
+                        steps[axis] = Some(step);
+                    }
+                }
+            }
+            Steps::File(of_axes) => steps[lead..].copy_from_slice(&of_axes),
+        }
+        let dtype = match stored.dtype {
+            Dtype::I16 if layout.unsigned => Dtype::U16,
+            dtype => dtype,
+        };
+        let unpacked = filters::is_unpacked_here(&stored.filters)
+            .then(|| (stored.filters.clone(), stored.is_swapped));
+        let name = format!("{show}:/{name}");
+        let hdf5 = Self { name, datasets, lead, shape, dtype, steps, unpacked };
         Arranged::volume(hdf5, arrangement).map_err(wrong)
     }
 
-    fn bytes_of<T: H5Type + bytemuck::NoUninit>(
+    /// A block of one of the datasets.
+    fn part(&self, dataset: &H5Dataset, starts: &[usize], counts: &[usize]) -> PartResult {
+        if let Some(unpacked) = &self.unpacked
+            && let Some(bytes) = self.unpack(dataset, unpacked, starts, counts)
+        {
+            return bytes;
+        }
+        // The crate compares the length of the numbers alone, and their bytes are what is wanted.
+        let bytes = match self.dtype.bytes() {
+            1 => dataset.read_slice::<u8>(starts, counts),
+            2 => bytes_of::<u16>(dataset, starts, counts),
+            4 => bytes_of::<u32>(dataset, starts, counts),
+            _ => bytes_of::<u64>(dataset, starts, counts),
+        };
+        bytes.map_err(|e| e.to_string())
+    }
+
+    /// A block that lies in one chunk; nothing where that was never written.
+    fn unpack(
         &self,
+        dataset: &H5Dataset,
+        (filters, is_swapped): &(Vec<Filter>, bool),
         starts: &[usize],
         counts: &[usize],
-    ) -> rust_hdf5::Result<Vec<u8>> {
-        let numbers = self.dataset.read_slice::<T>(starts, counts)?;
-        Ok(bytemuck::cast_slice(&numbers).to_vec())
+    ) -> Option<PartResult> {
+        let chunk = dataset.chunk_dims()?;
+        let number = usize::from(self.dtype.bytes());
+        let place: Vec<usize> = starts.iter().zip(&chunk).map(|(at, side)| at / side).collect();
+        let (stored, mask) = dataset.read_chunk_raw_at(&place).ok()?;
+        let image = chunk.iter().try_fold(number, |all, &side| all.checked_mul(side));
+        let Some(image) = image.filter(|&image| image <= MAX_CHUNK) else {
+            return Some(Err("its chunks are larger than 1 GiB".into()));
+        };
+        let mut bytes = match filters::unpack(filters, &stored, mask, image) {
+            Ok(bytes) => bytes,
+            Err(what) => return Some(Err(what)),
+        };
+        if *is_swapped {
+            bytes.chunks_exact_mut(number).for_each(<[u8]>::reverse);
+        }
+        let first: Vec<usize> = starts.iter().zip(&chunk).map(|(at, side)| at % side).collect();
+        Some(Ok(cut(&bytes, &chunk, &first, counts, number)))
     }
+}
+
+type PartResult = std::result::Result<Vec<u8>, String>;
+
+fn bytes_of<T: H5Type + bytemuck::NoUninit>(
+    dataset: &H5Dataset,
+    starts: &[usize],
+    counts: &[usize],
+) -> rust_hdf5::Result<Vec<u8>> {
+    Ok(bytemuck::cast_slice(&dataset.read_slice::<T>(starts, counts)?).to_vec())
+}
+
+/// The block of `counts` numbers from `first` on of an array of these sides.
+fn cut(bytes: &[u8], sides: &[usize], first: &[usize], counts: &[usize], number: usize) -> Vec<u8> {
+    let ([side, sides @ ..], [start, first @ ..], [count, counts @ ..]) = (sides, first, counts)
+    else {
+        return bytes.to_vec();
+    };
+    let step = bytes.len() / side;
+    if sides.is_empty() {
+        return bytes[start * number..(start + count) * number].to_vec();
+    }
+    let rows = bytes.chunks_exact(step.max(1)).skip(*start).take(*count);
+    rows.flat_map(|row| cut(row, sides, first, counts, number)).collect()
 }
 
 impl NdArray for Hdf5Volume {
@@ -96,8 +204,11 @@ impl NdArray for Hdf5Volume {
     }
 
     fn blocks(&self) -> Blocks {
-        match self.dataset.chunk_dims() {
-            Some(chunk) => Blocks::Chunks(chunk.iter().map(|&side| side as u64).collect()),
+        match self.datasets[0].chunk_dims() {
+            Some(chunk) => {
+                let lead = std::iter::repeat_n(1, self.lead);
+                Blocks::Chunks(lead.chain(chunk.iter().map(|&side| side as u64)).collect())
+            }
             None => Blocks::Contiguous,
         }
     }
@@ -111,25 +222,85 @@ impl NdArray for Hdf5Volume {
     }
 
     fn decode(&self, ranges: &[Range<u64>]) -> Result<Vec<u8>> {
-        let starts: Vec<_> = ranges.iter().map(|range| range.start as usize).collect();
+        let (lead, inside) = ranges.split_at(self.lead);
+        let starts: Vec<_> = inside.iter().map(|range| range.start as usize).collect();
         let counts: Vec<_> =
-            ranges.iter().map(|range| (range.end - range.start) as usize).collect();
-        // The crate compares the length of the numbers alone, and their bytes are what is wanted.
-        let bytes = match self.dtype.bytes() {
-            1 => self.dataset.read_slice::<u8>(&starts, &counts),
-            2 => self.bytes_of::<u16>(&starts, &counts),
-            4 => self.bytes_of::<u32>(&starts, &counts),
-            _ => self.bytes_of::<u64>(&starts, &counts),
+            inside.iter().map(|range| (range.end - range.start) as usize).collect();
+        // The numbers of the datasets, the last axis fastest.
+        let numbers = lead.iter().zip(&self.shape).fold(vec![0], |numbers, (range, &side)| {
+            let next =
+                |number: usize| range.clone().map(move |at| number * side as usize + at as usize);
+            numbers.into_iter().flat_map(next).collect::<Vec<_>>()
+        });
+        let mut bytes = Vec::new();
+        for number in numbers {
+            let part = self.part(&self.datasets[number], &starts, &counts).map_err(|e| {
+                Error::Input(format!(
+                    "{}: what lies at {starts:?} (slowest axis first) can't be read ({e}); the \
+                    file is damaged, copy it again",
+                    self.name
+                ))
+            })?;
+            match bytes.is_empty() {
+                true => bytes = part,
+                false => bytes.extend(part),
+            }
+        }
+        Ok(bytes)
+    }
+}
+
+/// How the numbers of a dataset are stored.
+#[derive(PartialEq)]
+struct Stored {
+    shape: Vec<u64>,
+    chunk: Option<Vec<usize>>,
+    dtype: Dtype,
+    is_swapped: bool,
+    filters: Vec<Filter>,
+}
+
+impl Stored {
+    /// Errors: what can't be read of it.
+    fn of(dataset: &H5Dataset) -> std::result::Result<Self, String> {
+        let datatype = dataset.datatype().map_err(|e| e.to_string())?;
+        let filters = dataset.filters().map_err(|e| e.to_string())?;
+        filters::check(&filters)?;
+        let dtype = dtype(&datatype)?;
+        let machine = if cfg!(target_endian = "big") {
+            ByteOrder::BigEndian
+        } else {
+            ByteOrder::LittleEndian
         };
-        bytes.map_err(|e| {
-            Error::Input(format!(
-                "{}: what lies at {starts:?} (slowest axis first) can't be read ({e}); the file \
-                is damaged or packed in a way that isn't read here, copy it \
-                 again or store it with gzip",
-                self.name
-            ))
+        Ok(Self {
+            shape: sides(dataset),
+            chunk: dataset.chunk_dims(),
+            dtype,
+            is_swapped: order_of(&datatype) != machine,
+            filters,
         })
     }
+}
+
+fn order_of(datatype: &DatatypeMessage) -> ByteOrder {
+    match datatype {
+        DatatypeMessage::FixedPoint { byte_order, .. }
+        | DatatypeMessage::FloatingPoint { byte_order, .. } => *byte_order,
+        DatatypeMessage::Enum { base, .. } => order_of(base),
+        _ => ByteOrder::LittleEndian,
+    }
+}
+
+/// Opens the dataset of a name.
+fn open_dataset(path: &Path, file: &H5File, names: &[String], name: &str) -> Result<H5Dataset> {
+    file.dataset(name).map_err(|e| {
+        let known = names.iter().any(|known| known.trim_matches('/') == name);
+        let what = match known {
+            true => format!("it can't be read: {e}"),
+            false => format!("there is no such dataset; {}", list(names)),
+        };
+        Error::Input(format!("{}:/{name}: {what}", path.display()))
+    })
 }
 
 fn sides(dataset: &H5Dataset) -> Vec<u64> {

@@ -1,6 +1,6 @@
 //! Says what a volume is, and what looks wrong with it.
 
-use super::labels::{FOREGROUND, IGNORED};
+use super::labels::{BACKGROUND, IGNORED, LabelOptions};
 use super::{Dtype, LabelValue, LabelVolume, Section, Volume, show_shape};
 use crate::{Error, Result};
 use rayon::prelude::*;
@@ -250,13 +250,16 @@ impl LabelStats {
             nonzero: 0,
         };
         let full = LabelValue::from(255_u8);
-        let mut last = LabelValue::ZERO;
+        let (mut last, mut wrong) = (LabelValue::ZERO, None);
         labels.source().read_labels(z, &mut |value| {
-            let label = labels.label(value);
+            let label = labels.options().label(value).unwrap_or_else(|| {
+                wrong.get_or_insert(value);
+                IGNORED
+            });
             match label {
-                FOREGROUND => stats.foreground += 1,
+                BACKGROUND => stats.background += 1,
                 IGNORED => stats.ignored += 1,
-                _ => stats.background += 1,
+                _ => stats.foreground += 1,
             }
             stats.nonzero += u64::from(value != LabelValue::ZERO);
             stats.full += u64::from(value == full);
@@ -269,7 +272,7 @@ impl LabelStats {
             }
             label
         })?;
-        Ok(stats)
+        wrong.map_or(Ok(stats), |value| Err(labels.no_class(z, value)))
     }
 }
 
@@ -288,7 +291,8 @@ fn warn_labels(
 
     let values: BTreeSet<&String> = stats.iter().flat_map(|s| &s.values).collect();
     let (full, nonzero) = (sum(|s| s.full), sum(|s| s.nonzero));
-    let plain = labels.options().value.is_none() && labels.options().ignore.is_none();
+    let options = labels.options();
+    let plain = options == LabelOptions::default();
     if plain && values.len() > 1 {
         // Grey edges are few beside the white inside; instance numbers are not.
         if full * 10 >= nonzero * 9 {
@@ -301,7 +305,7 @@ fn warn_labels(
             let count = if values.len() >= MANY { "many" } else { "several" };
             warnings.push(format!(
                 "the labels hold {count} different non-zero values; all count as foreground, unless \
-                 --label-value picks one"
+                 --label-value picks one, or --classes N takes each as a class"
             ));
         }
     }
@@ -403,7 +407,7 @@ mod tests {
             *v = i as u8;
         }
         warned(&raw, Some(&labels(shape, &mask)), "several different non-zero values");
-        let options = LabelOptions { value: None, ignore: Some(3_u8.into()) };
+        let options = LabelOptions { ignore: Some(3_u8.into()), ..LabelOptions::default() };
         let source = ArrayVolume::from_u8(shape, &mask).unwrap();
         warned(&raw, Some(&LabelVolume::new(Box::new(source), options)), "are ignored");
         assert!(inspect(&raw, Some(&labels([1, 4, 4], &mask))).is_err());

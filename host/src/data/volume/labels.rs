@@ -1,14 +1,19 @@
-//! Labels: which pixels are foreground, background, or to be left out.
+//! Labels: which pixels are of which class, or to be left out.
 
 use super::{Dtype, LabelValue, Volume, show_shape};
 use crate::{Error, Result};
 
 /// The label of a background pixel.
 pub const BACKGROUND: u8 = 0;
-/// The label of a foreground pixel.
+/// The label of a foreground pixel where there are two classes.
 pub const FOREGROUND: u8 = 1;
 /// The label of a pixel that neither loss nor evaluation counts.
 pub const IGNORED: u8 = 255;
+
+/// Whether a label is that of a class other than background.
+pub fn is_foreground(label: u8) -> bool {
+    label != BACKGROUND && label != IGNORED
+}
 
 /// How the values of a label file become labels.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -17,6 +22,46 @@ pub struct LabelOptions {
     pub value: Option<LabelValue>,
     /// A value whose pixels are left out. It wins over `value`.
     pub ignore: Option<LabelValue>,
+    /// With so many classes, at least 2, the values are the classes, from 0 for background; `value` then
+    /// means nothing.
+    pub classes: Option<u8>,
+}
+
+impl LabelOptions {
+    /// For a network that tells so many classes apart: with more than two the values are the classes.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] for a value that is to be the only foreground, and for more classes than
+    /// there are labels.
+    pub fn with_classes(self, classes: usize) -> Result<Self> {
+        if classes <= 2 {
+            return Ok(self);
+        }
+        if let Some(value) = self.value {
+            return Err(Error::Usage(format!(
+                "--label-value {value}: names one foreground, and with --classes {classes} the \
+                 values of the labels are the classes; give one of them"
+            )));
+        }
+        let classes = u8::try_from(classes).ok().filter(|&classes| classes < IGNORED);
+        let few = || Error::Usage(format!("--classes: give less than {IGNORED}"));
+        Ok(Self { classes: Some(classes.ok_or_else(few)?), ..self })
+    }
+
+    /// The label of one value: its class, or [`IGNORED`]; nothing for a value that is no class.
+    pub fn label(&self, value: LabelValue) -> Option<u8> {
+        if self.ignore == Some(value) {
+            return Some(IGNORED);
+        }
+        if let Some(classes) = self.classes {
+            return (0..classes).find(|&class| value == class.into());
+        }
+        let is_foreground = match self.value {
+            Some(chosen) => value == chosen,
+            None => value != LabelValue::ZERO,
+        };
+        Some(if is_foreground { FOREGROUND } else { BACKGROUND })
+    }
 }
 
 /// A volume read as labels.
@@ -26,7 +71,7 @@ pub struct LabelOptions {
 pub struct LabelVolume {
     source: Box<dyn Volume>,
     options: LabelOptions,
-    /// Whether there are sections of which nothing is known.
+    /// Whether there are sections, or parts of them, of which nothing is known.
     lacks_sections: bool,
 }
 
@@ -57,7 +102,7 @@ impl LabelVolume {
         &self.source
     }
 
-    /// The same labels among more sections, of which some have none.
+    /// The same labels as those of a part of a larger volume.
     pub(super) fn among(self, wrap: impl FnOnce(Box<dyn Volume>) -> Box<dyn Volume>) -> Self {
         Self { source: wrap(self.source), options: self.options, lacks_sections: true }
     }
@@ -72,21 +117,36 @@ impl LabelVolume {
         self.options
     }
 
-    /// The label of one value: [`BACKGROUND`], [`FOREGROUND`] or [`IGNORED`].
-    pub fn label(&self, value: LabelValue) -> u8 {
-        if self.options.ignore == Some(value) {
-            return IGNORED;
-        }
-        let foreground = match self.options.value {
-            Some(chosen) => value == chosen,
-            None => value != LabelValue::ZERO,
-        };
-        if foreground { FOREGROUND } else { BACKGROUND }
+    /// The labels of section `z`, row by row.
+    ///
+    /// # Errors
+    /// If it can't be read, or holds a value that is no class.
+    pub fn read_labels(&self, z: usize) -> Result<Vec<u8>> {
+        self.read_labels_seen(z, &mut |_| ())
     }
 
-    /// The labels of section `z`, row by row.
-    pub fn read_labels(&self, z: usize) -> Result<Vec<u8>> {
-        self.source.read_labels(z, &mut |value| self.label(value))
+    /// The same; each value is shown to `see` first.
+    fn read_labels_seen(&self, z: usize, see: &mut dyn FnMut(LabelValue)) -> Result<Vec<u8>> {
+        let mut wrong = None;
+        let labels = self.source.read_labels(z, &mut |value| {
+            see(value);
+            self.options.label(value).unwrap_or_else(|| {
+                wrong.get_or_insert(value);
+                IGNORED
+            })
+        })?;
+        wrong.map_or(Ok(labels), |value| Err(self.no_class(z, value)))
+    }
+
+    /// The error for a value that is no class.
+    pub(super) fn no_class(&self, z: usize, value: LabelValue) -> Error {
+        let classes = self.options.classes.unwrap_or(2);
+        Error::Input(format!(
+            "{}: the labels hold {value}, and with --classes {classes} they are 0 to {}; leave one \
+             value out with --ignore-value, or number the classes from 0",
+            self.source.section_name(z),
+            classes.saturating_sub(1)
+        ))
     }
 
     /// An error if every pixel that is not ignored is foreground, which is hardly ever meant. Stops at the first section that has another.
@@ -94,11 +154,10 @@ impl LabelVolume {
         const SHOWN: usize = 5;
         let mut values: Vec<LabelValue> = Vec::new();
         for z in 0..self.shape()[0] {
-            let labels = self.source.read_labels(z, &mut |value| {
+            let labels = self.read_labels_seen(z, &mut |value| {
                 if values.len() <= SHOWN && !values.contains(&value) {
                     values.push(value);
                 }
-                self.label(value)
             })?;
             if labels.contains(&BACKGROUND) {
                 return Ok(());
@@ -119,7 +178,7 @@ impl LabelVolume {
     pub fn require_foreground(&self) -> Result<()> {
         let depth = self.shape()[0];
         for z in 0..depth {
-            if self.read_labels(z)?.contains(&FOREGROUND) {
+            if self.read_labels(z)?.into_iter().any(is_foreground) {
                 return Ok(());
             }
         }
@@ -153,12 +212,26 @@ mod tests {
         let values = [0, 1, 7, 128, 255];
         let read = |value: Option<u8>, ignore: Option<u8>| {
             let [value, ignore] = [value, ignore].map(|v| v.map(LabelValue::from));
-            labels(&values, LabelOptions { value, ignore }).read_labels(0).unwrap()
+            labels(&values, LabelOptions { value, ignore, classes: None }).read_labels(0).unwrap()
         };
         assert_eq!(read(None, None), [0, 1, 1, 1, 1]);
         assert_eq!(read(Some(7), None), [0, 0, 1, 0, 0]);
         assert_eq!(read(None, Some(255)), [0, 1, 1, 1, 255]);
         assert_eq!(read(Some(255), Some(255)), [0, 0, 0, 0, 255]);
+    }
+
+    #[test]
+    fn classes_are_their_values_and_others_are_refused() {
+        let options = LabelOptions { classes: Some(3), ..LabelOptions::default() };
+        assert_eq!(labels(&[0, 1, 2, 1], options).read_labels(0).unwrap(), [0, 1, 2, 1]);
+        let ignoring = LabelOptions { ignore: Some(255_u8.into()), ..options };
+        assert_eq!(labels(&[2, 255], ignoring).read_labels(0).unwrap(), [2, 255]);
+        for values in [[0, 255], [3, 1]] {
+            let said = labels(&values, options).read_labels(0).unwrap_err().to_string();
+            let wrong = values[usize::from(values[0] == 0)];
+            assert!(said.contains(&format!("hold {wrong}, and with --classes 3")), "{said}");
+        }
+        labels(&[2, 0], options).require_foreground().unwrap();
     }
 
     #[test]
@@ -168,9 +241,9 @@ mod tests {
             labels(values, options).require_foreground().unwrap_err().to_string()
         };
         assert!(message(&[0, 0], LabelOptions::default()).contains("every pixel is 0"));
-        let options = LabelOptions { value: Some(9_u8.into()), ignore: None };
+        let options = LabelOptions { value: Some(9_u8.into()), ..LabelOptions::default() };
         assert!(message(&[0, 3], options).contains("no pixel has the value 9"));
-        let options = LabelOptions { value: None, ignore: Some(255_u8.into()) };
+        let options = LabelOptions { ignore: Some(255_u8.into()), ..LabelOptions::default() };
         assert!(message(&[0, 255], options).contains("the ignored value 255"));
     }
 
@@ -185,8 +258,10 @@ mod tests {
         let said = message(&[9, 1, 2, 3, 4, 5, 6], LabelOptions::default());
         assert!(said.contains("9, 1, 2, 3, 4 and others"), "{said}");
         let value = Some(2_u8.into());
-        labels(&[1, 2], LabelOptions { value, ignore: None }).require_background().unwrap();
-        let options = LabelOptions { value: None, ignore: Some(255_u8.into()) };
+        labels(&[1, 2], LabelOptions { value, ..LabelOptions::default() })
+            .require_background()
+            .unwrap();
+        let options = LabelOptions { ignore: Some(255_u8.into()), ..LabelOptions::default() };
         assert!(message(&[255, 1], options).contains("--all-foreground"));
     }
 }

@@ -21,6 +21,9 @@ const SMALLEST: usize = 256;
 pub enum OmeKind {
     /// 0 and 255; a coarser pixel is foreground where at least half of its four are.
     Labels,
+    /// Classes from 0 on; a coarser pixel is the commonest of its four, of equally common ones rather
+    /// another than 0, then the lowest.
+    Classes,
     /// 8-bit grey values; a coarser pixel is the mean of its four.
     Grey,
     /// 32-bit floats; a coarser pixel is the mean of its four.
@@ -34,7 +37,7 @@ pub enum OmeKind {
 impl OmeKind {
     fn element(self) -> Element {
         match self {
-            Self::Labels | Self::Grey => Element::U8,
+            Self::Labels | Self::Classes | Self::Grey => Element::U8,
             Self::Probabilities => Element::F32,
             Self::Instances => Element::U32,
         }
@@ -44,7 +47,9 @@ impl OmeKind {
     fn bytes(self, values: &[f32]) -> Vec<u8> {
         match self {
             Self::Probabilities => values.iter().flat_map(|v| v.to_ne_bytes()).collect(),
-            Self::Grey | Self::Labels => values.iter().map(|v| v.round() as u8).collect(),
+            Self::Grey | Self::Labels | Self::Classes => {
+                values.iter().map(|v| v.round() as u8).collect()
+            }
             Self::Instances => values.iter().flat_map(|&v| (v as u32).to_ne_bytes()).collect(),
         }
     }
@@ -54,7 +59,7 @@ impl OmeKind {
         match self {
             Self::Labels => f32::from(u8::from(mean >= 127.5)) * 255.0,
             Self::Grey | Self::Probabilities => mean,
-            Self::Instances => commonest(values),
+            Self::Classes | Self::Instances => commonest(values),
         }
     }
 }
@@ -85,6 +90,7 @@ pub struct OmeZarrWriter {
     files: ZarrFiles,
     about: Value,
     voxel_nm: Option<[f64; 3]>,
+    origin: Option<[f64; 3]>,
     /// Held while this writes.
     _owners: Owners,
 }
@@ -127,13 +133,31 @@ impl OmeZarrWriter {
             None => files.write_metadata()?,
         }
         let path = path.to_path_buf();
-        Ok(Self { path, shape, chunk, kind, files, about, voxel_nm: None, _owners: owners })
+        Ok(Self {
+            path,
+            shape,
+            chunk,
+            kind,
+            files,
+            about,
+            voxel_nm: None,
+            origin: None,
+            _owners: owners,
+        })
     }
 
     /// Says how large voxels are along z, y and x, in nanometres.
     #[must_use]
     pub fn with_voxel_nm(mut self, voxel_nm: Option<[f64; 3]>) -> Self {
         self.voxel_nm = voxel_nm;
+        self
+    }
+
+    /// Says where the first voxel lies along z, y and x: in nanometres, or in voxels where their
+    /// size is not known.
+    #[must_use]
+    pub fn with_origin(mut self, origin: Option<[f64; 3]>) -> Self {
+        self.origin = origin;
         self
     }
 
@@ -232,7 +256,7 @@ impl OmeZarrWriter {
         }
         self.require_ours()?;
         let mut shape = self.shape;
-        let dataset = |level| ome_dataset(&format!("s{level}"), level, self.voxel_nm);
+        let dataset = |level| ome_dataset(&format!("s{level}"), level, self.voxel_nm, self.origin);
         let mut datasets = vec![dataset(0)];
         while shape[1] > SMALLEST || shape[2] > SMALLEST {
             let finer = open_raw(&self.path.join(format!("s{}", datasets.len() - 1)))?;

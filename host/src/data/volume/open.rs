@@ -4,7 +4,7 @@ use super::axes::{Arrangement, AxesOptions, Axis, arrange};
 use super::folder::FolderVolume;
 use super::mrc::{self, MrcVolume};
 use super::pixels::Palette;
-use super::tiff::TiffStack;
+use super::tiff::{OmeSet, TiffStack};
 use super::{Dtype, LabelOptions, LabelVolume, Volume, png};
 use crate::{Error, Result};
 use std::borrow::Cow;
@@ -19,6 +19,8 @@ pub(super) enum Format {
     Png,
     Mrc,
     Hdf5,
+    /// OME-XML, which describes TIFF files.
+    Ome,
 }
 
 /// How a file is opened.
@@ -47,8 +49,8 @@ impl Opening<'_> {
     }
 }
 
-/// Opens a Zarr, OME-Zarr or N5 array (feature `zarr`), a dataset of an HDF5 file (`file.h5:/path`,
-/// feature `hdf5`), an MRC file, a multi-page TIFF, a folder of TIFF or PNG sections, or a single
+/// Opens a Zarr, OME-Zarr or N5 array (feature `zarr`), a Zarr hierarchy in a ZIP archive, a dataset of an HDF5 file (`file.h5:/path`,
+/// feature `hdf5`), an MRC file, a multi-page TIFF, a set of OME-TIFF files, a folder of TIFF or PNG sections, or a single
 /// image, as a grey volume.
 ///
 /// Headers of all sections are read and compared; no pixels are. In a folder the order is that of
@@ -118,6 +120,10 @@ fn open(path: &Path, opening: &Opening, option: &str) -> Result<Box<dyn Volume>>
     if super::zarr::is_zarr(path) || super::zarr::is_n5(path) {
         return Ok(Box::new(super::zarr::ZarrVolume::open(path, opening)?));
     }
+    #[cfg(feature = "zarr")]
+    if let Some((archive, rest)) = super::zarr::archive_of(path) {
+        return Ok(Box::new(super::zarr::ZarrVolume::open_archive(archive, rest, opening)?));
+    }
     let (file, dataset) = split(path);
     let path = &*file;
     let metadata = match std::fs::metadata(path) {
@@ -146,6 +152,7 @@ fn open(path: &Path, opening: &Opening, option: &str) -> Result<Box<dyn Volume>>
     Ok(match format {
         Format::Tiff => TiffStack::open(path, opening)?,
         Format::Png => FolderVolume::single(path, opening.palette)?.arranged(path, opening)?,
+        Format::Ome => OmeSet::open_companion(path, opening)?,
         Format::Mrc => Box::new(MrcVolume::open(path, opening)?),
         #[cfg(feature = "hdf5")]
         Format::Hdf5 => Box::new(super::hdf5::Hdf5Volume::open(path, dataset, opening)?),
@@ -217,6 +224,9 @@ pub(super) fn sniff(path: &Path) -> Result<Format> {
     if [0, 512].iter().any(|&at| start.get(at..at + 8) == Some(b"\x89HDF\r\n\x1a\n")) {
         return Ok(Format::Hdf5);
     }
+    if is_ome_xml(path, &start) {
+        return Ok(Format::Ome);
+    }
     // Files of before the year 2000 are told by their names alone.
     let ending = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
     if mrc::is_mrc(&start) || MRC_ENDINGS.contains(&&*ending) {
@@ -243,6 +253,16 @@ pub(super) fn sniff(path: &Path) -> Result<Format> {
         )));
     };
     Err(unsupported(path, name))
+}
+
+/// Whether a file is OME-XML, by how it begins, and, as it may begin with words about itself, by its
+/// name.
+fn is_ome_xml(path: &Path, start: &[u8]) -> bool {
+    let start = String::from_utf8_lossy(start);
+    let start = start.trim_start_matches(['\u{feff}', ' ', '\n', '\r', '\t']);
+    let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+    start.starts_with('<')
+        && (start.contains("<OME") || name.ends_with(".ome") || name.ends_with(".ome.xml"))
 }
 
 /// Folders of formats that aren't read.

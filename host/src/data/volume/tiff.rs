@@ -22,16 +22,19 @@ mod array;
 mod axes;
 mod description;
 mod lzw;
+mod ome_set;
 mod palette;
 mod read;
 mod survey;
 mod tiles;
 
-use description::Description;
+use description::{Description, Said};
 use palette::Source;
 use read::read_at;
 use survey::survey;
 use tiles::Tiles;
+
+pub(super) use ome_set::OmeSet;
 
 type Open = Decoder<BufReader<Source>>;
 
@@ -111,6 +114,16 @@ impl TiffStack {
     /// pages are the sections.
     pub(super) fn open(path: &Path, opening: &Opening) -> Result<Box<dyn Volume>> {
         let (mut contents, decoder) = survey(path, opening.palette)?;
+        if let Said::Set(xml) = &contents.text.said {
+            if opening.axes.axes.is_none() {
+                return OmeSet::open(path, xml, opening);
+            }
+            let note = "it belongs to a set of files, of which --axes reads its own pages alone";
+            contents.note = Some(match contents.note.take() {
+                Some(other) => format!("{other}; {note}"),
+                None => format!("{}: {note}", path.display()),
+            });
+        }
         let wrong = |what: String| Error::Input(format!("{}: {what}", path.display()));
         let axes = axes::FileAxes::of(&contents, opening).map_err(wrong)?;
         let arrangement: Arrangement = axes.arrange(opening).map_err(wrong)?;
@@ -203,6 +216,10 @@ impl Volume for TiffStack {
     fn section_name(&self, z: usize) -> String {
         let page = self.contents.sections.get(z).map_or(z, |place| place.image);
         format!("page {} of {}", page + 1, self.path.display())
+    }
+
+    fn section_file(&self, _z: usize) -> Option<&Path> {
+        (self.contents.sections() == 1).then_some(&*self.path)
     }
 
     fn notes(&self) -> Vec<String> {

@@ -121,6 +121,11 @@ impl TiffStackWriter {
         self.push::<Gray8>(&values)
     }
 
+    /// Adds a section of classes, losslessly compressed, as they are.
+    pub fn push_classes(&mut self, classes: &[u8]) -> Result<()> {
+        self.push::<Gray8>(classes)
+    }
+
     /// Adds a section of probabilities, losslessly compressed.
     pub fn push_probabilities(&mut self, probabilities: &[f32]) -> Result<()> {
         self.push::<Gray32Float>(probabilities)

@@ -3,47 +3,50 @@
 //! Source: the specifications of [Zarr 2](https://zarr-specs.readthedocs.io/en/latest/v2/v2.0.html),
 //! [Zarr 3](https://zarr-specs.readthedocs.io/en/latest/v3/core/index.html) and [OME-Zarr](https://ngff.openmicroscopy.org/0.5/).
 
+mod archive;
 mod bounds;
 mod n5;
 mod node;
+mod place;
 mod shards;
 
 use std::num::NonZeroU64;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::Path;
 
 use zarrs::array::{
     Array, ArrayBytes, ArrayError, ArrayShardedExt, ArrayShardedReadableExt,
     ArrayShardedReadableExtCache, ArraySubset, CodecOptions,
 };
-use zarrs::filesystem::FilesystemStore;
 use zarrs::plugin::ExtensionName;
-use zarrs::storage::StoreKey;
+use zarrs::storage::ReadableStorageTraits;
 
-use super::Dtype;
 use super::axes::{Arranged, Axis, Blocks, NdArray, names};
 use super::chunks::ChunkedVolume;
 use super::open::Opening;
+use super::{Dtype, Grid};
 use crate::{Error, Result};
 use bounds::Compressor;
+use place::Place;
 use shards::ShardIndex;
 
 pub(super) use n5::is_n5;
 pub(super) use node::is_zarr;
+pub(super) use place::archive_of;
 
 /// An array that is read by chunk.
 ///
 /// Memory: up to 256 MiB of decoded chunks, or one chunk if that is larger.
 pub(super) struct ZarrVolume {
-    path: PathBuf,
-    array: Array<FilesystemStore>,
-    store: Arc<FilesystemStore>,
+    place: Place,
+    array: Array<dyn ReadableStorageTraits>,
     options: CodecOptions,
     dtype: Dtype,
     /// The sides of what is decoded at once: chunks, or those that a shard holds.
     sides: Vec<u64>,
     /// How far apart neighbours along the axes are, in nanometres.
     steps: Vec<Option<f64>>,
+    /// Where the numbers along the axes lie.
+    grids: Vec<Option<Grid>>,
     compressor: Compressor,
     shards: Option<Shards>,
     is_n5: bool,
@@ -64,14 +67,28 @@ const SHARDS: usize = 64;
 impl ZarrVolume {
     /// Opens an array, or the full resolution of an OME-Zarr image, or the only array of a group.
     pub(super) fn open(path: &Path, opening: &Opening) -> Result<ChunkedVolume<Arranged<Self>>> {
-        let is_n5 = !is_zarr(path);
-        let path = if is_n5 { n5::find_array(path)? } else { node::find_array(path)? };
+        match is_zarr(path) {
+            true => Self::at(node::find_array(&Place::folder(path))?, false, opening),
+            false => Self::at(Place::folder(&n5::find_array(path)?), true, opening),
+        }
+    }
+
+    /// Opens what [`open`](Self::open) does in a ZIP archive, or what `rest` names in it.
+    pub(super) fn open_archive(
+        archive: &Path,
+        rest: &Path,
+        opening: &Opening,
+    ) -> Result<ChunkedVolume<Arranged<Self>>> {
+        Self::at(node::find_array(&Place::in_archive(archive, rest)?)?, false, opening)
+    }
+
+    fn at(place: Place, is_n5: bool, opening: &Opening) -> Result<ChunkedVolume<Arranged<Self>>> {
+        let path = place.path();
         let wrong = |what: String| Error::Input(format!("{}: {what}", path.display()));
-        let store = FilesystemStore::new(&path).map_err(|e| wrong(e.to_string()))?;
-        let store = Arc::new(store);
+        let store = place.store().map_err(|e| wrong(e.to_string()))?;
         let opened = match is_n5 {
-            true => n5::open(&path, Arc::clone(&store)),
-            false => Array::open(Arc::clone(&store), "/")
+            true => n5::open(path, store),
+            false => Array::open(store, "/")
                 .map_err(|e| format!("not a Zarr array that can be read: {e}")),
         };
         let array = opened.map_err(wrong)?;
@@ -83,13 +100,20 @@ impl ZarrVolume {
             sides_of(&array.chunk_shape(&first).map_err(|e| wrong(e.to_string()))?);
         let sides: Vec<u64> =
             array.effective_subchunk_shape().map_or(stored.clone(), |inner| sides_of(&inner));
-        let (named, steps) = if is_n5 { n5::axes_of(&path) } else { node::axes_of_image(&path) };
+        let (named, steps, grids) = if is_n5 {
+            let (named, steps) = n5::axes_of(path);
+            (named, steps, Vec::new())
+        } else {
+            let (named, grids) = node::axes_of_image(&place);
+            let nm = |grid: &Option<Grid>| grid.filter(|grid| grid.is_nm).map(|grid| grid.step);
+            (named, grids.iter().map(nm).collect(), grids)
+        };
         let said = named.or_else(|| axes_of(&array));
         let arrangement = opening.arrange(array.shape(), said.as_deref()).map_err(wrong)?;
         let dtype = dtype(&array).map_err(wrong)?;
         let compressor = match array.is_sharded() && !array.is_exclusively_sharded() {
             true => Compressor::Unknown,
-            false if is_n5 => n5::compressor(&path),
+            false if is_n5 => n5::compressor(path),
             false => Compressor::of(&array),
         };
         let shards = array.is_exclusively_sharded().then(|| Shards {
@@ -100,12 +124,12 @@ impl ZarrVolume {
         let zarr = Self {
             // Scoring has threads of its own; two pools would get in each other's way.
             options: CodecOptions::default().with_concurrent_target(1),
-            path: path.clone(),
+            place: place.clone(),
             array,
-            store,
             dtype,
             sides,
             steps,
+            grids,
             compressor,
             shards,
             is_n5,
@@ -114,19 +138,18 @@ impl ZarrVolume {
     }
 
     /// The file that holds the first pixel of these ranges.
-    fn file_of(&self, ranges: &[std::ops::Range<u64>]) -> PathBuf {
+    fn file_of(&self, ranges: &[std::ops::Range<u64>]) -> Place {
         let first = vec![0; ranges.len()];
-        let Ok(chunk) = self.array.chunk_shape(&first) else { return self.path.clone() };
+        let Ok(chunk) = self.array.chunk_shape(&first) else { return self.place.clone() };
         let indices: Vec<u64> =
             ranges.iter().zip(chunk.iter()).map(|(r, side)| r.start / side.get()).collect();
-        let key: StoreKey = self.array.chunk_key(&indices);
-        self.store.key_to_fspath(&key)
+        self.place.join(self.array.chunk_key(&indices).as_str())
     }
 }
 
 impl NdArray for ZarrVolume {
     fn name(&self) -> String {
-        self.path.display().to_string()
+        self.place.path().display().to_string()
     }
 
     fn shape(&self) -> &[u64] {
@@ -145,6 +168,10 @@ impl NdArray for ZarrVolume {
         self.steps.clone()
     }
 
+    fn grids(&self) -> Vec<Option<Grid>> {
+        self.grids.clone()
+    }
+
     fn decode(&self, ranges: &[std::ops::Range<u64>]) -> Result<Vec<u8>> {
         let pixel = u64::from(self.dtype.bytes());
         let subset = ArraySubset::new_with_ranges(ranges);
@@ -153,14 +180,14 @@ impl NdArray for ZarrVolume {
         let wrong = |what: String| {
             Error::Input(format!(
                 "{}: {what}; the chunk is damaged, copy it again or delete it to read its fill value",
-                file.display()
+                file.path().display()
             ))
         };
         let undecoded = |e: ArrayError| wrong(format!("it can't be decoded: {e}"));
         let bytes = match &self.shards {
             None if self.is_n5 => {
                 let whole = self.sides.iter().product::<u64>() * pixel;
-                n5::check(&file, &self.sides, self.compressor, whole).map_err(wrong)?;
+                n5::check(file.path(), &self.sides, self.compressor, whole).map_err(wrong)?;
                 self.array.retrieve_array_subset_opt::<ArrayBytes<'static>>(&subset, &self.options)
             }
             None => {
@@ -204,7 +231,7 @@ impl NdArray for ZarrVolume {
 }
 
 /// What the axes are by the array's own metadata, or by what xarray and ilastik write beside it.
-fn axes_of(array: &Array<FilesystemStore>) -> Option<Vec<Axis>> {
+fn axes_of(array: &Array<dyn ReadableStorageTraits>) -> Option<Vec<Axis>> {
     let dimension_names = || {
         let names = array.dimension_names().as_ref()?.iter();
         Some(names.map(|name| Axis::named(name.as_deref().unwrap_or_default())).collect())
@@ -217,7 +244,7 @@ fn axes_of(array: &Array<FilesystemStore>) -> Option<Vec<Axis>> {
     dimension_names().or_else(|| names::of_list(attribute("_ARRAY_DIMENSIONS")?)).or_else(tags)
 }
 
-fn dtype(array: &Array<FilesystemStore>) -> std::result::Result<Dtype, String> {
+fn dtype(array: &Array<dyn ReadableStorageTraits>) -> std::result::Result<Dtype, String> {
     let name = array.data_type().name_v3().unwrap_or_else(|| array.data_type().to_string().into());
     Ok(match &*name {
         "uint8" | "bool" => Dtype::U8,

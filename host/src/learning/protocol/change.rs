@@ -1,13 +1,26 @@
 //! What a training changes, as far as it shows without a test region.
 
-use askem_kernels::confusion::{self, Counts};
-
 use super::person::is_labelled;
 use super::{Experiment, Record};
-use crate::data::volume::IGNORED;
 use crate::error::Result;
+use crate::learning::class_counts::ClassCounts;
 use crate::network::model::Model;
 use crate::network::unet::Output;
+
+/// The likeliest class of each pixel of a patch, by the probabilities of one class after the other.
+fn likeliest(p: &[f32], pixels: usize) -> Vec<u8> {
+    let likeliest_of = |pixel: usize| {
+        let of_class = p[pixel..].iter().step_by(pixels);
+        let mut best = (0, f32::NEG_INFINITY);
+        for (class, &p) in (0_u8..).zip(of_class) {
+            if p > best.1 {
+                best = (class, p);
+            }
+        }
+        best.0
+    };
+    (0..pixels).map(likeliest_of).collect()
+}
 
 /// What is known of a network before it is trained on.
 pub(super) struct Before {
@@ -26,22 +39,13 @@ impl Experiment<'_> {
     /// nothing where none of them is labelled.
     fn judge_unseen(&self, model: &mut Model, last: &Record) -> Result<Option<f64>> {
         let patch = self.config.patch;
-        let mut counts = Counts::default();
+        let mut counts = ClassCounts::new(model.net().classes);
         let mut known = false;
         for pick in &last.picked {
             let (x, labels) = self.sample(pick.index)?;
             known |= is_labelled(&labels);
             let p = model.forward(&x, &[Output::Probabilities])?.remove(0);
-            let foreground: Vec<f32> = p[..patch * patch].iter().map(|p| 1.0 - p).collect();
-            let labels: Vec<u32> = labels.into_iter().map(u32::from).collect();
-            let params = confusion::Params {
-                len: foreground.len() as u32,
-                ignore_label: u32::from(IGNORED),
-                threshold: 0.5,
-            };
-            let mut found = [0; 4];
-            confusion::fast::forward(&params, &foreground, &labels, &mut found)?;
-            counts.add(found);
+            counts.add(&likeliest(&p, patch * patch), &labels);
         }
         Ok(known.then(|| counts.jaccard()))
     }
@@ -53,19 +57,17 @@ impl Experiment<'_> {
         }
         let (pixels, classes) = (self.config.patch * self.config.patch, model.net().classes);
         let p = model.forward(&self.unlabelled, &[Output::Probabilities])?.remove(0);
-        let is_foreground: Vec<bool> = p
-            .chunks(classes * pixels)
-            .flat_map(|patch| patch[..pixels].iter().map(|&background| background < 0.5))
-            .collect();
+        let seen: Vec<u8> = p.chunks(classes * pixels).flat_map(|p| likeliest(p, pixels)).collect();
         let entropy = |&p: &f32| if p > 0.0 { -f64::from(p) * f64::from(p).ln() } else { 0.0 };
-        let mean_entropy = p.iter().map(entropy).sum::<f64>() / is_foreground.len() as f64;
-        Ok(Some(View { is_foreground, mean_entropy }))
+        let mean_entropy = p.iter().map(entropy).sum::<f64>() / seen.len() as f64;
+        Ok(Some(View { classes: seen, mean_entropy }))
     }
 }
 
 /// What a network sees in patches that are the same in all rounds.
 pub(super) struct View {
-    is_foreground: Vec<bool>,
+    /// The likeliest of each pixel.
+    classes: Vec<u8>,
     /// In nats a pixel.
     pub(super) mean_entropy: f64,
 }
@@ -73,7 +75,7 @@ pub(super) struct View {
 impl View {
     /// The share of pixels whose class another network sees otherwise.
     pub(super) fn share_unlike(&self, other: &Self) -> f64 {
-        let pairs = self.is_foreground.iter().zip(&other.is_foreground);
-        pairs.filter(|(a, b)| a != b).count() as f64 / self.is_foreground.len() as f64
+        let pairs = self.classes.iter().zip(&other.classes);
+        pairs.filter(|(a, b)| a != b).count() as f64 / self.classes.len() as f64
     }
 }

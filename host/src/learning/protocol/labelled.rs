@@ -3,6 +3,7 @@
 use askem_kernels::rng::{Purpose, Rng, sample_without_replacement, stream};
 
 use super::Config;
+use crate::data::volume::is_foreground;
 use crate::learning::train::{Dataset, EarlyStopping};
 
 /// Patches with their labels, in order of labelling.
@@ -62,7 +63,7 @@ fn spread_by_foreground(
     samples: &[(Vec<f32>, Vec<u8>)],
     count: usize,
 ) -> Vec<usize> {
-    let foreground = |i: &usize| samples[*i].1.iter().filter(|label| **label == 1).count();
+    let foreground = |i: &usize| samples[*i].1.iter().filter(|l| is_foreground(**l)).count();
     let mut order: Vec<usize> = (0..samples.len()).collect();
     order.sort_by_key(foreground);
     let block = |i: usize| i * order.len() / count;

@@ -44,8 +44,8 @@ pub trait Observer {
         Ok(())
     }
 
-    /// One section of the last iteration's segmentation: 0 or 1, in order of sections.
-    fn segmentation(&mut self, _z: usize, _foreground: &[u8]) -> Result<()> {
+    /// One section of the last iteration's segmentation: the class of each pixel, in order of sections.
+    fn segmentation(&mut self, _z: usize, _classes: &[u8]) -> Result<()> {
         Ok(())
     }
 

@@ -28,9 +28,13 @@ pub struct Record {
     /// With early stopping, the network that was taken.
     #[cfg_attr(feature = "files", serde(default, skip_serializing_if = "Option::is_none"))]
     pub best: Option<BestEpoch>,
-    /// Jaccard index of the foreground over the whole test region; nothing where there is none,
-    /// as when a person labels.
+    /// Jaccard index of the foreground over the whole test region; with more than two classes the mean
+    /// of those but background. Nothing where there is no test region, as when a person labels.
     pub jaccard: Option<f64>,
+    /// With more than two classes, the index of each from 1 on; null where a class is neither there nor
+    /// predicted.
+    #[cfg_attr(feature = "files", serde(default, skip_serializing_if = "Option::is_none"))]
+    pub class_jaccard: Option<Vec<Option<f64>>>,
     /// Jaccard index of the network before this training on the patches labelled since, which it
     /// had never seen; nothing before there is a network.
     #[cfg_attr(feature = "files", serde(default, skip_serializing_if = "Option::is_none"))]

@@ -4,7 +4,7 @@ use askem_kernels::rng::{Purpose, key};
 
 use super::{Experiment, FirstChoice, Observer, Phase, Picked, stop_if_asked};
 use crate::data::pool::Position;
-use crate::data::volume::FOREGROUND;
+use crate::data::volume::is_foreground;
 use crate::error::Result;
 use crate::learning::geometry::{DeviceGeometry, Points};
 use crate::learning::predict::{self, McOptions};
@@ -143,7 +143,7 @@ impl Experiment<'_> {
         if needs.labels {
             for &at in pool {
                 let labels = self.data.annotator.annotate(at, config.patch)?;
-                let foreground = labels.iter().filter(|&&label| label == FOREGROUND).count();
+                let foreground = labels.iter().filter(|&&label| is_foreground(label)).count();
                 known.foreground.push(foreground as f32 / labels.len() as f32);
             }
         }

@@ -88,18 +88,19 @@ mod tests {
 
     #[test]
     fn the_first_advice_to_stop_counts_and_what_came_after_it() {
-        // Foreground is a tenth of what is labelled: less than 1 % of all pixels is little.
+        // Foreground is a tenth of what is labelled: less than 0.5 % of all pixels is little.
         let curve: &[f64] = &[0.1, 0.3, 0.5, 0.6, 0.62, 0.65];
         let mut all = series("entropy", &[curve, curve, curve]);
         let changed = [
-            [0.5, 0.004, 0.02, 0.009, 0.008],
+            [0.5, 0.02, 0.004, 0.004, 0.003],
             [0.5, 0.03, 0.02, 0.02, 0.002],
-            [0.5, 0.2, 0.1, 0.009, 0.003],
+            [0.5, 0.2, 0.001, 0.004, 0.003],
         ];
         for ((_, records), changed) in all.runs.iter_mut().zip(changed) {
             for (i, share) in changed.into_iter().enumerate() {
                 records[i + 1].changed_pixels = Some(share);
                 records[i + 1].labelled_pixels = Some(i as u64);
+                records[i + 1].unseen_jaccard = Some(0.5);
             }
         }
         let stops_of = |all: &Series| stops(all).unwrap();
@@ -107,15 +108,15 @@ mod tests {
         assert_eq!((found.seeds, found.told), (3, 2));
         assert_eq!(found.labelled.unwrap().mean, 120.0, "at the last iteration both");
         assert_eq!(found.gained, None);
-        all.runs[0].1[3].changed_pixels = Some(0.003);
+        all.runs[0].1[2].changed_pixels = Some(0.003);
         let found = stops_of(&all);
-        assert_eq!(found.labelled.unwrap().mean, 0.5 * (80.0 + 120.0));
+        assert_eq!(found.labelled.unwrap().mean, 0.5 * (100.0 + 120.0));
         let gained = found.gained.unwrap();
         assert_eq!(gained.seeds, 1);
-        assert!((gained.mean - 0.05).abs() < 1e-12);
-        let sentence = "entropy: 2 of 3 would have been told to stop, after 100 patches in the \
-                        mean, at a Jaccard index of 0.625; going on to 120 then gained +0.050 in \
-                        the mean of 1, +0.050 at most.";
+        assert!((gained.mean - 0.03).abs() < 1e-12);
+        let sentence = "entropy: 2 of 3 would have been told to stop, after 110 patches in the \
+                        mean, at a Jaccard index of 0.635; going on to 120 then gained +0.030 in \
+                        the mean of 1, +0.030 at most.";
         assert_eq!(found.sentence, sentence);
         let first = Series { runs: vec![all.runs[1].clone()], ..all };
         let sentence = "entropy: none of 1 would have been told to stop with up to 120 patches.";

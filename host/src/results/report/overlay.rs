@@ -3,7 +3,7 @@
 //! | colour | meaning |
 //! |---|---|
 //! | sky blue | true positive: labelled and found |
-//! | vermilion | false positive: found, not labelled |
+//! | vermilion | false positive: found, not labelled, or labelled as another class |
 //! | yellow | false negative: labelled, not found |
 //! | none | background on both sides, or a label to be ignored |
 //!
@@ -11,7 +11,7 @@
 //! are tinted, so that the image stays visible; their borders are solid.
 
 use crate::data::files::write_atomically;
-use crate::data::volume::{FOREGROUND, IGNORED, Section};
+use crate::data::volume::{BACKGROUND, IGNORED, Section};
 use crate::{Error, Result};
 use std::path::Path;
 
@@ -25,11 +25,11 @@ enum Outcome {
 }
 
 impl Outcome {
-    fn of(label: u8, found: bool) -> Self {
-        match (label, found) {
-            (IGNORED, _) | (_, false) if label != FOREGROUND => Self::Nothing,
-            (FOREGROUND, true) => Self::TruePositive,
-            (FOREGROUND, false) => Self::FalseNegative,
+    fn of(label: u8, predicted: u8) -> Self {
+        match (label, predicted) {
+            (IGNORED, _) | (BACKGROUND, BACKGROUND) => Self::Nothing,
+            (_, BACKGROUND) => Self::FalseNegative,
+            _ if label == predicted => Self::TruePositive,
             _ => Self::FalsePositive,
         }
     }
@@ -50,8 +50,8 @@ const TINT: f32 = 0.42;
 
 /// The picture of one section as PNG.
 ///
-/// `labels` are 0, 1 and 255 (ignored) as a [`LabelVolume`](crate::data::volume::LabelVolume) gives them; in
-/// `prediction` everything but 0 counts as found. Grey values are stretched from the first to the last
+/// `labels` are classes and 255 (ignored) as a [`LabelVolume`](crate::data::volume::LabelVolume) gives
+/// them, `prediction` holds classes. Grey values are stretched from the first to the last
 /// percent of the section.
 ///
 /// Errors: [`Error::Input`] where the three differ in size.
@@ -68,7 +68,7 @@ pub fn segmentation_overlay(raw: &Section, labels: &[u8], prediction: &[u8]) -> 
         )));
     }
     let outcomes: Vec<Outcome> =
-        labels.iter().zip(prediction).map(|(&l, &p)| Outcome::of(l, p != 0)).collect();
+        labels.iter().zip(prediction).map(|(&l, &p)| Outcome::of(l, p)).collect();
     let (low, high) = range(&raw.pixels);
     let mut rgb = Vec::with_capacity(3 * area);
     for (i, (&value, &outcome)) in raw.pixels.iter().zip(&outcomes).enumerate() {
@@ -123,12 +123,20 @@ mod tests {
     #[test]
     fn every_outcome_has_its_colour() {
         let raw = Section { height: 1, width: 5, pixels: vec![0.0, 255.0, 0.0, 255.0, 0.0] };
-        let bytes = segmentation_overlay(&raw, &[0, 1, 1, 0, 255], &[0, 1, 0, 9, 1]).unwrap();
+        let bytes = segmentation_overlay(&raw, &[0, 1, 1, 0, 255], &[0, 1, 0, 1, 1]).unwrap();
         let mut reader = png::Decoder::new(std::io::Cursor::new(bytes)).read_info().unwrap();
         let mut rgb = vec![0; reader.output_buffer_size().unwrap()];
         reader.next_frame(&mut rgb).unwrap();
         let want = [[0, 0, 0], [86, 180, 233], [240, 228, 66], [213, 94, 0], [0, 0, 0]];
         assert_eq!(rgb, want.concat());
+        let of_classes = [(2, 2), (2, 1), (2, 0), (0, 2)].map(|(l, p)| Outcome::of(l, p) as u8);
+        let want = [
+            Outcome::TruePositive,
+            Outcome::FalsePositive,
+            Outcome::FalseNegative,
+            Outcome::FalsePositive,
+        ];
+        assert_eq!(of_classes, want.map(|outcome| outcome as u8));
     }
 
     #[test]

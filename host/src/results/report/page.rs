@@ -69,6 +69,9 @@ pub fn write_run_page(out: &Path, resolved: &Resolved, records: &[Record]) -> Re
         let curve = Figure { title: title.into(), ..Figure::jaccard(curves, None) };
         put(figure(out, "curve", &curve.svg(), caption)?);
     }
+    if last.class_jaccard.is_some() {
+        put(classes_table(records));
+    }
     if last.jaccard.is_none() || last.changed_pixels.is_some() {
         put(whether_to_go_on(records));
     }
@@ -137,6 +140,26 @@ fn verdict(first: &Record, last: &Record) -> String {
         "<p class=\"verdict\">{what} {:.1} % of what was labelled is foreground.</p>",
         100.0 * last.labelled_foreground
     )
+}
+
+/// The Jaccard index of each class after each iteration.
+fn classes_table(records: &[Record]) -> String {
+    let classes = records.iter().filter_map(|r| r.class_jaccard.as_ref()).map(Vec::len).max();
+    let names: String =
+        (1..=classes.unwrap_or(0)).map(|class| format!("<th>class {class}</th>")).collect();
+    let mut out = format!(
+        "<h2>Each class</h2><p class=\"soft\">Jaccard index on the test region; the index above is their \
+         mean. A class that is neither there nor predicted has none.</p><div class=\"table\"><table>\
+         <tr><th>labelled patches</th><th>mean</th>{names}</tr>"
+    );
+    let cell = |index: &Option<f64>| {
+        format!("<td>{}</td>", index.map_or_else(|| "–".into(), |index| format!("{index:.3}")))
+    };
+    for r in records {
+        let cells: String = r.class_jaccard.iter().flatten().map(cell).collect();
+        out += &format!("<tr><td>{}</td>{}{cells}</tr>", r.labelled, cell(&r.jaccard));
+    }
+    out + "</table></div>"
 }
 
 /// What the rounds changed, and whether a person should go on.

@@ -231,6 +231,7 @@ pub(super) mod tests {
             epochs: Some(100),
             best: Some(BestEpoch { epoch: 90, held_out_loss: f64::from(0.3_f32) }),
             jaccard: Some(0.25),
+            class_jaccard: None,
             unseen_jaccard: None,
             changed_pixels: None,
             mean_entropy: None,

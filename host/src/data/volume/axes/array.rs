@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::super::chunks::{Chunked, ChunkedVolume, Chunks};
-use super::super::{Dtype, Region};
+use super::super::{Dtype, Grid, Region};
 use super::Arrangement;
 use crate::Result;
 
@@ -27,6 +27,11 @@ pub(in super::super) trait NdArray: Send + Sync {
     /// What was noticed when it was opened.
     fn noticed(&self) -> Vec<String> {
         Vec::new()
+    }
+
+    /// Where the numbers along each axis lie, of OME-Zarr images.
+    fn grids(&self) -> Vec<Option<Grid>> {
+        vec![None; self.shape().len()]
     }
 
     /// How far apart neighbours along each axis are, in nanometres, where the file says so.
@@ -112,5 +117,9 @@ impl<A: NdArray> Chunked for Arranged<A> {
 
     fn voxel_nm(&self) -> Option<[f64; 3]> {
         self.arrangement.voxel_nm(&self.array.steps_nm())
+    }
+
+    fn grid(&self) -> Option<[Grid; 3]> {
+        self.arrangement.along(&self.array.grids())
     }
 }

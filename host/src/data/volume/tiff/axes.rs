@@ -154,6 +154,7 @@ impl Pages {
         match &contents.text.said {
             Said::Nothing => Ok(None),
             Said::Unreadable(why) => Err(why.clone()),
+            Said::Set(_) => Err("its OME-XML describes a set of files".into()),
             Said::Counts { axes, order, time_is_z } => {
                 let mut axes = axes.clone();
                 // An RGB page counts as three channels in OME.

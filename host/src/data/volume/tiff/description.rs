@@ -34,6 +34,8 @@ pub(super) enum Said {
     Nothing,
     /// Why it can't be followed.
     Unreadable(String),
+    /// Planes lie in several files, by this OME-XML.
+    Set(String),
     /// The axes that lead from page to page and their lengths, slowest first.
     Counts {
         axes: Vec<(Axis, u64)>,
@@ -50,7 +52,7 @@ pub(super) enum Said {
 }
 
 /// More images than any file has.
-const MOST_IMAGES: u64 = 1 << 24;
+pub(super) const MOST_IMAGES: u64 = 1 << 24;
 
 impl Description {
     /// Reads `key=value` lines of ImageJ, the attributes of OME-XML, or tifffile's JSON.
@@ -61,6 +63,9 @@ impl Description {
         }
         if let Some(pixels) = element(text, "Pixels").filter(|_| text.contains("<OME")) {
             return Self { images: 1, said: of_ome(text, pixels), scale: scale_of_ome(pixels) };
+        }
+        if text.contains("<OME") && element(text, "BinaryOnly").is_some() {
+            return nothing(Said::Set(text.to_owned()));
         }
         match text.starts_with('{') {
             true => nothing(of_json(text).unwrap_or(Said::Nothing)),
@@ -157,23 +162,19 @@ fn number(element: &str, name: &str) -> Option<u64> {
 /// The axes of the only image of OME-XML, and which page each of its planes is.
 fn of_ome(text: &str, pixels: &str) -> Said {
     let unreadable = |why: &str| Said::Unreadable(why.into());
-    let images = elements(text, "Pixels").count();
-    if images > 1 {
-        return Said::Unreadable(format!(
-            "its OME-XML describes {images} images; save one of them as its own file, or, if all \
-            pages are sections, say so with --axes ZYX"
-        ));
-    }
     let mut files: Vec<&str> =
         elements(text, "UUID").filter_map(|uuid| attribute(uuid, "FileName")).collect();
     files.sort_unstable();
     files.dedup();
-    if let [first, second, ..] = files[..] {
+    if files.len() > 1 {
+        return Said::Set(text.to_owned());
+    }
+    let images = elements(text, "Pixels").count();
+    if images > 1 {
         return Said::Unreadable(format!(
-            "its OME-XML describes a set of {} files ({first}, {second}, …), which isn't read as \
-            one volume; save it as one file, or, if the \
-             pages of this one are all of it that is wanted, say so with --axes ZYX",
-            files.len()
+            "its OME-XML describes {images} images; save one of them as its own file, such as with \
+            `bfconvert -series N IN OUT.ome.tif` of Bio-Formats, or, if all pages are sections, say \
+            so with --axes ZYX"
         ));
     }
     let fastest_first = attribute(pixels, "DimensionOrder").unwrap_or("XYZCT");
@@ -297,7 +298,9 @@ mod tests {
         assert!(refused(&ome("XZYCT", "")));
         let files = "<TiffData IFD=\"0\"><UUID FileName=\"a.tif\">u</UUID></TiffData>\
              <TiffData IFD=\"0\" FirstZ=\"1\"><UUID FileName=\"b.tif\">v</UUID></TiffData>";
-        assert!(refused(&ome("XYCZT", files)));
+        assert!(matches!(Description::parse(&ome("XYCZT", files)).said, Said::Set(_)));
+        let elsewhere = "<OME><BinaryOnly MetadataFile=\"a.companion.ome\"/></OME>";
+        assert!(matches!(Description::parse(elsewhere).said, Said::Set(_)));
         let twice =
             ome("XYCZT", "").replace("</Image>", "</Image><Image><Pixels SizeZ=\"1\"/></Image>");
         assert!(refused(&twice));

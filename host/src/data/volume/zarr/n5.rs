@@ -4,15 +4,15 @@
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use serde_json::Value;
 use zarrs::array::{Array, ArrayMetadata, ArrayMetadataV3};
-use zarrs::filesystem::FilesystemStore;
+use zarrs::storage::{ReadableStorage, ReadableStorageTraits};
 use zarrs_n5::N5ArrayMetadata;
 
 use super::bounds::Compressor;
 use super::node::read_json;
+use super::place::Place;
 use crate::data::volume::axes::units::in_nm;
 use crate::data::volume::axes::{Axis, names};
 use crate::{Error, Result};
@@ -26,7 +26,7 @@ pub(in super::super) fn is_n5(path: &Path) -> bool {
 
 /// The attributes of an array; nothing where a folder holds none.
 fn array_at(path: &Path) -> Result<Option<Value>> {
-    let attributes = read_json(&path.join(METADATA))?;
+    let attributes = read_json(&Place::folder(path).join(METADATA))?;
     Ok(attributes.filter(|found| found["dimensions"].is_array() && found["blockSize"].is_array()))
 }
 
@@ -79,8 +79,8 @@ pub(super) fn find_array(path: &Path) -> Result<PathBuf> {
 /// Errors: what is wrong with its metadata, without its name.
 pub(super) fn open(
     array: &Path,
-    store: Arc<FilesystemStore>,
-) -> std::result::Result<Array<FilesystemStore>, String> {
+    store: ReadableStorage,
+) -> std::result::Result<Array<dyn ReadableStorageTraits>, String> {
     let wrong = |e: String| format!("not an N5 array that can be read: {e}");
     let mut attributes = array_at(array).map_err(|e| e.to_string())?.unwrap_or_default();
     // Blocks say themselves how their bytes are shuffled; the metadata lacks what describes it.
@@ -95,7 +95,7 @@ pub(super) fn open(
 
 /// What the axes of an array are, and how far apart neighbours along them are in nanometres, as far as it says so.
 pub(super) fn axes_of(array: &Path) -> (Option<Vec<Axis>>, Vec<Option<f64>>) {
-    let read = |folder: &Path| read_json(&folder.join(METADATA)).ok().flatten();
+    let read = |folder: &Path| read_json(&Place::folder(folder).join(METADATA)).ok().flatten();
     let Some(attributes) = read(array) else { return (None, Vec::new()) };
     let dimensions = attributes["dimensions"].as_array().map_or(0, Vec::len);
     // Only up to three axes have an order that all writers agree on.

@@ -3,14 +3,14 @@
 //! Source: [the sharding codec](https://zarr-specs.readthedocs.io/en/latest/v3/codecs/sharding-indexed/index.html). Its index is read here, beside the
 //! decoder, because the decoder makes room for whatever the index claims.
 
-use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
-use std::path::Path;
+use std::io::{Read, SeekFrom};
 
 use zarrs::array::{Array, ArrayMetadata};
-use zarrs::filesystem::FilesystemStore;
+use zarrs::storage::ReadableStorageTraits;
 
+use super::archive::ReadSeek;
 use super::bounds::Compressor;
+use super::place::Place;
 
 /// The index of a shard, as the array's metadata describe it.
 #[derive(Debug)]
@@ -25,7 +25,11 @@ pub(super) struct ShardIndex {
 
 impl ShardIndex {
     /// Nothing where there are no shards, or their index is coded in a way that is not known here.
-    pub(super) fn of(array: &Array<FilesystemStore>, shard: &[u64], chunk: &[u64]) -> Option<Self> {
+    pub(super) fn of(
+        array: &Array<dyn ReadableStorageTraits>,
+        shard: &[u64],
+        chunk: &[u64],
+    ) -> Option<Self> {
         let ArrayMetadata::V3(metadata) = array.metadata() else { return None };
         let codec = metadata.codecs.last().filter(|codec| codec.name() == "sharding_indexed")?;
         let configuration = codec.configuration()?;
@@ -50,13 +54,18 @@ impl ShardIndex {
     /// `chunk` is its place in the whole array, in chunks. One that is not stored is no error.
     pub(super) fn check(
         &self,
-        path: &Path,
+        file: &Place,
         chunk: &[u64],
         compressor: Compressor,
         expected: u64,
     ) -> Result<(), String> {
-        let Ok(mut file) = File::open(path) else { return Ok(()) };
-        let stored = self.stored(&mut file, chunk).map_err(|e| format!("it can't be read: {e}"))?;
+        let mut file = match file.open() {
+            Ok(Some(file)) => file,
+            Ok(None) => return Ok(()),
+            Err(e) => return Err(format!("it can't be read: {e}")),
+        };
+        let stored =
+            self.stored(&mut *file, chunk).map_err(|e| format!("it can't be read: {e}"))?;
         match stored {
             Some(bytes) => compressor.check_bytes(&bytes?, expected),
             None => Ok(()),
@@ -66,10 +75,10 @@ impl ShardIndex {
     /// The bytes of a chunk, or what is wrong with the index's entry.
     fn stored(
         &self,
-        file: &mut File,
+        file: &mut dyn ReadSeek,
         chunk: &[u64],
     ) -> std::io::Result<Option<Result<Vec<u8>, String>>> {
-        let length = file.metadata()?.len();
+        let length = file.seek(SeekFrom::End(0))?;
         let entries: u64 = self.counts.iter().product();
         let size = entries * 16 + self.checksum;
         let Some(rest) = length.checked_sub(size) else {

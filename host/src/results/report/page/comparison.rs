@@ -86,8 +86,9 @@ fn when_to_stop(summaries: &[Summary]) -> String {
     }
     let mut out = String::from(
         "<h2>When it would have been enough</h2><p class=\"soft\">A person is told to stop where \
-         two rounds in a row changed the class of fewer pixels than a tenth of the foreground's \
-         share, in unlabelled patches that stay the same.</p><div class=\"table\"><table><tr>\
+         three rounds in a row changed the class of fewer pixels than a twentieth of the \
+         foreground's share, in unlabelled patches that stay the same, and on labels that it had not \
+         seen the network had a Jaccard index of 0.5 or more.</p><div class=\"table\"><table><tr>\
          <th>strategy</th><th>told to stop</th><th>labelled patches then</th>\
          <th>Jaccard index then</th><th>gained from then to the&nbsp;end</th></tr>",
     );

@@ -404,6 +404,10 @@ def ome_sets(lab):
     (renamed.folder / "b.tif").rename(renamed.folder / "other.tif")
     renamed.add("other.tif", grey, readable=False, voxel_nm=nm)
     renamed.refuse("a.tif", "b.tif is not there", "copy it there")
+    # A description as long as that of thousands of planes.
+    padding = "<!--" + "x" * 2_000_000 + "-->"
+    told = TiffSet(lab, "long").write(files, ome_pixels(padding + data))
+    told.add("a.tif", grey, readable=False, voxel_nm=nm)
     # Companions, of images and of labels.
     for name, array, kind in [("image", grey, "raw"), ("labels", lab.labels("u8"), "labels")]:
         pages = {f"{z}.tif": array[z] for z in range(5)}

@@ -3,14 +3,13 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use ::tiff::decoder::Limits;
+use ::tiff::ColorType;
 use ::tiff::decoder::ifd::Value;
 use ::tiff::tags::{CompressionMethod, PlanarConfiguration, SampleFormat, Tag};
-use ::tiff::{ColorType, TiffError};
 
 use super::description::Description;
 use super::read::is_white_zero;
-use super::{Contents, Layout, Open, Place, failed, limits, open, palette, tiles, truncated};
+use super::{Contents, Layout, Open, Place, failed, open, palette, tiles, truncated};
 use crate::data::volume::Dtype;
 use crate::data::volume::pixels::{Header, MAX_RATIO, Palette, check_size};
 use crate::{Error, Result};
@@ -19,9 +18,11 @@ use crate::{Error, Result};
 pub(super) fn survey(path: &Path, wanted: Palette) -> Result<(Contents, Open)> {
     let length = std::fs::metadata(path).map_err(|e| Error::io(path, "reading it", e))?.len();
     let indices = palette::indices(path)?;
-    let mut decoder = open(path, 0, &indices)?.with_limits(generous(length));
+    let mut decoder = open(path, 0, &indices)?;
     let is_index = !indices.is_empty() && palette::is_index(path, &mut decoder, wanted)?;
-    let mut text = Description::parse(&text_of(path, &mut decoder)?);
+    let mut text = Description::parse(
+        &decoder.get_tag_ascii_string(Tag::ImageDescription).unwrap_or_default(),
+    );
     if let Some(unit) = text.scale.unit_nm {
         let mut step = |tag| Some(unit / ratio(decoder.find_tag(tag).ok()??)?);
         let (x, y) = (step(Tag::XResolution), step(Tag::YResolution));
@@ -120,34 +121,10 @@ pub(super) fn survey(path: &Path, wanted: Palette) -> Result<(Contents, Open)> {
     Ok((contents, decoder))
 }
 
-/// The longest description that is read.
-const MAX_TEXT: u64 = 16 << 20;
-
-/// Room for a description of OME, which has a line for each plane, but for none that is longer than
-/// the file.
-fn generous(length: u64) -> Limits {
-    let mut limits = limits(0);
-    limits.ifd_value_size = limits.ifd_value_size.max(length.min(MAX_TEXT) as usize);
-    limits
-}
-
-/// What the current page's description says; nothing where it has none.
-fn text_of(path: &Path, decoder: &mut Open) -> Result<String> {
-    match decoder.get_tag_ascii_string(Tag::ImageDescription) {
-        Ok(text) => Ok(text),
-        // To go on without it could make sections of what are channels.
-        Err(TiffError::LimitsExceeded) => Err(Error::Input(format!(
-            "{}: its description is longer than 16 MiB, or than the file; save it again",
-            path.display()
-        ))),
-        Err(_) => Ok(String::new()),
-    }
-}
-
-/// What the first page's description says.
+/// What the first page's description says; nothing where it has none.
 pub(super) fn description(path: &Path) -> Result<String> {
-    let length = std::fs::metadata(path).map_err(|e| Error::io(path, "reading it", e))?.len();
-    text_of(path, &mut open(path, 0, &Arc::default())?.with_limits(generous(length)))
+    let mut decoder = open(path, 0, &Arc::default())?;
+    Ok(decoder.get_tag_ascii_string(Tag::ImageDescription).unwrap_or_default())
 }
 
 /// A resolution: pixels a unit.

@@ -93,11 +93,14 @@ fn it_goes_on_from_any_epoch() {
     let config = Config { epochs: 12, finetune_epochs: 8, ..stopping("entropy") };
     let mut seen = EveryEpoch::default();
     let whole = world.run_on_cpu(&config, &mut seen);
-    for (at, state) in seen.states {
+    let of = |iteration: usize| move |(at, _): &&(usize, TrainState)| *at == iteration;
+    for (at, state) in seen.states.clone() {
         let mut model = Model::new(cpu(2), config.net, PATCH).unwrap();
         let place = format!("iteration {at}, {} epochs", state.epochs_done);
         let records = whole.records[..at].to_vec();
-        let progress = Progress { records, checkpoint: Some((at, state)), before: None };
+        let before = at.checked_sub(1).and_then(|before| seen.states.iter().rfind(of(before)));
+        let before = before.map(|(_, state)| state.weights.clone());
+        let progress = Progress { records, checkpoint: Some((at, state)), before };
         let records = world.run(&config, &mut model, progress, &mut Unobserved);
         assert_eq!(timeless(records), whole.records, "{place}");
         assert_eq!(model.weights().unwrap(), whole.weights, "{place}");

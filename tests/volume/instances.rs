@@ -320,6 +320,54 @@ fn an_interruption_leaves_nothing() {
 }
 
 #[test]
+fn cutting_asks_whether_to_go_on() {
+    let (shape, foreground) = dumbbell();
+    let folder = Folder::new();
+    let out = folder.at("objects.tif");
+    let options = InstanceOptions::default();
+    let mut asked = 0;
+    let mut count = |done: usize| {
+        asked += usize::from(done == 0);
+        Ok(())
+    };
+    let whole = mask(&out, shape, &foreground, shape);
+    Instances::find(whole, [1.0; 3], &options, &out, &mut count).unwrap();
+    // Before the component is read, before its maxima are found, and before it is flooded.
+    assert_eq!(asked, 3);
+    for stop in 1..=3 {
+        let mut left = stop;
+        let mut ask = |done: usize| {
+            left -= usize::from(done == 0);
+            if left > 0 { Ok(()) } else { Err(askem::Error::Interrupted("stop".into())) }
+        };
+        let whole = mask(&out, shape, &foreground, shape);
+        assert!(Instances::find(whole, [1.0; 3], &options, &out, &mut ask).is_err(), "{stop}");
+    }
+}
+
+#[test]
+fn no_table_stands_beside_objects_that_it_does_not_describe() {
+    let (shape, foreground) = dumbbell();
+    for name in ["objects.tif", "objects.zarr"] {
+        let folder = Folder::new();
+        let [out, csv] = [name, "objects.csv"].map(|name| folder.at(name));
+        let options = InstanceOptions::default();
+        let found = find(mask(&out, shape, &foreground, shape), [1.0; 3], &options, &out);
+        write(&found, &out, None);
+        let files = InstanceFiles::create(&out, &csv, true).unwrap();
+        let mut sections = 0;
+        let mut stop = |done: usize| -> Result<()> {
+            sections += done;
+            if sections < 17 { Ok(()) } else { Err(askem::Error::Interrupted("stop".into())) }
+        };
+        let about = json!({ "foreground": "objects" });
+        files.write(&found, None, about, &mut stop).unwrap_err();
+        // A TIFF stays until the new one is complete; an OME-Zarr goes first.
+        assert_eq!([out.exists(), csv.exists()], [name == "objects.tif"; 2], "{name}");
+    }
+}
+
+#[test]
 fn options_without_sense_are_refused() {
     let usual = InstanceOptions::default();
     for (options, part) in [

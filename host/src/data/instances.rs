@@ -184,7 +184,8 @@ impl Instances {
                     advance(0)?;
                     let (first, connectivity) = (component.first, options.connectivity);
                     let crop = Crop::read(&mask, bounds, first, connectivity)?;
-                    split::split(&crop, spacing, options).map(|found| (crop, found))
+                    let found = split::split(&crop, spacing, options, advance)?;
+                    found.map(|found| (crop, found))
                 }
                 false => None,
             };

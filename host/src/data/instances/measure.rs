@@ -56,7 +56,21 @@ struct Tally {
     /// Neighbours along each of the directions, both ways, that are in the volume; less those that
     /// are of the object.
     crossings: [u64; 13],
+    /// The same of the last four directions, those within sections, of the first section and of the
+    /// last one.
+    outermost: [u64; 4],
 }
+
+/// The first of the directions within sections.
+const WITHIN: usize = 9;
+
+/// Of each direction from section to section which of those within sections it is seen from above.
+///
+/// Lines of these directions leave the volume at its first and last section. An object that is cut
+/// there is taken to go on as it is, half a section at each end: so the sides of objects count in
+/// full in volumes of few sections, or of one.
+const FROM_ABOVE: [Option<usize>; WITHIN] =
+    [Some(0), Some(1), Some(2), Some(3), None, Some(3), Some(2), Some(1), Some(0)];
 
 /// Measures objects from their runs, section by section.
 pub(super) struct Measurer {
@@ -75,6 +89,7 @@ impl Measurer {
             first: [usize::MAX; 3],
             last: [0; 3],
             crossings: [0; 13],
+            outermost: [0; 4],
         };
         let tallies = vec![none; objects as usize];
         Self { shape, tallies, before: SectionRuns::default(), next_section: 0 }
@@ -84,16 +99,21 @@ impl Measurer {
     pub(super) fn section(&mut self, section: SectionRuns) {
         let z = self.next_section;
         self.next_section += 1;
-        let [_, height, width] = self.shape;
+        let [depth, height, width] = self.shape;
+        let ends = u64::from(z == 0) + u64::from(z + 1 == depth);
         for run in section.all() {
             let tally = &mut self.tallies[run.label as usize - 1];
             tally.take(z, run);
-            for (crossings, step) in tally.crossings.iter_mut().zip(BEFORE) {
-                *crossings += neighbours_in_volume(z, run, step, self.shape)
+            for (direction, step) in BEFORE.into_iter().enumerate() {
+                let neighbours = neighbours_in_volume(z, run, step, self.shape)
                     + neighbours_in_volume(z, run, step.map(|side| -side), self.shape);
+                tally.crossings[direction] += neighbours;
+                if direction >= WITHIN {
+                    tally.outermost[direction - WITHIN] += ends * neighbours;
+                }
             }
             // Within the run, along the row, each pair of neighbours is seen from both.
-            tally.crossings[12] -= 2 * (run.voxels() - 1);
+            tally.lose(12, run.voxels() - 1, ends);
         }
         for y in 0..height {
             let row = section.row(y);
@@ -110,7 +130,7 @@ impl Measurer {
                     }
                     let tally = &mut self.tallies[run.label as usize - 1];
                     for (direction, shift) in (group..).zip([-1, 0, 1]) {
-                        tally.crossings[direction] -= 2 * shared(run, other, shift);
+                        tally.lose(direction, shared(run, other, shift), ends);
                     }
                 });
             }
@@ -122,24 +142,38 @@ impl Measurer {
     /// The objects, by label, for voxels with these sides along z, y and x.
     pub(super) fn finish(self, voxel: [f64; 3]) -> Vec<Object> {
         let areas = areas_by_crossing(voxel);
-        let objects = (1..).zip(&self.tallies).map(|(label, tally)| {
-            let crossings = tally.crossings.iter().zip(areas);
-            Object {
-                label,
-                voxels: tally.voxels,
-                surface: crossings.map(|(&crossings, area)| crossings as f64 * area).sum(),
-                centroid: tally.sums.map(|sum| sum as f64 / tally.voxels as f64),
-                first: tally.first,
-                last: tally.last,
-                touches_border: (0..3)
-                    .any(|i| tally.first[i] == 0 || tally.last[i] + 1 == self.shape[i]),
-            }
+        let objects = (1..).zip(&self.tallies).map(|(label, tally)| Object {
+            label,
+            voxels: tally.voxels,
+            surface: (0..13).map(|i| tally.crossings_along(i) * areas[i]).sum(),
+            centroid: tally.sums.map(|sum| sum as f64 / tally.voxels as f64),
+            first: tally.first,
+            last: tally.last,
+            touches_border: (0..3)
+                .any(|i| tally.first[i] == 0 || tally.last[i] + 1 == self.shape[i]),
         });
         objects.collect()
     }
 }
 
 impl Tally {
+    /// Takes pairs of neighbours within the object away, which were counted from both sides; `ends`
+    /// says how often the section is the first or last one.
+    fn lose(&mut self, direction: usize, pairs: u64, ends: u64) {
+        self.crossings[direction] -= 2 * pairs;
+        if direction >= WITHIN {
+            self.outermost[direction - WITHIN] -= ends * 2 * pairs;
+        }
+    }
+
+    /// How often lines of a direction cross the object's surface, those beyond the first and last
+    /// section included.
+    fn crossings_along(&self, direction: usize) -> f64 {
+        let flat = FROM_ABOVE.get(direction).copied().flatten();
+        let beyond = flat.map_or(0.0, |flat| 0.5 * self.outermost[flat] as f64);
+        self.crossings[direction] as f64 + beyond
+    }
+
     fn take(&mut self, z: usize, run: &Run) {
         let (start, end) = (u64::from(run.start), u64::from(run.end));
         self.voxels += run.voxels();
@@ -245,6 +279,21 @@ mod tests {
             };
             let found = surface(shape, voxel, sphere);
             assert!((found / want - 1.0).abs() < 0.03, "{voxel:?}: {found}, {want}");
+        }
+    }
+
+    #[test]
+    fn discs_in_few_sections_have_their_sides() {
+        let radius = 30.0_f64;
+        let disc = |at: [f64; 3]| (at[1] - 40.3).hypot(at[2] - 39.8) <= radius;
+        // Directions lie densely across thick sections, and less so along them.
+        for (thick, near) in [(1.0, 0.04), (10.0, 0.12)] {
+            let side = |depth| surface([depth, 80, 80], [thick, 1.0, 1.0], disc);
+            let want = 2.0 * std::f64::consts::PI * radius * thick;
+            assert!((side(1) / want - 1.0).abs() < near, "{}, {want}", side(1));
+            for depth in [2, 3, 20] {
+                assert!((side(depth) / (depth as f64 * side(1)) - 1.0).abs() < 1e-9, "{depth}");
+            }
         }
     }
 

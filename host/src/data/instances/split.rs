@@ -19,23 +19,32 @@ use petgraph::unionfind::UnionFind;
 
 use super::crop::{Crop, neighbours};
 use super::distance::squared_distances;
-use super::{Connectivity, InstanceOptions};
+use super::{Advance, Connectivity, InstanceOptions};
+use crate::error::Result;
+
+/// Voxels that are flooded between two questions whether to go on: some tenths of a second.
+const ADVANCE: u64 = 1 << 20;
 
 /// The parts of a component: 0 outside of it, and for its voxels the number of their part, from 1,
 /// in the order of the parts' first voxels. `None` if it stays whole. No part is smaller than the
 /// smallest object: a marker of such a part is dropped, so that its voxels go to its neighbours.
+///
+/// # Errors
+/// What `advance` says.
 pub(super) fn split(
     crop: &Crop,
     spacing: [f64; 3],
     options: &InstanceOptions,
-) -> Option<(Vec<u32>, u32)> {
+    advance: &mut Advance<'_>,
+) -> Result<Option<(Vec<u32>, u32)>> {
     let squared = squared_distances(crop, spacing);
+    advance(0)?;
     let mut markers = markers(crop, &squared, options);
     let mut parts = loop {
         if markers.len() < 2 {
-            return None;
+            return Ok(None);
         }
-        let parts = flood(crop, &squared, &markers, options.connectivity);
+        let parts = flood(crop, &squared, &markers, options.connectivity, advance)?;
         let mut voxels = vec![0_u64; markers.len() + 1];
         parts.iter().for_each(|&part| voxels[part as usize] += 1);
         let mut large = voxels[1..].iter().map(|&voxels| voxels >= options.min_size);
@@ -56,7 +65,7 @@ pub(super) fn split(
         }
         *part = *name;
     }
-    Some((parts, named))
+    Ok(Some((parts, named)))
 }
 
 /// The maxima that become objects, the highest first; of equally high ones the first in the file
@@ -112,7 +121,13 @@ fn markers(crop: &Crop, squared: &[f32], options: &InstanceOptions) -> Vec<u32> 
 /// Floods the component from the markers: always the highest voxel that is wet next, of equally
 /// high ones the one that got wet first; its dry neighbours get its number. Markers are numbered
 /// from 1.
-fn flood(crop: &Crop, squared: &[f32], markers: &[u32], connectivity: Connectivity) -> Vec<u32> {
+fn flood(
+    crop: &Crop,
+    squared: &[f32],
+    markers: &[u32],
+    connectivity: Connectivity,
+    advance: &mut Advance<'_>,
+) -> Result<Vec<u32>> {
     let around = neighbours(crop.shape, connectivity);
     let mut parts = vec![0; squared.len()];
     // Bits of floats that are not negative are in the order of the floats.
@@ -124,7 +139,11 @@ fn flood(crop: &Crop, squared: &[f32], markers: &[u32], connectivity: Connectivi
         wet.push((height(marker), Reverse(count), marker));
         count += 1;
     }
-    while let Some((_, _, voxel)) = wet.pop() {
+    for turn in 0_u64.. {
+        let Some((_, _, voxel)) = wet.pop() else { break };
+        if turn % ADVANCE == 0 {
+            advance(0)?;
+        }
         for step in &around {
             let next = (voxel as usize).wrapping_add_signed(*step);
             if crop.inside[next] && parts[next] == 0 {
@@ -134,5 +153,5 @@ fn flood(crop: &Crop, squared: &[f32], markers: &[u32], connectivity: Connectivi
             }
         }
     }
-    parts
+    Ok(parts)
 }

@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 use std::fs::File;
-use std::io::{BufRead, BufReader, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -25,6 +25,8 @@ pub struct InstanceFiles {
     is_zarr: bool,
     partial: Partial,
     table: File,
+    force: bool,
+    origin: Option<[f64; 3]>,
 }
 
 impl InstanceFiles {
@@ -54,7 +56,10 @@ impl InstanceFiles {
         for (option, path, is_ours) in [("--out", out, is_ours), ("--csv", csv, is_our_table(csv))]
         {
             if path.exists() && !(force && is_ours) {
-                let what = if is_ours {
+                let what = if is_ours && path.is_dir() && !path.join("zarr.json").exists() {
+                    "exists and is not complete: a call that wrote it was killed, or is at work; \
+                    overwrite it with --force or choose another name"
+                } else if is_ours {
                     "exists; overwrite it with --force or choose another name"
                 } else {
                     "exists and was not written by askem; choose another name (--force overwrites \
@@ -75,7 +80,16 @@ impl InstanceFiles {
         }
         let (partial, table) =
             Partial::create(csv).map_err(|e| Error::io(csv, "creating it", e))?;
-        Ok(Self { out: out.to_path_buf(), csv: csv.to_path_buf(), is_zarr, partial, table })
+        let (out, csv) = (out.to_path_buf(), csv.to_path_buf());
+        Ok(Self { out, csv, is_zarr, partial, table, force, origin: None })
+    }
+
+    /// Says where the first voxel lies along z, y and x: in nanometres, or in voxels where their
+    /// size is not known. OME-Zarrs keep it.
+    #[must_use]
+    pub fn with_origin(mut self, origin: Option<[f64; 3]>) -> Self {
+        self.origin = origin;
+        self
     }
 
     /// Writes the labels and the table, for voxels with these sides in nanometres where they are
@@ -95,17 +109,23 @@ impl InstanceFiles {
         let [depth, height, width] = found.shape();
         let mut measurer = Measurer::new(found.count(), found.shape());
         let voxel = voxel_nm.unwrap_or([1.0; 3]);
+        let csv = &self.csv;
         let finish_table = |measurer: Measurer, table_file: &mut File| {
             let objects = measurer.finish(voxel);
             let text = table(&objects, voxel_nm);
             let written = table_file.write_all(text.as_bytes());
-            written.map_err(|e| Error::io(&self.csv, "writing it", e)).map(|()| objects)
+            written.map_err(|e| Error::io(csv, "writing it", e)).map(|()| objects)
         };
         let objects = if self.is_zarr {
             let shape = [depth, height, width];
-            let writer = OmeZarrWriter::create(&self.out, shape, OmeKind::Instances, about, true)?
-                .with_voxel_nm(voxel_nm);
-            let written = write_chunks(&writer, found, &mut measurer, advance)
+            let kind = OmeKind::Instances;
+            let writer = OmeZarrWriter::create(&self.out, shape, kind, about, self.force)?
+                .with_voxel_nm(voxel_nm)
+                .with_origin(self.origin);
+            // What was there is gone by now, and so is its table.
+            let written = self
+                .remove_table()
+                .and_then(|()| write_chunks(&writer, found, &mut measurer, advance))
                 .and_then(|()| finish_table(measurer, &mut self.table))
                 .and_then(|objects| writer.finish().map(|()| objects));
             written.inspect_err(|_| writer.abandon())?
@@ -123,11 +143,26 @@ impl InstanceFiles {
                 advance(1)
             })?;
             let objects = finish_table(measurer, &mut self.table)?;
+            self.remove_table()?;
             writer.finish()?;
             objects
         };
         self.partial.place(&self.table).map_err(|e| Error::io(&self.csv, "writing it", e))?;
         Ok(objects)
+    }
+
+    /// With `force` removes the table of earlier objects: killed at any time, no table stands
+    /// beside objects that it does not describe.
+    fn remove_table(&self) -> Result<()> {
+        if !self.force {
+            return Ok(());
+        }
+        match std::fs::remove_file(&self.csv) {
+            Err(e) if e.kind() != ErrorKind::NotFound => {
+                Err(Error::io(&self.csv, "removing the one that was there", e))
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -183,10 +218,12 @@ fn write_chunks(
     })
 }
 
+/// Whether a file begins as a table of this program does. Pipes and devices are none, and might have
+/// no end.
 fn is_our_table(path: &Path) -> bool {
-    let mut start = String::new();
-    let read = File::open(path).and_then(|file| BufReader::new(file).read_line(&mut start));
-    read.is_ok() && start.starts_with(TABLE)
+    let mut start = [0; TABLE.len()];
+    let read = |mut file: File| file.read_exact(&mut start);
+    path.is_file() && File::open(path).and_then(read).is_ok() && start == *TABLE.as_bytes()
 }
 
 /// The table of objects as CSV, in the order of their labels.

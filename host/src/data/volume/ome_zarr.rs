@@ -296,7 +296,7 @@ impl OmeZarrWriter {
 
 /// Whether a folder is an OME-Zarr image that this program wrote, or began to.
 pub fn is_our_ome_zarr(path: &Path) -> bool {
-    about_of(path).is_some()
+    about_of(path).is_some() || path.join("s0").join("lock").exists() && !is_other(path)
 }
 
 /// What the description of the full resolution says of an image of this program.
@@ -307,26 +307,27 @@ fn about_of(path: &Path) -> Option<Value> {
     about.get("foreground").is_some().then_some(about)
 }
 
+/// Whether there is something else than an image that was begun and has no description yet.
+fn is_other(path: &Path) -> bool {
+    let Ok(entries) = std::fs::read_dir(path) else { return path.exists() };
+    let begun = |folder: &Path| {
+        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        entries.map(|entry| entry.file_name()).all(|name| {
+            let name = name.to_string_lossy();
+            name == "lock" || name.starts_with(".zarr.json.") && name.ends_with(".partial")
+        })
+    };
+    let only_begun = |entry: std::fs::DirEntry| entry.file_name() == "s0" && begun(&entry.path());
+    !entries.flatten().all(only_begun)
+}
+
 /// An error if there is something else than an image of askem predict, the same image whoever began it, or the beginning of one.
 fn require_image(path: &Path, files: &ZarrFiles) -> Result<()> {
     if files.is_there()? == Some(true) {
         return Ok(());
     }
-    let is_other = || {
-        let Ok(entries) = std::fs::read_dir(path) else { return path.exists() };
-        let begun = |folder: &Path| {
-            let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-            entries.map(|entry| entry.file_name()).all(|name| {
-                let name = name.to_string_lossy();
-                name == "lock" || name.starts_with(".zarr.json.") && name.ends_with(".partial")
-            })
-        };
-        let only_begun =
-            |entry: std::fs::DirEntry| entry.file_name() == "s0" && begun(&entry.path());
-        !entries.flatten().all(only_begun)
-    };
     // Twice, since another process may describe it in the meantime.
-    if about_of(path).is_none() && is_other() && about_of(path).is_none() {
+    if about_of(path).is_none() && is_other(path) && about_of(path).is_none() {
         return Err(Error::Input(format!(
             "{}: something that is no image of askem predict; choose another --out",
             path.display()

@@ -2,14 +2,16 @@
 
 use std::fs;
 use std::path::Path;
+use std::thread::sleep;
+use std::time::Duration;
 
-use askem::data::volume::{Dtype, open_raw};
-use serde_json::json;
+use askem::data::volume::{Dtype, OmeKind, OmeZarrWriter, open_raw};
+use serde_json::{Value, json};
 use tempfile::tempdir;
-use tiff::encoder::colortype::Gray32Float;
+use tiff::encoder::colortype::{Gray8, Gray32Float, GrayI16};
 
 use crate::images::{SIZE, masks, phantom_folders, write_folder, write_tiff};
-use crate::program::{Call, askem};
+use crate::program::{Call, Running, askem};
 use crate::results::{SHAPE, phantom, tiny};
 
 /// The pixels of a volume of the phantom's shape.
@@ -183,6 +185,15 @@ fn what_is_there_is_overwritten_only_when_told_so() {
         instances(&labels, &out).args(["--force"]).succeed();
         assert_eq!(pixels(&out), before);
     }
+    // An OME-Zarr that a killed call left has no metadata.
+    fs::remove_file(at("b.zarr").join("zarr.json")).unwrap();
+    instances(&labels, &at("b.zarr")).run().refuses(2, &["b.zarr", "is not complete", "--force"]);
+    instances(&labels, &at("b.zarr")).args(["--force"]).succeed();
+    // Nor any description, if it was killed at its very beginning.
+    fs::create_dir_all(at("f.zarr").join("s0")).unwrap();
+    fs::write(at("f.zarr").join("s0").join("lock"), "").unwrap();
+    instances(&labels, &at("f.zarr")).run().refuses(2, &["f.zarr", "is not complete", "--force"]);
+    instances(&labels, &at("f.zarr")).args(["--force"]).succeed();
     // What others wrote stays in any case.
     fs::write(at("c.csv"), "my,own,table\n").unwrap();
     let refused = instances(&labels, &at("c.tif")).args(["--force"]).run();
@@ -218,8 +229,21 @@ fn senseless_calls_are_refused_before_any_work() {
     let refused = instances(&labels, &out).path("--csv", &out).run();
     refused.refuses(2, &["--csv", "names of their own"]);
     let refused = instances(&labels, &labels.join("a.tif")).run();
-    refused.refuses(2, &["--prediction"]);
+    refused.refuses(2, &["--out: ", "--prediction"]);
+    let refused = instances(&labels, &out).path("--csv", &labels).args(["--force"]).run();
+    refused.refuses(2, &["--csv: ", "--prediction", "choose another --csv"]);
     instances(&folder.path().join("none"), &out).run().refuses(1, &["none", "no such file"]);
+    // No folder is made for what can't be done.
+    let deep = folder.path().join("new").join("a.zarr");
+    instances(&folder.path().join("none"), &deep).run().refuses(1, &["none", "no such file"]);
+    let both = ["--label-value", "1", "--threshold", "0.5"];
+    assert_eq!(instances(&labels, &out).args(both).run().code, Some(2));
+    // A device that never ends is no table of ours.
+    let endless = Path::new("/dev/zero");
+    if endless.exists() {
+        let refused = instances(&labels, &out).path("--csv", endless).args(["--force"]).run();
+        refused.refuses(2, &["/dev/zero", "was not written by askem"]);
+    }
     // Neither labels nor probabilities.
     let nan = folder.path().join("nan.tif");
     let mut values = vec![0.0; SHAPE[1] * SHAPE[2]];
@@ -252,4 +276,142 @@ fn notes_tell_of_what_may_be_meant_otherwise() {
     assert!(pixels(&out("c.tif")).iter().all(|&label| label == 0.0));
     assert_eq!(open_raw(&out("c.tif")).unwrap().dtype(), Dtype::U16);
     assert_eq!(fs::read_to_string(out("c.csv")).unwrap().lines().count(), 1);
+}
+
+#[test]
+fn one_value_of_several_is_taken_exactly() {
+    let folder = tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    // Two classes that touch, and one that is ignored elsewhere.
+    let value = |i: usize| match (i / SHAPE[2] % SHAPE[1], i % SHAPE[2]) {
+        (10..30, 10..30) => 1,
+        (10..30, 30..50) | (60..70, 5..20) => 2,
+        (80.., _) => -1,
+        _ => 0,
+    };
+    let values: Vec<i16> = (0..SHAPE.iter().product()).map(value).collect();
+    let sections: Vec<Vec<i16>> = values.chunks(SHAPE[1] * SHAPE[2]).map(<[i16]>::to_vec).collect();
+    write_tiff::<GrayI16>(&at("classes.tif"), SIZE, &sections);
+    for wanted in [None, Some(1), Some(2), Some(-1), Some(3)] {
+        let name = format!("{}.tif", wanted.map_or("all".into(), |value| value.to_string()));
+        let mut call = instances(&at("classes.tif"), &at(&name)).args(["--split", "0"]);
+        if let Some(value) = wanted {
+            call = call.args(["--label-value", &value.to_string()]);
+        }
+        call.succeed();
+        let is_one = |&v: &i16| wanted.map_or(v > 0, |wanted| v == wanted);
+        let want = components(&values.iter().map(is_one).collect::<Vec<_>>());
+        assert_eq!(pixels(&at(&name)), want, "{wanted:?}");
+    }
+}
+
+#[test]
+fn objects_lie_where_their_input_lies() {
+    let folder = tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let [voxel, origin] = [[40.0, 8.0, 8.0], [400.0, 16.0, 80.0]];
+    let about = json!({ "foreground": "labels" });
+    let writer = OmeZarrWriter::create(&at("in.zarr"), [1, 4, 6], OmeKind::Labels, about, false);
+    let writer = writer.unwrap().with_voxel_nm(Some(voxel)).with_origin(Some(origin));
+    writer.write(0, &[255.0; 24]).unwrap();
+    writer.finish().unwrap();
+    let transformations = |name: &str| {
+        let text = fs::read(at(name).join("zarr.json")).unwrap();
+        let group: Value = serde_json::from_slice(&text).unwrap();
+        let image = &group["attributes"]["ome"]["multiscales"][0];
+        image["datasets"][0]["coordinateTransformations"].clone()
+    };
+    instances(&at("in.zarr"), &at("a.zarr")).succeed();
+    assert_eq!(transformations("a.zarr"), transformations("in.zarr"));
+    // The same voxel of the space, in other nanometres.
+    instances(&at("in.zarr"), &at("b.zarr")).args(["--voxel-nm", "20,4,2"]).succeed();
+    let want = json!([
+        { "type": "scale", "scale": [20.0, 4.0, 2.0] },
+        { "type": "translation", "translation": [200.0, 8.0, 20.0] },
+    ]);
+    assert_eq!(transformations("b.zarr"), want);
+}
+
+/// Noise in which nearly all hangs together: cutting it takes a while.
+fn noise(path: &Path) {
+    let mut state = 7_u32;
+    let mut pixel = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        u8::from(state >> 24 < 150)
+    };
+    let sections: Vec<Vec<u8>> =
+        (0..16).map(|_| (0..256 * 256).map(|_| pixel()).collect()).collect();
+    write_tiff::<Gray8>(path, [256, 256], &sections);
+}
+
+/// Starts a call and ends it when a file of it is there, and so many milliseconds later.
+fn disturbed(call: Call, folder: &Path, delay: u64, end: impl FnOnce(Running)) {
+    let mut running = call.start();
+    running.until(|| names(folder).iter().any(|name| name.contains("objects.")));
+    sleep(Duration::from_millis(delay));
+    end(running);
+}
+
+#[test]
+fn a_killed_call_is_made_again_and_leaves_nothing() {
+    let inputs = tempdir().unwrap();
+    let input = inputs.path().join("noise.tif");
+    noise(&input);
+    let folder = tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let call = |out: &Path| instances(&input, out).args(["--min-size", "20", "--split", "1"]);
+    call(&inputs.path().join("whole.tif")).succeed();
+    let whole = ["whole.tif", "whole.csv"].map(|name| fs::read(inputs.path().join(name)).unwrap());
+    for delay in [0, 30, 100, 300] {
+        for name in ["objects.tif", "objects.zarr"] {
+            disturbed(call(&at(name)), folder.path(), delay, Running::kill);
+            // An image that was begun wants to be overwritten.
+            call(&at(name)).args(["--force"]).succeed();
+            assert_eq!(names(folder.path()), ["objects.csv", name], "after {delay} ms");
+            assert_eq!(fs::read(at("objects.csv")).unwrap(), whole[1]);
+            if name == "objects.tif" {
+                assert_eq!(fs::read(at(name)).unwrap(), whole[0]);
+                fs::remove_file(at(name)).unwrap();
+            } else {
+                fs::remove_dir_all(at(name)).unwrap();
+            }
+            fs::remove_file(at("objects.csv")).unwrap();
+        }
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupted_call_leaves_nothing() {
+    let inputs = tempdir().unwrap();
+    let input = inputs.path().join("noise.tif");
+    noise(&input);
+    let mut caught = 0;
+    for delay in [0, 100, 300] {
+        for name in ["objects.tif", "objects.zarr"] {
+            let folder = tempdir().unwrap();
+            let call = instances(&input, &folder.path().join(name)).args(["--split", "1"]);
+            let mut running = call.start();
+            // From here on the program catches the signal.
+            let mask = format!(".{name}.");
+            running.until(|| names(folder.path()).iter().any(|name| name.starts_with(&mask)));
+            sleep(Duration::from_millis(delay));
+            running.interrupt();
+            let outcome = running.wait();
+            if outcome.code != Some(0) {
+                assert_eq!(outcome.code, Some(130), "{outcome:#?}");
+                assert!(outcome.stderr.contains("nothing was written"), "{outcome:#?}");
+                assert_eq!(names(folder.path()), [] as [&str; 0]);
+                caught += 1;
+            }
+        }
+    }
+    assert!(caught > 0, "every call ended before it was interrupted");
+}
+
+#[cfg(not(unix))]
+#[test]
+fn an_interrupted_call_leaves_nothing() {
+    let test = "an_interrupted_call_leaves_nothing";
+    crate::program::not_run(test, "needs a system with signals");
 }

@@ -7,18 +7,19 @@ use std::str::FromStr;
 use serde_json::{Value, json};
 
 use super::axes::AxesArgs;
-use super::inputs::refuse_inputs_as_outputs;
+use super::inputs::refuse_inputs_as;
 use super::progress::{Bar, catch_interrupt, interrupted};
 use super::{Common, say, say_json, warn};
 use crate::data::instances::{
     Connectivity, InstanceFiles, InstanceOptions, Instances, Mask, PASSES,
 };
-use crate::data::volume::{Dtype, Region, Volume, open_segmentation};
+use crate::data::volume::{Dtype, LabelValue, Region, Volume, open_segmentation, place};
 use crate::error::{Error, Result};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// A segmentation: labels (all values but 0 are foreground) or probabilities.
+    /// A segmentation: labels (all values above 0 are foreground) or probabilities, in any format
+    /// that is read.
     #[arg(long, value_name = "PATH")]
     prediction: PathBuf,
     #[command(flatten)]
@@ -27,6 +28,9 @@ pub(super) struct Args {
     /// ending in .tif.
     #[arg(long, value_name = "PATH")]
     out: PathBuf,
+    /// The one label value that is foreground, such as a class [default: all above --threshold]
+    #[arg(long, value_name = "V", allow_negative_numbers = true, conflicts_with = "threshold")]
+    label_value: Option<LabelValue>,
     /// Overwrite --out and --csv, if askem wrote them.
     #[arg(long)]
     force: bool,
@@ -134,12 +138,13 @@ impl ObjectArgs {
             return Err(Error::Usage(format!("--threshold {threshold}: give a number")));
         }
         let csv = self.csv(out);
-        refuse_inputs_as_outputs(inputs, &[out.to_path_buf(), csv.clone()])?;
+        refuse_inputs_as("--out", out, inputs)?;
+        refuse_inputs_as("--csv", &csv, inputs)?;
         InstanceFiles::create(out, &csv, force)
     }
 
-    /// Finds the objects of a mask, writes them and says what there is. `about` says what they are
-    /// of.
+    /// Finds the objects of a mask, writes them and says what there is. `place` says where voxels
+    /// lie by their file, `about` what the objects are of.
     ///
     /// # Errors
     /// If the disk refuses or somebody interrupts; nothing is left then.
@@ -147,13 +152,14 @@ impl ObjectArgs {
         &self,
         files: InstanceFiles,
         mask: Mask,
-        voxel_nm: Option<[f64; 3]>,
+        place: Place,
         mut about: Value,
         out: &Path,
         common: &Common,
     ) -> Result<()> {
         let options = self.options();
-        let voxel_nm = self.voxel_nm.map(|VoxelNm(sides)| sides).or(voxel_nm);
+        let Place { voxel_nm, origin } = place.with_voxels_of(self.voxel_nm);
+        let files = files.with_origin(origin);
         about["askem"] = json!(env!("CARGO_PKG_VERSION"));
         about["foreground"] = json!("objects, numbered from 1");
         about["min_size"] = json!(options.min_size);
@@ -217,29 +223,68 @@ pub(super) fn stop_if_interrupted() -> Result<()> {
     }
 }
 
+/// Where the voxels of a volume lie.
+pub(super) struct Place {
+    /// Sides of a voxel along z, y and x in nanometres, where they are known.
+    pub(super) voxel_nm: Option<[f64; 3]>,
+    /// Where the first voxel lies, in nanometres, or in voxels where their size is not known.
+    pub(super) origin: Option<[f64; 3]>,
+}
+
+impl Place {
+    /// The same place in voxels, which have the given sides.
+    fn with_voxels_of(self, given: Option<VoxelNm>) -> Self {
+        let Some(VoxelNm(sides)) = given else { return self };
+        let before = self.voxel_nm.unwrap_or([1.0; 3]);
+        let moved = |origin: [f64; 3]| [0, 1, 2].map(|i| origin[i] / before[i] * sides[i]);
+        Self { voxel_nm: Some(sides), origin: self.origin.map(moved) }
+    }
+}
+
 /// A share of foreground that organelles hardly have.
 const MUCH: f64 = 0.9;
 
 pub(super) fn execute(args: &Args, common: &Common) -> Result<()> {
     common.validate()?;
+    let volume = open_segmentation(&args.prediction, &args.axes.of_images())?;
     let inputs = [("--prediction", &*args.prediction)];
     let files = args.objects.files(&args.out, args.force, &inputs)?;
-    let volume = open_segmentation(&args.prediction, &args.axes.of_images())?;
     volume.notes().into_iter().for_each(warn);
     let floats = matches!(volume.dtype(), Dtype::F16 | Dtype::F32 | Dtype::F64);
     let threshold = args.objects.threshold.unwrap_or(if floats { 0.5 } else { 0.0 });
     catch_interrupt();
     let mut mask = Mask::create(&args.out, volume.shape())?;
-    let share = read_mask(&*volume, threshold, &mut mask)?;
-    if share > MUCH {
-        warn(format!(
-            "{:.0} % of the voxels are above {threshold} and foreground; for probabilities that \
-            are stored as integers give --threshold",
-            100.0 * share
-        ));
+    let mut about = json!({ "prediction": args.prediction });
+    if let Some(value) = args.label_value {
+        about["label_value"] = json!(value);
+        read_label(&*volume, value, &mut mask)?;
+    } else {
+        about["threshold"] = json!(threshold);
+        let share = read_mask(&*volume, threshold, &mut mask)?;
+        if share > MUCH {
+            warn(format!(
+                "{:.0} % of the voxels are above {threshold} and foreground; for probabilities \
+                that are stored as integers give --threshold",
+                100.0 * share
+            ));
+        }
     }
-    let about = json!({ "prediction": args.prediction, "threshold": threshold });
-    args.objects.write(files, mask, volume.voxel_nm(), about, &args.out, common)
+    let place = Place { voxel_nm: volume.voxel_nm(), origin: place::origin_of(&*volume) };
+    args.objects.write(files, mask, place, about, &args.out, common)
+}
+
+/// Takes what has the value from a volume, section by section.
+fn read_label(volume: &dyn Volume, wanted: LabelValue, mask: &mut Mask) -> Result<()> {
+    let [depth, height, width] = volume.shape();
+    let bar = Bar::new("reading".into(), 0, depth as u64);
+    for z in 0..depth {
+        let labels = volume.read_labels(z, &mut |value| u8::from(value == wanted))?;
+        let section = Region { z: z..z + 1, y: 0..height, x: 0..width };
+        mask.write(&section, labels.into_iter().map(|label| label > 0))?;
+        bar.advance(1);
+        stop_if_interrupted()?;
+    }
+    Ok(())
 }
 
 /// Voxels that are read at once, where the chunks of the file allow.
@@ -314,6 +359,24 @@ mod tests {
                 assert!(seen.iter().all(|&times| times == 1), "{chunk:?} {most}");
             }
         }
+    }
+
+    #[test]
+    fn given_sides_of_voxels_move_the_first_one() {
+        let place = |voxel_nm, origin| Place { voxel_nm, origin };
+        let given = Some(VoxelNm([40.0, 8.0, 4.0]));
+        let moved = |place: Place| {
+            let place = place.with_voxels_of(given);
+            assert_eq!(place.voxel_nm, Some([40.0, 8.0, 4.0]));
+            place.origin
+        };
+        // In voxels, and in nanometres that the file counts wrongly.
+        assert_eq!(moved(place(None, Some([1.0, 2.0, 3.0]))), Some([40.0, 16.0, 12.0]));
+        let wrong = place(Some([1000.0; 3]), Some([1000.0, 2000.0, 3000.0]));
+        assert_eq!(moved(wrong), Some([40.0, 16.0, 12.0]));
+        assert_eq!(moved(place(None, None)), None);
+        let kept = place(Some([3.0; 3]), Some([1.0; 3])).with_voxels_of(None);
+        assert_eq!((kept.voxel_nm, kept.origin), (Some([3.0; 3]), Some([1.0; 3])));
     }
 
     #[test]

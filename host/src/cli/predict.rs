@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::axes::AxesArgs;
 use super::inputs::refuse_inputs_as_outputs;
-use super::instances::{ObjectArgs, stop_if_interrupted};
+use super::instances::{ObjectArgs, Place, stop_if_interrupted};
 use super::network::NetworkArgs;
 use super::normalise::scaling_of;
 use super::processes::Share;
@@ -51,7 +51,7 @@ pub(super) struct Args {
     /// numbered from 1 with a table of them, as askem instances makes them.
     #[arg(long = "as", value_name = "KIND", default_value = "labels")]
     kind: Kind,
-    /// The class whose probabilities are written [default: all but background together]
+    /// The class whose probabilities or objects are written [default: all but background together]
     #[arg(long, value_name = "N")]
     class: Option<usize>,
     /// How grey values are scaled: as those of the training were, or by this volume's own mean and deviation.
@@ -106,7 +106,9 @@ impl Args {
         match self.class {
             None => Ok(()),
             Some(_) if self.kind == Kind::Labels => Err(Error::Usage(
-                "--class: labels tell all classes apart; it is for --as probabilities".into(),
+                "--class: labels tell all classes apart; it is for --as probabilities and \
+                --as instances"
+                    .into(),
             )),
             Some(class) if class >= classes => Err(Error::Usage(format!(
                 "--class {class}: the network has the classes 0 to {}",
@@ -170,6 +172,9 @@ pub(super) fn execute(args: &Args, common: &Common) -> Result<()> {
         };
         return Err(Error::Usage(format!("--out {} {what}", args.out.display())));
     }
+    let (trained, hash) = source.load()?;
+    args.require_class(trained.net.classes)?;
+    let raw: Arc<dyn Volume> = Arc::from(open_raw_as(&raw_path, &axes)?);
     let objects = match to_instances {
         true => {
             let inputs = [("--raw", &*raw_path), (source.option, &*source.path)];
@@ -177,9 +182,6 @@ pub(super) fn execute(args: &Args, common: &Common) -> Result<()> {
         }
         false => None,
     };
-    let (trained, hash) = source.load()?;
-    args.require_class(trained.net.classes)?;
-    let raw: Arc<dyn Volume> = Arc::from(open_raw_as(&raw_path, &axes)?);
     let region = Region::whole(raw.shape());
     let mut model = Model::new(share.open_device(common)?, trained.net, trained.patch)?;
     model.set_weights(&trained.weights)?;
@@ -194,8 +196,12 @@ pub(super) fn execute(args: &Args, common: &Common) -> Result<()> {
     if let Some(files) = objects {
         let threshold = args.objects.threshold().unwrap_or(0.5);
         let mask = predict_mask(args, &mut model, &reader, threshold)?;
-        let about = json!({ "weights": hash, "threshold": threshold });
-        args.objects.write(files, mask, reader.voxel_nm(), about, &args.out, common)
+        let mut about = json!({ "weights": hash, "threshold": threshold });
+        if let Some(class) = args.class {
+            about["class"] = json!(class);
+        }
+        let place = Place { voxel_nm: reader.voxel_nm(), origin: reader.origin() };
+        args.objects.write(files, mask, place, about, &args.out, common)
     } else if to_zarr {
         write_zarr(args, common, &hash, &mut model, &reader, &share)
     } else {

@@ -31,6 +31,7 @@ mod eval;
 mod experiment_data;
 mod inputs;
 mod inspect;
+mod instances;
 mod network;
 mod normalise;
 mod options;
@@ -160,6 +161,8 @@ enum Command {
     Train(Box<train::Args>),
     /// Segment a volume of any size.
     Predict(predict::Args),
+    /// Find the objects of a segmentation: number, separate and measure them.
+    Instances(instances::Args),
     /// Score every patch of a volume of any size into a Zarr store.
     Score(Box<score::Args>),
     /// Choose the next patches from stores of scores.
@@ -208,6 +211,7 @@ pub fn main() -> ExitCode {
         Command::Report(args) => report::execute(&args, &cli.common),
         Command::Train(args) => train::execute(&args, &cli.common),
         Command::Predict(args) => predict::execute(&args, &cli.common),
+        Command::Instances(args) => instances::execute(&args, &cli.common),
         Command::Score(args) => score::execute(&args, &cli.common),
         Command::Select(args) => select::execute(&args, &cli.common),
         Command::Eval(args) => eval::execute(&args, &cli.common),

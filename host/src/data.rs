@@ -1,7 +1,10 @@
-//! What is read and written: volumes, phantoms, pools of patches, and files that survive a crash.
+//! What is read and written: volumes, phantoms, pools of patches, objects of segmentations, and
+//! files that survive a crash.
 
 #[cfg(feature = "files")]
 pub mod files;
+#[cfg(feature = "zarr")]
+pub mod instances;
 #[cfg(feature = "files")]
 pub(crate) mod one_or_many;
 pub mod phantom;

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use askem::data::volume::open_segmentation;
 use askem_kernels::rng::{Purpose, below, stream};
 use serde_json::Value;
 use tempfile::{TempDir, tempdir};
@@ -142,6 +143,30 @@ fn three_classes_are_learnt_predicted_and_judged() {
             assert!((of_pixel.iter().sum::<f32>() - 1.0).abs() < 1e-5);
             assert!(of_pixel.iter().all(|&other| of_pixel[usize::from(class)] >= other - 1e-6));
         }
+    }
+
+    // Objects of one class are those of its probabilities.
+    let whole = ["--min-size", "5", "--split", "0"];
+    let of_class = ["--as", "instances", "--class", "2"];
+    for name in ["objects.tif", "same.zarr"] {
+        discs.predict(name, &[&of_class[..], &whole].concat()).succeed();
+    }
+    let instances = |prediction: &str, out: &str, options: &[&str]| {
+        let call = askem(["instances"]).args(whole).args(options);
+        call.path("--prediction", &discs.at(prediction)).path("--out", &discs.at(out)).succeed();
+    };
+    instances("p2.tif", "again.tif", &[]);
+    let read = |name: &str| std::fs::read(discs.at(name)).unwrap();
+    assert_eq!(read("objects.tif"), read("again.tif"));
+    assert_eq!(read("objects.csv"), read("again.csv"));
+    assert_eq!(read("objects.csv"), read("same.csv"));
+    assert!(String::from_utf8(read("objects.csv")).unwrap().lines().count() > 2, "nothing to see");
+    // Of the likeliest classes one is taken by its value: nearly the same voxels.
+    instances("all.tif", "of_labels.tif", &["--label-value", "2"]);
+    let pages = open_segmentation(&discs.at("of_labels.tif"), &Default::default()).unwrap();
+    for (z, page) in all.iter().enumerate() {
+        let pixels = pages.read_section(z).unwrap().pixels;
+        assert!(page.iter().zip(pixels).all(|(&class, object)| object == 0.0 || class == 2));
     }
 }
 

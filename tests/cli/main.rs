@@ -18,6 +18,7 @@ mod formats;
 mod gpu_day;
 mod grey_values;
 mod images;
+mod instances;
 mod interruption;
 mod label_files;
 mod longer;

@@ -419,6 +419,10 @@ fn quiet_leaves_warnings_and_results() {
     let quiet = tiny_phantom(&out).args(["--force", "--quiet"]).succeed();
     assert_eq!(quiet.stderr, "", "nothing warns");
     assert!(quiet.stdout.contains("Jaccard"));
+    let raw = folder.path().join("run/segmentation.tif");
+    let predict = askem(["predict", "--device", "cpu", "--json", "--quiet"]).path("--run", &out);
+    let said = predict.path("--raw", &raw).path("--out", &folder.path().join("p.tif")).succeed();
+    assert_eq!(said.json()["shape"], serde_json::json!([2, 48, 96]));
     let report = askem(["report", "--json"]).args([&out]).succeed().json();
     assert_eq!(report["report"], out.join("report.html").to_str().unwrap());
     let wrong = tiny_phantom(&out).args(["--quiet"]).run();

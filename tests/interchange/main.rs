@@ -133,5 +133,19 @@ fn what_askem_writes_opens_in_tools_of_other_programs() {
     assert_eq!((&said["patches"], &said["levels"]), (&(2 * 2 * 37).into(), &3.into()), "{said}");
     let best = askem(["select", "--strategy", "entropy", "--query", "1", "--json"]).args([&scores]);
     assert_eq!(best.succeed().json()["index"], said["best"]);
-    assert!(said["largest"].as_f64().unwrap() > 0.0);
+    let largest = said["largest"].as_f64().unwrap();
+    assert!(largest > 0.0);
+    // Objects of what is above most of the largest probability, all of them.
+    let threshold = (largest * 0.8).to_string();
+    let objects = [at("objects.tif"), at("same.zarr")];
+    for out in &objects {
+        askem(["instances", "--min-size", "1", "--threshold", &threshold])
+            .path("--prediction", &tiff)
+            .path("--out", out)
+            .succeed();
+    }
+    let said = run("read_objects.py", &[&tiff, Path::new(&threshold), &objects[0], &objects[1]]);
+    let said: Value = serde_json::from_str(&said).unwrap();
+    assert!(said["objects"].as_u64() >= Some(1), "{said}");
+    assert_eq!(said["voxels"], said["foreground"]);
 }

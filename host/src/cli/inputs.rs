@@ -14,7 +14,23 @@ pub(super) fn refuse_inputs_as_outputs(
     inputs: &[(&str, &Path)],
     outputs: &[PathBuf],
 ) -> Result<()> {
-    refuse(inputs, outputs, |input, output| output.starts_with(input) || input.starts_with(output))
+    refuse(inputs, "--out", outputs, overlap)
+}
+
+/// The same of the output of another option than `--out`.
+///
+/// # Errors
+/// [`Error::Usage`] that names both options.
+pub(super) fn refuse_inputs_as(
+    option: &str,
+    output: &Path,
+    inputs: &[(&str, &Path)],
+) -> Result<()> {
+    refuse(inputs, option, &[output.to_path_buf()], overlap)
+}
+
+fn overlap(input: &Path, output: &Path) -> bool {
+    output.starts_with(input) || input.starts_with(output)
 }
 
 /// Refuses a directory of results where one of its files or folders is an input or holds one, or which is a folder of images itself. Below
@@ -33,13 +49,14 @@ pub(super) fn refuse_inputs_in(data: &DataSource, outputs: &[PathBuf]) -> Result
     for (option, paths) in all {
         inputs.extend(paths.iter().map(|path| (option, path.as_path())));
     }
-    refuse(&inputs, outputs, |input, output| {
+    refuse(&inputs, "--out", outputs, |input, output| {
         input.starts_with(output) || output.parent() == Some(input)
     })
 }
 
 fn refuse(
     inputs: &[(&str, &Path)],
+    out_option: &str,
     outputs: &[PathBuf],
     is_taken: impl Fn(&Path, &Path) -> bool,
 ) -> Result<()> {
@@ -47,7 +64,7 @@ fn refuse(
         let Some(place) = place_of_input(input) else { continue };
         if let Some(output) = outputs.iter().find(|path| is_taken(&place, &place_of_output(path))) {
             return Err(Error::Usage(format!(
-                "--out: {} is, holds or lies in {}, which {option} names and which is only read; choose another --out",
+                "{out_option}: {} is, holds or lies in {}, which {option} names and which is only read; choose another {out_option}",
                 output.display(),
                 input.display()
             )));

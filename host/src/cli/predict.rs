@@ -8,12 +8,14 @@ use serde_json::json;
 
 use super::axes::AxesArgs;
 use super::inputs::refuse_inputs_as_outputs;
+use super::instances::{ObjectArgs, Place, stop_if_interrupted};
 use super::network::NetworkArgs;
 use super::normalise::scaling_of;
 use super::processes::Share;
 use super::progress::{Bar, catch_interrupt, interrupted};
 use super::warnings::{warn_of_images, warn_of_mirrors};
 use super::{Common, say, say_json};
+use crate::data::instances::Mask;
 use crate::data::pool::{Normalise, PatchReader, Region};
 use crate::data::volume::{
     AxesOptions, OmeKind, OmeZarrWriter, TiffStackWriter, Volume, is_our_tiff, open_raw_as,
@@ -44,11 +46,12 @@ pub(super) struct Args {
     /// ending in .tif, for which a section has to fit the memory.
     #[arg(long, value_name = "PATH")]
     out: PathBuf,
-    /// What is written: 32-bit float probabilities of foreground (or of --class), or labels: 0 and 255, and with more
-    /// than two classes 0 to N - 1.
+    /// What is written: 32-bit float probabilities of foreground (or of --class); labels 0 and 255, and with
+    /// more than two classes 0 to N - 1; or instances, which are objects of the foreground (or of --class)
+    /// numbered from 1 with a table of them, as askem instances makes them.
     #[arg(long = "as", value_name = "KIND", default_value = "labels")]
     kind: Kind,
-    /// The class whose probabilities are written [default: all but background together]
+    /// The class whose probabilities or objects are written [default: all but background together]
     #[arg(long, value_name = "N")]
     class: Option<usize>,
     /// How grey values are scaled: as those of the training were, or by this volume's own mean and deviation
@@ -62,6 +65,8 @@ pub(super) struct Args {
     /// Overwrite --out, if askem predict wrote it.
     #[arg(long, conflicts_with = "shard")]
     force: bool,
+    #[command(flatten)]
+    objects: ObjectArgs,
 }
 
 impl Args {
@@ -105,7 +110,9 @@ impl Args {
         match self.class {
             None => Ok(()),
             Some(_) if self.kind == Kind::Labels => Err(Error::Usage(
-                "--class: labels tell all classes apart; it is for --as probabilities".into(),
+                "--class: labels tell all classes apart; it is for --as probabilities and \
+                --as instances"
+                    .into(),
             )),
             Some(class) if class >= classes => Err(Error::Usage(format!(
                 "--class {class}: the network has the classes 0 to {}",
@@ -120,6 +127,7 @@ impl Args {
 enum Kind {
     Probabilities,
     Labels,
+    Instances,
 }
 
 pub(super) fn execute(args: &Args, common: &Common) -> Result<()> {
@@ -139,7 +147,17 @@ pub(super) fn execute(args: &Args, common: &Common) -> Result<()> {
         Some(ShardChoice::Given(shard)) => shard,
         Some(ShardChoice::Auto) => Shard::from_environment(|name| std::env::var(name).ok())?,
     };
+    let to_instances = args.kind == Kind::Instances;
+    if to_instances && args.shard.is_some() {
+        return Err(Error::Usage(ALONE.into()));
+    }
+    if !to_instances {
+        args.objects.require_none()?;
+    }
     let share = Share::of(shard, common)?;
+    if to_instances && share.devices() > 1 {
+        return Err(Error::Usage(ALONE.into()));
+    }
     if !to_zarr && share.devices() > 1 {
         return Err(Error::Usage("--device: only a .zarr is written by several devices".into()));
     }
@@ -149,7 +167,8 @@ pub(super) fn execute(args: &Args, common: &Common) -> Result<()> {
         &[("--raw", &raw_path), (source.option, &source.path)],
         std::slice::from_ref(&args.out),
     )?;
-    if args.out.exists() && !to_zarr && !(args.force && is_our_tiff(&args.out)) {
+    let to_tiff = !to_zarr && !to_instances;
+    if to_tiff && args.out.exists() && !(args.force && is_our_tiff(&args.out)) {
         let what = if is_our_tiff(&args.out) {
             "exists; overwrite it with --force or choose another name"
         } else {
@@ -160,6 +179,13 @@ pub(super) fn execute(args: &Args, common: &Common) -> Result<()> {
     let (trained, hash) = source.load()?;
     args.require_class(trained.net.classes)?;
     let raw: Arc<dyn Volume> = Arc::from(open_raw_as(&raw_path, &axes)?);
+    let objects = match to_instances {
+        true => {
+            let inputs = [("--raw", &*raw_path), (source.option, &*source.path)];
+            Some(args.objects.files(&args.out, args.force, &inputs)?)
+        }
+        false => None,
+    };
     let region = Region::whole(raw.shape());
     let mut model = Model::new(share.open_device(common)?, trained.net, trained.patch)?;
     model.set_weights(&trained.weights)?;
@@ -177,14 +203,23 @@ pub(super) fn execute(args: &Args, common: &Common) -> Result<()> {
     }
     let reader = PatchReader::with_context(raw, region, scaling, trained.net.context);
     catch_interrupt();
-    if to_zarr {
+    if let Some(files) = objects {
+        let threshold = args.objects.threshold().unwrap_or(0.5);
+        let mask = predict_mask(args, &mut model, &reader, threshold)?;
+        let mut about = json!({ "weights": hash, "threshold": threshold });
+        if let Some(class) = args.class {
+            about["class"] = json!(class);
+        }
+        let place = Place { voxel_nm: reader.voxel_nm(), origin: reader.origin() };
+        args.objects.write(files, mask, place, about, &args.out, common)
+    } else if to_zarr {
         write_zarr(args, common, &hash, &mut model, &reader, &share)
     } else {
-        write_tiff(args, &mut model, &reader)
+        write_tiff(args, common, &mut model, &reader)
     }
 }
 
-fn write_tiff(args: &Args, model: &mut Model, reader: &PatchReader) -> Result<()> {
+fn write_tiff(args: &Args, common: &Common, model: &mut Model, reader: &PatchReader) -> Result<()> {
     let patch = model.patch();
     let depth = reader.region.z.len();
     let shape = [depth, reader.region.height(), reader.region.width()];
@@ -200,14 +235,56 @@ fn write_tiff(args: &Args, model: &mut Model, reader: &PatchReader) -> Result<()
             }
         })?;
         match args.kind {
-            Kind::Probabilities => writer.push_probabilities(&args.probabilities(p))?,
+            Kind::Probabilities | Kind::Instances => {
+                writer.push_probabilities(&args.probabilities(p))?
+            }
             Kind::Labels if model.net().classes > 2 => writer.push_classes(&p.likeliest())?,
             Kind::Labels => writer.push_labels(&p.likeliest())?,
         }
     }
     writer.finish()?;
     drop(bar);
+    if common.json {
+        return say_json(&json!({ "out": args.out, "shape": shape }));
+    }
     say(format_args!("wrote {}", args.out.display()))
+}
+
+/// What [`Kind::Instances`] lacks.
+const ALONE: &str = "--as instances: objects are found by one process on one device; \
+    predict --as probabilities in parts, then find them with askem instances";
+
+/// Pixels that are predicted at once: bands of rows where sections have more.
+const BAND: usize = 1 << 25;
+
+/// The foreground of all sections.
+fn predict_mask(
+    args: &Args,
+    model: &mut Model,
+    reader: &PatchReader,
+    threshold: f32,
+) -> Result<Mask> {
+    let patch = model.patch();
+    let whole = &reader.region;
+    let rows = (BAND / whole.width()).clamp(patch.min(whole.height()), whole.height());
+    let mut mask = Mask::create(&args.out, [whole.z.len(), whole.height(), whole.width()])?;
+    let mut bands = Vec::new();
+    for z in whole.z.clone() {
+        for y in whole.y.clone().step_by(rows) {
+            let y = y..(y + rows).min(whole.y.end);
+            bands.push(Region { z: z..z + 1, y, x: whole.x.clone() });
+        }
+    }
+    let windows: usize = bands.iter().map(|band| windows_of_area(reader, patch, band)).sum();
+    let bar = Bar::new("predicting".into(), 0, windows as u64);
+    for band in &bands {
+        let p = area_probabilities(model, reader, band.z.start, band, &mut |done| {
+            bar.advance(done as u64);
+            stop_if_interrupted()
+        })?;
+        mask.write(band, args.probabilities(p).iter().map(|&p| p > threshold))?;
+    }
+    Ok(mask)
 }
 
 /// Chunks that are predicted at once: more would need more memory, fewer would evaluate more windows twice.
@@ -246,15 +323,15 @@ fn write_zarr(
     let region = &reader.region;
     let shape = [region.z.len(), region.height(), region.width()];
     let kind = match args.kind {
-        Kind::Probabilities => OmeKind::Probabilities,
+        Kind::Probabilities | Kind::Instances => OmeKind::Probabilities,
         Kind::Labels if model.net().classes > 2 => OmeKind::Classes,
         Kind::Labels => OmeKind::Labels,
     };
     let what = match (args.kind, model.net().classes, args.class) {
         (Kind::Labels, 2, _) => "probability above 0.5 is 255".to_string(),
         (Kind::Labels, ..) => "the likeliest class".to_string(),
-        (Kind::Probabilities, _, None) => "probability".to_string(),
-        (Kind::Probabilities, _, Some(class)) => format!("probability of class {class}"),
+        (_, _, None) => "probability".to_string(),
+        (_, _, Some(class)) => format!("probability of class {class}"),
     };
     let about = json!({
         "askem": env!("CARGO_PKG_VERSION"),
@@ -299,7 +376,9 @@ fn write_zarr(
                 OmeKind::Labels => {
                     p.likeliest().into_iter().map(|l| 255.0 * f32::from(l)).collect()
                 }
-                OmeKind::Grey | OmeKind::Probabilities => args.probabilities(p),
+                OmeKind::Grey | OmeKind::Probabilities | OmeKind::Instances => {
+                    args.probabilities(p)
+                }
             };
             for row in p.chunks(area.width()) {
                 for (&chunk, values) in chunks.iter().zip(&mut values) {

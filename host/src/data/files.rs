@@ -39,7 +39,9 @@ impl Partial {
             let number = NUMBER.fetch_add(1, Ordering::Relaxed);
             let temporary =
                 path.with_file_name(format!(".{name}.{}.{number}.partial", std::process::id()));
-            let file = match OpenOptions::new().write(true).create_new(true).open(&temporary) {
+            let mut options = OpenOptions::new();
+            options.read(true).write(true).create_new(true);
+            let file = match options.open(&temporary) {
                 Ok(file) => file,
                 // Of a process of the same number, on another machine or long ago.
                 Err(e) if e.kind() == ErrorKind::AlreadyExists => continue,

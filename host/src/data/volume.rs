@@ -70,7 +70,7 @@ pub use region::{PATCH_MULTIPLE, Region};
 #[cfg(feature = "files")]
 pub use axes::{AxesOptions, AxisLetters};
 #[cfg(feature = "zarr")]
-pub use ome_zarr::{OmeKind, OmeZarrWriter};
+pub use ome_zarr::{OmeKind, OmeZarrWriter, is_our_ome_zarr};
 #[cfg(feature = "files")]
 pub use open::{local_path, open_labels, open_labels_as, open_raw, open_raw_as, open_segmentation};
 #[cfg(feature = "files")]

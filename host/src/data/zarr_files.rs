@@ -19,6 +19,7 @@ use crate::error::{Error, Result};
 pub(crate) enum Element {
     U8,
     U16,
+    U32,
     I32,
     F16,
     F32,
@@ -29,17 +30,20 @@ impl Element {
         match self {
             Self::U8 => data_type::uint8(),
             Self::U16 => data_type::uint16(),
+            Self::U32 => data_type::uint32(),
             Self::I32 => data_type::int32(),
             Self::F16 => data_type::float16(),
             Self::F32 => data_type::float32(),
         }
     }
 
-    /// What stands where nothing was computed: no number, a place outside every volume, or black.
+    /// What stands where nothing was computed: no number, a place outside every volume, black, or no
+    /// object.
     fn fill(self) -> FillValue {
         match self {
             Self::U8 => FillValue::from(0_u8),
             Self::U16 => FillValue::from(0_u16),
+            Self::U32 => FillValue::from(0_u32),
             Self::I32 => FillValue::from(-1_i32),
             Self::F16 => FillValue::from(half::f16::NAN),
             Self::F32 => FillValue::from(f32::NAN),
@@ -50,7 +54,7 @@ impl Element {
         match self {
             Self::U8 => 1,
             Self::U16 | Self::F16 => 2,
-            Self::I32 | Self::F32 => 4,
+            Self::U32 | Self::I32 | Self::F32 => 4,
         }
     }
 }

@@ -21,12 +21,17 @@ const SMALLEST: usize = 256;
 pub enum OmeKind {
     /// 0 and 255; a coarser pixel is foreground where at least half of its four are.
     Labels,
-    /// Classes from 0 on; a coarser pixel is the commonest of its four, the lowest of equally common ones.
+    /// Classes from 0 on; a coarser pixel is the commonest of its four, of equally common ones rather
+    /// another than 0, then the lowest.
     Classes,
     /// 8-bit grey values; a coarser pixel is the mean of its four.
     Grey,
     /// 32-bit floats; a coarser pixel is the mean of its four.
     Probabilities,
+    /// Numbers of objects up to 2^24, as 32-bit integers, and 0 for none; a coarser pixel has the
+    /// commonest of its four numbers, of equally common ones rather an object's than 0, then the
+    /// lowest.
+    Instances,
 }
 
 impl OmeKind {
@@ -34,6 +39,7 @@ impl OmeKind {
         match self {
             Self::Labels | Self::Classes | Self::Grey => Element::U8,
             Self::Probabilities => Element::F32,
+            Self::Instances => Element::U32,
         }
     }
 
@@ -44,6 +50,7 @@ impl OmeKind {
             Self::Grey | Self::Labels | Self::Classes => {
                 values.iter().map(|v| v.round() as u8).collect()
             }
+            Self::Instances => values.iter().flat_map(|&v| (v as u32).to_ne_bytes()).collect(),
         }
     }
 
@@ -51,18 +58,24 @@ impl OmeKind {
         let mean = values.iter().sum::<f32>() / values.len() as f32;
         match self {
             Self::Labels => f32::from(u8::from(mean >= 127.5)) * 255.0,
-            Self::Classes => {
-                let count = |value: f32| values.iter().filter(|&&other| other == value).count();
-                let is_before = |a: f32, b: f32| (count(b), a) < (count(a), b);
-                values
-                    .iter()
-                    .copied()
-                    .reduce(|a, b| if is_before(b, a) { b } else { a })
-                    .unwrap_or(0.0)
-            }
             Self::Grey | Self::Probabilities => mean,
+            Self::Classes | Self::Instances => commonest(values),
         }
     }
+}
+
+/// The commonest of a few numbers; of equally common ones rather another than 0, then the lowest.
+fn commonest(numbers: &[f32]) -> f32 {
+    let count = |wanted: f32| numbers.iter().filter(|&&number| number == wanted).count();
+    let better = |a: f32, b: f32| {
+        let by_count = count(a).cmp(&count(b));
+        by_count.then((a != 0.0).cmp(&(b != 0.0))).then(b.total_cmp(&a)).is_gt()
+    };
+    numbers
+        .iter()
+        .copied()
+        .reduce(|best, next| if better(next, best) { next } else { best })
+        .unwrap_or(0.0)
 }
 
 /// Writes an OME-Zarr image.
@@ -219,6 +232,15 @@ impl OmeZarrWriter {
         )))
     }
 
+    /// Removes the image, after a failure.
+    pub(crate) fn abandon(&self) {
+        // What can't be removed stays, without metadata of its own. The user is told of the failure.
+        let _ = remove(&self.path);
+        let _ = std::fs::remove_file(self.path.join("s0").join("lock"));
+        let _ = std::fs::remove_dir(self.path.join("s0"));
+        let _ = std::fs::remove_dir(&self.path);
+    }
+
     /// Writes the coarser levels and the image's metadata: rows and columns are halved, sections stay, since they are thicker than
     /// pixels are wide. Several processes may do so at once.
     ///
@@ -253,21 +275,28 @@ impl OmeZarrWriter {
         }
         let axes = ome_axes(self.voxel_nm);
         let name = self.path.file_stem().unwrap_or_default().to_string_lossy();
+        let mut ome = json!({
+            "version": "0.5",
+            "multiscales": [{"name": name, "axes": axes, "datasets": datasets}],
+        });
+        if self.kind == OmeKind::Instances {
+            // So that viewers show objects, each in a colour of its own, and no grey values.
+            ome["image-label"] = json!({});
+        }
         let group = json!({
             "zarr_format": 3,
             "node_type": "group",
-            "attributes": {
-                "ome": {
-                    "version": "0.5",
-                    "multiscales": [{"name": name, "axes": axes, "datasets": datasets}],
-                },
-                "askem": self.about,
-            },
+            "attributes": { "ome": ome, "askem": self.about },
         });
         let text = serde_json::to_vec_pretty(&group)
             .map_err(|e| Error::Input(format!("{}: {e}", self.path.display())))?;
         place(&self.path.join("zarr.json"), &text)
     }
+}
+
+/// Whether a folder is an OME-Zarr image that this program wrote, or began to.
+pub fn is_our_ome_zarr(path: &Path) -> bool {
+    about_of(path).is_some() || path.join("s0").join("lock").exists() && !is_other(path)
 }
 
 /// What the description of the full resolution says of an image of this program.
@@ -278,26 +307,27 @@ fn about_of(path: &Path) -> Option<Value> {
     about.get("foreground").is_some().then_some(about)
 }
 
+/// Whether there is something else than an image that was begun and has no description yet.
+fn is_other(path: &Path) -> bool {
+    let Ok(entries) = std::fs::read_dir(path) else { return path.exists() };
+    let begun = |folder: &Path| {
+        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        entries.map(|entry| entry.file_name()).all(|name| {
+            let name = name.to_string_lossy();
+            name == "lock" || name.starts_with(".zarr.json.") && name.ends_with(".partial")
+        })
+    };
+    let only_begun = |entry: std::fs::DirEntry| entry.file_name() == "s0" && begun(&entry.path());
+    !entries.flatten().all(only_begun)
+}
+
 /// An error if there is something else than an image of askem predict, the same image whoever began it, or the beginning of one.
 fn require_image(path: &Path, files: &ZarrFiles) -> Result<()> {
     if files.is_there()? == Some(true) {
         return Ok(());
     }
-    let is_other = || {
-        let Ok(entries) = std::fs::read_dir(path) else { return path.exists() };
-        let begun = |folder: &Path| {
-            let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-            entries.map(|entry| entry.file_name()).all(|name| {
-                let name = name.to_string_lossy();
-                name == "lock" || name.starts_with(".zarr.json.") && name.ends_with(".partial")
-            })
-        };
-        let only_begun =
-            |entry: std::fs::DirEntry| entry.file_name() == "s0" && begun(&entry.path());
-        !entries.flatten().all(only_begun)
-    };
     // Twice, since another process may describe it in the meantime.
-    if about_of(path).is_none() && is_other() && about_of(path).is_none() {
+    if about_of(path).is_none() && is_other(path) && about_of(path).is_none() {
         return Err(Error::Input(format!(
             "{}: something that is no image of askem predict; choose another --out",
             path.display()

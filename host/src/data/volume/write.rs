@@ -1,4 +1,4 @@
-//! Writing multi-page TIFF: labels as 0 and 255, probabilities as 32-bit float.
+//! Writing multi-page TIFF: labels as 0 and 255, probabilities as 32-bit float, numbers of objects.
 //!
 //! A file appears under its name only when it is complete and on the disk: until then it has a
 //! temporary name beside it, which is removed if the writing fails. Its pages say who wrote them.
@@ -8,7 +8,7 @@ use super::show_shape;
 use crate::data::files::{Partial, remove_leftovers};
 use crate::{Error, Result};
 use ::tiff::decoder::Decoder;
-use ::tiff::encoder::colortype::{ColorType, Gray8, Gray32Float};
+use ::tiff::encoder::colortype::{ColorType, Gray8, Gray16, Gray32, Gray32Float};
 use ::tiff::encoder::{TiffEncoder, TiffKind, TiffKindBig, TiffKindStandard, TiffValue};
 use ::tiff::tags::Tag;
 use ::tiff::{TiffError, TiffResult};
@@ -129,6 +129,16 @@ impl TiffStackWriter {
     /// Adds a section of probabilities, losslessly compressed.
     pub fn push_probabilities(&mut self, probabilities: &[f32]) -> Result<()> {
         self.push::<Gray32Float>(probabilities)
+    }
+
+    /// Adds a section of numbers of objects, losslessly compressed.
+    pub fn push_u16(&mut self, numbers: &[u16]) -> Result<()> {
+        self.push::<Gray16>(numbers)
+    }
+
+    /// Adds a section of larger numbers of objects, losslessly compressed.
+    pub fn push_u32(&mut self, numbers: &[u32]) -> Result<()> {
+        self.push::<Gray32>(numbers)
     }
 
     fn push<C: ColorType>(&mut self, values: &[C::Inner]) -> Result<()>

@@ -15,6 +15,7 @@ fn the_preset_holds_the_papers_numbers() {
         initial,
         initial_strategy,
         pool,
+        tiles,
         query,
         iterations,
         epochs,
@@ -61,6 +62,7 @@ fn the_preset_holds_the_papers_numbers() {
     assert_eq!((*schedule, *foreground_share, *statistics_patches), (Schedule::Constant, 0.0, 0));
     assert_eq!(net.context, 0, "a section is segmented by itself");
     assert_eq!(*label_share, 1.0, "patches are labelled whole");
+    assert!(!tiles, "patches lie anywhere");
     assert_eq!((*min_distance, *min_distance_z), (0, 0), "the paper has no such rule");
     paper.validate().unwrap();
 }

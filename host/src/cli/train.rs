@@ -2,22 +2,41 @@
 
 use std::path::PathBuf;
 
+use clap::Arg;
+
 use super::Common;
 use super::run::{Job, in_short_help};
 use crate::error::{Error, Result};
 
 #[derive(Debug, clap::Args)]
-#[command(mut_args(|arg| {
-    let asks = ASKING.contains(&arg.get_id().as_str());
-    in_short_help(arg).hide(asks)
-}))]
+#[command(mut_args(of_training))]
 pub(super) struct Args {
+    #[command(flatten)]
+    job: Job,
     /// Begin with the weights of a network, whose settings hold then: weights.safetensors of a run, or one of its
     /// weights/NNN.safetensors.
     #[arg(long, value_name = "FILE", help_heading = "Network")]
     weights: Option<PathBuf>,
-    #[command(flatten)]
-    job: Job,
+}
+
+/// An option as it is meant here, which for some is not as in a run.
+fn of_training(arg: Arg) -> Arg {
+    let id = arg.get_id().as_str().to_owned();
+    let arg = in_short_help(arg).hide(ASKING.contains(&&*id));
+    let help = match &*id {
+        "pool" => {
+            "Of the patches that cover the labels, take so many by chance [default: all of them]"
+        }
+        "holdout" => {
+            "Share of the labelled rows, the last ones, that judges and does not train [default: 0, \
+             unless --split or --test-raw say what judges]"
+        }
+        "epochs" => {
+            "Epochs [default: as many as fit five times --max-steps, at most 400; paper: 50]"
+        }
+        _ => return arg,
+    };
+    arg.help(help).long_help(help)
 }
 
 /// Options of experiments that a training on all labels has no use for, and refuses.

@@ -24,6 +24,7 @@ mod label_files;
 mod longer;
 mod networks;
 mod pipes;
+mod pixel_sizes;
 mod precisions;
 #[path = "../shared/program.rs"]
 #[allow(dead_code)]

@@ -165,6 +165,7 @@ fn the_held_out_loss_is_that_of_the_network_without_dropout() {
 #[test]
 fn held_out_patches_without_labels_are_refused() {
     let mut model = Model::new(cpu(1), tiny("random").net, PATCH).unwrap();
+    model.set_weights(&model.net().init(SEED)).unwrap();
     let pixels = PATCH * PATCH;
     let [mut training, mut held_out] = [(); 2].map(|()| Dataset::new(PATCH));
     training.push(&vec![0.5; pixels], &vec![1; pixels]);

@@ -132,6 +132,7 @@ fn weights_open_in_pytorch() {
             patch: 32,
             scaling,
             normalise: Normalise::Weights,
+            voxel_nm: None,
         };
         let [ours, theirs] = [by_askem(&trained, &grey), by_torch(folder.path(), &trained, &grey)];
         for (what, i) in [("logits", 0), ("probabilities", 1)] {

@@ -244,7 +244,8 @@ impl Project {
     pub(super) fn write_network(&self, round: usize, weights: Weights) -> Result<()> {
         let Config { net, patch, .. } = *self.config();
         let (scaling, normalise) = (self.scaling, Normalise::Weights);
-        let trained = TrainedNetwork { net, weights, patch, scaling, normalise };
+        let voxel_nm = self.raw.voxel_nm();
+        let trained = TrainedNetwork { net, weights, patch, scaling, normalise, voxel_nm };
         self.dir.write_network(round, &trained)
     }
 

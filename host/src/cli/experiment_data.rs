@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::normalise::scaling_of;
 use super::options::PHANTOM_SHAPE;
-use super::warnings::{mirrored, warnings_of};
+use super::warnings::{mirrored, other_pixel_size, warnings_of};
 use crate::data::phantom::Phantom;
 use crate::data::pool::{Normalise, PatchReader, Position, Region, Scaling};
 use crate::data::shared_pixels::{SharedRows, shared_rows};
@@ -242,6 +242,13 @@ fn with_warnings(
     mut warnings: Vec<String>,
     config: &Config,
 ) -> Result<ExperimentData> {
+    let known = train.first().and_then(|part| part.raw.voxel_nm());
+    for part in train.iter().chain(&test) {
+        let context = config.net.context;
+        let found = other_pixel_size(&*part.raw, known, context, &part.name);
+        // Both halves of a volume say it.
+        warnings.extend(found.filter(|warning| !warnings.contains(warning)));
+    }
     for (what, parts) in [("training", &train), ("test", &test)] {
         if !parts.is_empty() {
             warnings.extend(missing_classes(what, parts, config.net.classes)?);

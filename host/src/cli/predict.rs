@@ -13,7 +13,7 @@ use super::network::NetworkArgs;
 use super::normalise::scaling_of;
 use super::processes::Share;
 use super::progress::{Bar, catch_interrupt, interrupted};
-use super::warnings::{warn_of_images, warn_of_mirrors};
+use super::warnings::{warn_of_images, warn_of_mirrors, warn_of_pixel_size};
 use super::{Common, say, say_json};
 use crate::data::instances::Mask;
 use crate::data::pool::{Normalise, PatchReader, Region};
@@ -199,6 +199,7 @@ pub(super) fn execute(args: &Args, common: &Common) -> Result<()> {
     if !share.is_helper {
         source.announce();
         warn_of_images(&*raw)?;
+        warn_of_pixel_size(&*raw, &trained, &raw_path);
         warn_of_mirrors(&region, trained.patch, &raw_path);
     }
     let reader = PatchReader::with_context(raw, region, scaling, trained.net.context);

@@ -69,6 +69,9 @@ pub(super) fn in_short_help(arg: Arg) -> Arg {
     arg.hide_short_help(!is_short)
 }
 
+/// Seconds beyond which a run says what would be shorter.
+const LONG: f64 = 2.0 * 3600.0;
+
 /// How long a run of a comparison waits for the one before in its directory.
 const PATIENCE: Duration = Duration::from_secs(600);
 
@@ -276,8 +279,9 @@ impl Run<'_> {
             .collect();
         let annotator = open.annotator();
         let (net, patch, normalise) = (config.net, config.patch, open.normalise());
+        let (scaling, voxel_nm) = (of_train[0], train[0].voxel_nm());
         let trained =
-            |weights| TrainedNetwork { net, weights, patch, scaling: of_train[0], normalise };
+            |weights| TrainedNetwork { net, weights, patch, scaling, normalise, voxel_nm };
         for note in notes.iter().chain(&open.warnings) {
             note!("askem: note: {note}");
         }
@@ -296,6 +300,12 @@ impl Run<'_> {
             foreseen = estimate(&mut model, config, &test, &progress.records)?;
             let most = if config.early_stopping.is_some() { "at most " } else { "" };
             tell!("Estimated time: {most}{}", human_time(foreseen.total()));
+            if foreseen.total() > LONG {
+                note!(
+                    "askem: note: sooner there with --preset quick, fewer --iterations or --epochs, or a \
+                     smaller --pool; Ctrl-C saves the state, and --resume goes on"
+                );
+            }
         }
         // From here on the run is known to fit.
         if self.job.force {

@@ -13,7 +13,7 @@ use super::network::NetworkArgs;
 use super::normalise::scaling_of;
 use super::processes::Share;
 use super::progress::{Bar, catch_interrupt, human_bytes, human_time, interrupted};
-use super::warnings::{warn_of_images, warn_of_mirrors};
+use super::warnings::{warn_of_images, warn_of_mirrors, warn_of_pixel_size};
 use super::{Common, say, say_json};
 use crate::data::pool::{Normalise, PatchReader, Region, Sampling, Sites};
 use crate::data::volume::{Dtype, Volume, open_raw_as};
@@ -171,6 +171,7 @@ pub(super) fn execute(args: &Args, common: &Common) -> Result<()> {
     if !share.is_helper {
         source.announce();
         warn_of_images(&*raw)?;
+        warn_of_pixel_size(&*raw, &trained, &args.raw);
         warn_of_mirrors(&region, patch, &args.raw);
     }
     let reader = PatchReader::with_context(raw, region, scaling, trained.net.context);

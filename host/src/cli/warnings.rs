@@ -4,6 +4,7 @@ use std::path::Path;
 
 use crate::data::volume::{LabelVolume, Pair, Region, Volume, inspect_labels, inspect_some};
 use crate::error::Result;
+use crate::network::weights::TrainedNetwork;
 
 /// Pixels that are looked at, at most: a second's work.
 const PIXELS: u64 = 1 << 28;
@@ -35,6 +36,35 @@ pub(super) fn mirrored(region: &Region, patch: usize, what: &str) -> Option<Stri
              patches of {patch} x {patch}, and it sees mirror images beyond their edges"
         )
     })
+}
+
+/// What is to be said of images whose pixels have another size than those `known` to a network, which sees
+/// `context` neighbouring sections on each side: larger or smaller by a fifth along rows or columns, or along z
+/// where it looks that way.
+pub(super) fn other_pixel_size(
+    raw: &dyn Volume,
+    known: Option<[f64; 3]>,
+    context: usize,
+    name: &str,
+) -> Option<String> {
+    let (here, known) = (raw.voxel_nm()?, known?);
+    let first = if context > 0 { 0 } else { 1 };
+    let is_far = |axis: usize| !(1.0 / 1.2..=1.2).contains(&(here[axis] / known[axis]));
+    (first..3).any(is_far).then(|| {
+        let show = |[z, y, x]: [f64; 3]| format!("{z} x {y} x {x} nm");
+        format!(
+            "{name}: a voxel is {} (section, row, column), and {} in the training, so that what the network \
+             looks for is smaller or larger here; resample the images to the training's size",
+            show(here),
+            show(known)
+        )
+    })
+}
+
+/// Says that the images have other pixels than those of the training, where they do.
+pub(super) fn warn_of_pixel_size(raw: &dyn Volume, trained: &TrainedNetwork, path: &Path) {
+    let name = path.display().to_string();
+    say_each(&other_pixel_size(raw, trained.voxel_nm, trained.net.context, &name));
 }
 
 /// Says that sections are smaller than the network's patches, where they are.

@@ -33,6 +33,8 @@ pub struct Model {
     statistics: Option<BufferId>,
     moments: (BufferId, BufferId),
     sizes: (usize, usize),
+    /// Whether there are weights, without which a network says something all the same.
+    has_weights: bool,
     /// Patches that forward plans and those under dropout take at a time.
     score_batch: usize,
     /// Where labelled patches lie.
@@ -102,6 +104,7 @@ impl Model {
             statistics,
             moments: (first, second),
             sizes,
+            has_weights: false,
             score_batch,
             labelled: None,
             training: HashMap::new(),
@@ -158,7 +161,18 @@ impl Model {
     }
 
     /// Copies values to the device.
+    ///
+    /// # Errors
+    /// [`Error::Input`] if they are those of another network; what the device says.
     pub fn set_weights(&mut self, weights: &Weights) -> Result<()> {
+        let found = (weights.parameters.len(), weights.statistics.len());
+        if found != self.sizes {
+            return Err(Error::Input(format!(
+                "{} parameters and {} statistics are not those of this network, which has {} and {}",
+                found.0, found.1, self.sizes.0, self.sizes.1
+            )));
+        }
+        self.has_weights = true;
         self.put(self.state, self.parameters, &weights.parameters)?;
         match self.statistics {
             Some(buffer) => self.put(self.state, buffer, &weights.statistics),
@@ -202,8 +216,13 @@ impl Model {
         if patches <= SCORE_BATCH { self.score_batch.min(SCORE_BATCH) } else { self.score_batch }
     }
 
-    /// The number of whole patches that so many values are.
+    /// The number of whole patches that so many values are, for a network that has weights.
     fn patches_of(&self, x: &[f32]) -> Result<usize> {
+        if !self.has_weights {
+            return Err(Error::Input(
+                "the network has no weights yet; set_weights gives it some".into(),
+            ));
+        }
         let sample = self.sample_len();
         if x.is_empty() || !x.len().is_multiple_of(sample) {
             return Err(Error::Input(format!(

@@ -3,7 +3,7 @@
 //! A safetensors file with one f32 tensor per parameter. Its metadata hold what is needed to use it:
 //! `format = askem`, `width`, `classes`, `context`, `norm`, `dropout`, `dropout_kind`, `patch`,
 //! `input_mean`, `input_std`, for networks trained on several volumes, each scaled by its own grey values,
-//! `normalise = volume`, and a checksum, `sha256`, of the whole file with zeros in its place; files of earlier
+//! `normalise = volume`, where it is known the size of a pixel in nanometres, `voxel_nm = z,y,x`, and a checksum, `sha256`, of the whole file with zeros in its place; files of earlier
 //! versions have none. A network input is `(grey value - input_mean) / input_std`.
 
 use std::collections::{BTreeMap, HashMap};
@@ -32,11 +32,13 @@ pub struct TrainedNetwork {
     pub scaling: Scaling,
     /// By which grey values it sees a volume that it was not trained on, unless told otherwise.
     pub normalise: Normalise,
+    /// How large a pixel of the training's images is along z, y and x, in nanometres, where that is known.
+    pub voxel_nm: Option<[f64; 3]>,
 }
 
 /// Writes a network; the file appears under its name only when it is complete.
 pub fn save(path: &Path, trained: &TrainedNetwork) -> Result<()> {
-    let TrainedNetwork { net, weights, patch, scaling, normalise } = trained;
+    let TrainedNetwork { net, weights, patch, scaling, normalise, voxel_nm } = trained;
     let norm = match net.norm {
         Norm::Batch => "batch",
         Norm::Instance => "instance",
@@ -68,7 +70,9 @@ pub fn save(path: &Path, trained: &TrainedNetwork) -> Result<()> {
         }
     }
     let own = (*normalise == Normalise::Volume).then(|| ("normalise", "volume".to_string()));
-    let metadata = metadata.into_iter().chain(own).map(|(k, v)| (k.to_string(), v)).collect();
+    let size = voxel_nm.map(|[z, y, x]| ("voxel_nm", format!("{z},{y},{x}")));
+    let metadata = metadata.into_iter().chain(own).chain(size);
+    let metadata = metadata.map(|(k, v)| (k.to_string(), v)).collect();
     let bytes = to_bytes(tensors, metadata).map_err(|e| damaged(path, e))?;
     write_atomically(path, &bytes)
 }
@@ -190,6 +194,15 @@ pub fn load(path: &Path) -> Result<TrainedNetwork> {
         Some("volume") => Normalise::Volume,
         Some(other) => return Err(damaged(path, format!("its normalise is `{other}`"))),
     };
+    let voxel_nm = match metadata.get("voxel_nm") {
+        None => None,
+        Some(text) => {
+            let sides: Vec<f64> = text.split(',').filter_map(|side| side.parse().ok()).collect();
+            let sides = <[f64; 3]>::try_from(sides).ok();
+            let wrong = || damaged(path, format!("its voxel_nm is `{text}`"));
+            Some(sides.ok_or_else(wrong)?)
+        }
+    };
     let read = |bank: Bank| -> Result<Vec<f32>> {
         let mut values = vec![0.0_f32; bank.len];
         for entry in bank.entries {
@@ -213,7 +226,7 @@ pub fn load(path: &Path) -> Result<TrainedNetwork> {
     };
     let weights =
         Weights { parameters: read(net.parameters())?, statistics: read(net.statistics())? };
-    Ok(TrainedNetwork { net, weights, patch, scaling, normalise })
+    Ok(TrainedNetwork { net, weights, patch, scaling, normalise, voxel_nm })
 }
 
 fn number<T: FromStr>(path: &Path, metadata: &HashMap<String, String>, key: &str) -> Result<T> {
@@ -234,13 +247,20 @@ mod tests {
     fn a_network_survives_the_disk() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("weights.safetensors");
-        for (norm, normalise) in
-            [(Norm::Batch, Normalise::Weights), (Norm::Instance, Normalise::Volume)]
-        {
+        for (norm, normalise, voxel_nm) in [
+            (Norm::Batch, Normalise::Weights, None),
+            (Norm::Instance, Normalise::Volume, Some([50.0, 4.6, 4.6])),
+        ] {
             let net = UNet { width: 3, norm, context: 2, ..UNet::paper() };
             let scaling = Scaling { mean: 101.25, deviation: 33.3 };
-            let trained =
-                TrainedNetwork { net, weights: net.init(5), patch: 48, scaling, normalise };
+            let trained = TrainedNetwork {
+                net,
+                weights: net.init(5),
+                patch: 48,
+                scaling,
+                normalise,
+                voxel_nm,
+            };
             save(&path, &trained).unwrap();
             assert_eq!(load(&path).unwrap(), trained);
         }
@@ -262,7 +282,14 @@ mod tests {
         let net = UNet { width: 1, ..UNet::paper() };
         let scaling = Scaling { mean: 101.25, deviation: 33.3 };
         let normalise = Normalise::Weights;
-        let trained = TrainedNetwork { net, weights: net.init(5), patch: 48, scaling, normalise };
+        let trained = TrainedNetwork {
+            net,
+            weights: net.init(5),
+            patch: 48,
+            scaling,
+            normalise,
+            voxel_nm: None,
+        };
         save(&path, &trained).unwrap();
         let good = std::fs::read(&path).unwrap();
         let length = u64::from_le_bytes(good[..8].try_into().unwrap()) as usize;

@@ -116,6 +116,8 @@ pub(super) fn estimate(
     test: &[Test<'_>],
     records: &[Record],
 ) -> Result<Estimate> {
+    // Times do not hang on them, and whoever trains sets others.
+    model.set_weights(&model.net().init(config.seed))?;
     let pixels = config.patch * config.patch;
     let sample = model.sample_len();
     let warped = config.augment.warps();

@@ -211,6 +211,7 @@ impl Observer for RunObserver<'_> {
         }
         if z == middle {
             self.draw_overlay(volume, z, classes)?;
+            self.details.sections.push(z);
         }
         let several_classes = self.config.net.classes > 2;
         let writer = self.writer_of(volume)?;
@@ -221,7 +222,9 @@ impl Observer for RunObserver<'_> {
     }
 
     fn calibration(&mut self, iteration: usize, bins: &[[u64; 2]; 10]) -> Result<()> {
-        self.details = Details { iteration, calibration: bins.to_vec(), ..Details::default() };
+        let sections = std::mem::take(&mut self.details.sections);
+        let calibration = bins.to_vec();
+        self.details = Details { iteration, calibration, sections, ..Details::default() };
         Ok(())
     }
 

@@ -114,11 +114,15 @@ fn first_moments(weights: &Weights, x: &[f32]) -> Vec<[f64; 2]> {
 }
 
 #[test]
-fn half_a_patch_and_missing_keys_are_refused() {
+fn forgotten_weights_half_a_patch_and_missing_keys_are_refused() {
     let net = UNet { width: 2, context: 1, ..UNet::paper() };
     let mut model = Model::new(Box::new(CpuExecutor::new(Some(1)).unwrap()), net, 16).unwrap();
-    model.set_weights(&net.init(1)).unwrap();
     let whole = 3 * 256;
+    let why = model.forward(&vec![0.0; whole], &[Output::Entropy]).unwrap_err().to_string();
+    assert!(why.contains("no weights"), "{why}");
+    let other = UNet { width: 3, ..net }.init(1);
+    assert!(model.set_weights(&other).unwrap_err().to_string().contains("not those"));
+    model.set_weights(&net.init(1)).unwrap();
     for len in [0, 128, 256, whole + 1] {
         let x = vec![0.0; len];
         let why = model.forward(&x, &[Output::Entropy]).unwrap_err().to_string();

@@ -23,6 +23,9 @@ pub struct Details {
     pub score_range: Option<[f32; 2]>,
     /// Patches in equal steps between them.
     pub score_histogram: Vec<u64>,
+    /// Of each test volume, the section whose segmentation was drawn, where it was.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sections: Vec<usize>,
     /// Pixels of the test region by their foreground probability in steps of a tenth: how many, and how many of them are foreground.
     pub calibration: Vec<[u64; 2]>,
 }
@@ -38,6 +41,12 @@ impl Details {
         for score in finite() {
             self.score_histogram[(((score - low) / step) as usize).min(BARS - 1)] += 1;
         }
+    }
+
+    /// Whether there is a test region, and nothing in it is foreground.
+    pub(super) fn has_no_foreground(&self) -> bool {
+        !self.calibration.is_empty()
+            && self.calibration.iter().all(|[_, foreground]| *foreground == 0)
     }
 
     fn file(run: &Path, iteration: usize) -> PathBuf {

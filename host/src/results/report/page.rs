@@ -25,7 +25,7 @@ const STYLE: &str = "
 :root { color-scheme: light dark; --ink: #1b1b1b; --soft: #595959; --paper: #fff; --card: #f5f5f3; --line: #d8d8d4; }
 @media (prefers-color-scheme: dark) { :root { --ink: #ececec; --soft: #b0b0b0; --paper: #161616; --card: #222; --line: #444; } }
 * { box-sizing: border-box; }
-body { margin: 0 auto; padding: 2rem 1.25rem 4rem; max-width: 68rem; background: var(--paper); color: var(--ink);
+body { margin: 0 auto; padding: 2rem 1.25rem 4rem; max-width: 92rem; background: var(--paper); color: var(--ink);
   font: 16px/1.5 system-ui, 'Helvetica Neue', Arial, sans-serif; }
 h1 { font-size: 1.7rem; line-height: 1.2; margin: 0 0 .75rem; } h2 { font-size: 1.2rem; margin: 2.5rem 0 .5rem; }
 p { margin: .5rem 0; max-width: 46rem; } .verdict { font-size: 1.15rem; } .soft, figcaption { color: var(--soft); font-size: .92rem; }
@@ -34,6 +34,8 @@ th, td { padding: .35rem .55rem; text-align: right; border-bottom: 1px solid var
 th:first-child, td:first-child { text-align: left; } th { font-weight: 600; white-space: normal; vertical-align: bottom; } tr.best td { font-weight: 700; }
 figure { margin: 1rem 0; } figure svg, figure img { display: block; max-width: 100%; height: auto; border-radius: 6px; background: #fff; }
 .row img { width: 100%; image-rendering: pixelated; } .row { display: grid; grid-template-columns: repeat(auto-fit, minmax(18rem, 1fr)); gap: 1rem; }
+.pair { display: grid; gap: 0 2.5rem; align-items: start; grid-template-columns: repeat(auto-fit, minmax(min(100%, 30rem), 1fr)); }
+.pair > div > figure > svg, .pair > div > figure > img { width: 100%; } .pair h2 { margin-top: 1rem; } .warn { color: #b84e00; font-weight: 600; }
 .key span { display: inline-block; width: .9em; height: .9em; border-radius: 2px; margin: 0 .35em 0 1em; vertical-align: -.08em; border: 1px solid #0006; }
 .claims { list-style: none; padding: 0; max-width: 54rem; } .claims li { display: flex; gap: .75rem; align-items: baseline; margin: .45rem 0; }
 .chip { flex: 0 0 6rem; white-space: nowrap; text-align: center; font-size: .8rem; font-weight: 600; border-radius: 99px; border: 1px solid; padding: .05rem .3rem; }
@@ -60,27 +62,26 @@ pub fn write_run_page(out: &Path, resolved: &Resolved, records: &[Record]) -> Re
         put(best_network(best, last));
     }
     let has_test = last.jaccard.is_some();
+    let details = Details::read_all(out, records.len());
+    let by_person = resolved.data.labels.is_empty() && resolved.data.phantom_shape.is_none();
     let tests = test_volumes(resolved);
-    let pictures = segmentations(out, &tests);
+    let pictures = segmentations(out, &tests, details.last());
     let judged = |r: &Record| if has_test { r.jaccard } else { r.unseen_jaccard };
     let (title, caption) = if has_test { TEST_REGION } else { UNSEEN };
     let known: Vec<Record> = records.iter().filter(|r| judged(r).is_some()).cloned().collect();
+    if details.last().is_some_and(Details::has_no_foreground) {
+        put("<p class=\"warn\">The test region has no foreground: the Jaccard index says little.</p>".into());
+    }
+    put("<div class=\"pair\">".into());
     if !known.is_empty() {
+        put("<div>".into());
         let points = points(&known, |r| judged(r).unwrap_or(f64::NAN));
         let curves = vec![Curve::new(strategy.clone(), points)];
         let curve = Figure { title: title.into(), ..Figure::jaccard(curves, None) };
         put(figure(out, "curve", &curve.svg(), caption)?);
+        put("</div>".into());
     }
-    if last.class_jaccard.is_some() {
-        put(classes_table(records));
-    }
-    if last.volume_jaccard.is_some() {
-        put(volumes_table(records, &tests));
-    }
-    let by_person = resolved.data.labels.is_empty() && resolved.data.phantom_shape.is_none();
-    if by_person || last.changed_pixels.is_some() {
-        put(whether_to_go_on(records));
-    }
+    put("<div>".into());
     put("<h2>What the network gets wrong</h2>".into());
     match pictures.is_empty() {
         false => pictures.into_iter().for_each(&mut put),
@@ -90,9 +91,19 @@ pub fn write_run_page(out: &Path, resolved: &Resolved, records: &[Record]) -> Re
             put("<p class=\"soft\">The segmentation is drawn at the end of the run.</p>".into())
         }
     }
+    put("</div></div>".into());
+    if last.class_jaccard.is_some() {
+        put(classes_table(records));
+    }
+    if last.volume_jaccard.is_some() {
+        put(volumes_table(records, &tests));
+    }
+    if by_person || last.changed_pixels.is_some() {
+        put(whether_to_go_on(records));
+    }
     if records.iter().any(|record| !record.picked.is_empty()) {
         put("<h2>What was asked for</h2>".into());
-        put("<div class=\"row\">".into());
+        put("<div class=\"pair\">".into());
         let caption = "Where the picks lie, from above and from the side";
         match &resolved.data.raw[..] {
             several @ [_, _, ..] => {
@@ -104,12 +115,12 @@ pub fn write_run_page(out: &Path, resolved: &Resolved, records: &[Record]) -> Re
             }
             _ => put(figure(out, "picks", &picks::svg(records, 0), &format!("{caption}."))?),
         }
-        put("</div>".into());
         let several = resolved.data.raw.len() > 1;
-        put(picks_table(records, several));
+        put(picks_table(records, several, score_unit(strategy)));
+        put("</div>".into());
         put(queries(out, records, several));
     }
-    put(spreads(out, out, records, "")?);
+    put(spreads(out, &details, "", score_unit(strategy))?);
     put("<h2>Where the time went</h2>".into());
     let series = Series {
         strategy: strategy.clone(),
@@ -141,7 +152,8 @@ fn verdict(first: &Record, last: &Record) -> String {
     let pixels = pixels.map_or_else(String::new, |pixels| format!(" ({} pixels)", grouped(pixels)));
     let what = match (first.jaccard, last.jaccard) {
         (Some(from), Some(to)) => format!(
-            "Jaccard index <b>{to:.3}</b> with {} labelled patches{pixels}, from {from:.3} with {}.",
+            "Jaccard index <b>{to:.3}</b> with {} labelled patches{pixels}. It was {from:.3} with the \
+             first {}.",
             last.labelled, first.labelled
         ),
         _ => {
@@ -155,7 +167,7 @@ fn verdict(first: &Record, last: &Record) -> String {
         }
     };
     format!(
-        "<p class=\"verdict\">{what} {:.1} % of what was labelled is foreground.</p>",
+        "<p class=\"verdict\">{what} Of what was labelled, {:.1} % is foreground.</p>",
         100.0 * last.labelled_foreground
     )
 }
@@ -188,17 +200,19 @@ fn test_volumes(resolved: &Resolved) -> Vec<String> {
 }
 
 /// The segmentations of the test volumes, one section of each.
-fn segmentations(out: &Path, tests: &[String]) -> Vec<String> {
-    let show = |picture: String, name: &str| {
-        format!("<figure>{picture}<figcaption>{KEY}{name}</figcaption></figure>")
+fn segmentations(out: &Path, tests: &[String], details: Option<&Details>) -> Vec<String> {
+    let section_of = |volume: usize| details.and_then(|details| details.sections.get(volume));
+    let show = |volume: usize, picture: String, name: &str| {
+        let section = section_of(volume).map_or(String::new(), |z| format!("Section {z}. "));
+        format!("<figure>{picture}<figcaption>{section}{KEY}{name}</figcaption></figure>")
     };
     if tests.len() < 2 {
         let picture = image(&out.join("segmentation.png"));
-        return picture.map(|picture| show(picture, "")).into_iter().collect();
+        return picture.map(|picture| show(0, picture, "")).into_iter().collect();
     }
     let picture_of = |(volume, name): (usize, &String)| {
         let picture = image(&out.join(SEGMENTATIONS).join(format!("{volume:03}.png")))?;
-        Some(show(picture, &format!("<br>{}", escape(name))))
+        Some(show(volume, picture, &format!("<br>{}", escape(name))))
     };
     tests.iter().enumerate().filter_map(picture_of).collect()
 }
@@ -298,20 +312,38 @@ fn volumes_of(records: &[Record]) -> usize {
     1 + picks.map(|pick| pick.volume).max().unwrap_or(0)
 }
 
+/// What a strategy's scores are, as the end of a sentence.
+fn score_unit(strategy: &str) -> &'static str {
+    match strategy {
+        "entropy" | "bald" | "mutual_information" => ": nats, the sum over a patch's pixels",
+        "least_confidence" => {
+            ": the sum over a patch's pixels of the likeliest class's probability"
+        }
+        _ => "",
+    }
+}
+
 /// The place of a patch in words, with its volume where there are `several`.
 fn place_of(pick: &Picked, several: bool) -> String {
     let volume = if several { format!("volume {}, ", pick.volume) } else { String::new() };
     format!("{volume}section {}, row {}, column {}", pick.z, pick.y, pick.x)
 }
 
-fn picks_table(records: &[Record], several: bool) -> String {
+fn picks_table(records: &[Record], several: bool, unit: &str) -> String {
     let volume = if several { "volume</th><th>" } else { "" };
     let mut out = format!(
-        "<div class=\"table\"><table><tr><th>after iteration</th><th>first choice: {volume}section</th><th>row</th><th>column</th><th>score</th><th>least score chosen</th></tr>",
+        "<div class=\"table\"><table><tr><th>after iteration</th><th>first choice: {volume}section</th><th>row</th><th>column</th><th>score{unit}</th><th>least score chosen</th></tr>",
     );
     for record in records.iter().filter(|record| !record.picked.is_empty()) {
         let first = &record.picked[0];
-        let show = |score: Option<f32>| score.map_or("–".into(), |score| format!("{score:.4}"));
+        let digits = |score: f32| match score.abs() {
+            100.0.. => 1,
+            1.0.. => 3,
+            _ => 5,
+        };
+        let show = |score: Option<f32>| {
+            score.map_or("–".into(), |score| format!("{score:.0$}", digits(score)))
+        };
         let _ = write!(
             out,
             "<tr><td>{}</td>{}<td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
@@ -350,11 +382,10 @@ fn queries(run: &Path, records: &[Record], several: bool) -> String {
 }
 
 /// Histograms of the scores, and calibration after the last iteration.
-fn spreads(out: &Path, run: &Path, records: &[Record], whose: &str) -> Result<String> {
-    let details = Details::read_all(run, records.len());
+fn spreads(out: &Path, details: &[Details], whose: &str, unit: &str) -> Result<String> {
     let mut html = String::new();
-    if let Some(svg) = histograms_svg(&details) {
-        let caption = format!("{whose}Scores before each choice, on one scale.");
+    if let Some(svg) = histograms_svg(details) {
+        let caption = format!("{whose}Scores before each choice, on one scale{unit}.");
         html += &figure(out, "scores", &svg, &caption)?;
     }
     if let Some(last) = details.last()

@@ -4,9 +4,12 @@ use std::fmt::Write;
 use std::path::Path;
 
 use super::super::curve::{Axis, Curve, Figure};
+use super::super::details::Details;
 use super::super::{escape, picks, times};
 use super::claims::{claims, summary_table, verdict};
-use super::{KEY, data_name, figure, image, queries, settings_block, spreads, volumes_of, write};
+use super::{
+    KEY, data_name, figure, image, queries, score_unit, settings_block, spreads, volumes_of, write,
+};
 use crate::error::{Error, Result};
 use crate::learning::protocol::Record;
 use crate::results::comparison::{self, FULL, Series, Spread, Summary, System};
@@ -78,7 +81,8 @@ pub(in crate::results::report) fn write_comparison_page(
         let run = out.join(format!("{}-{seed}", records[0].strategy));
         put(queries(&run, records, volumes_of(records) > 1));
         let whose = format!("{}, seed {seed}. ", escape(&records[0].strategy));
-        put(spreads(out, &run, records, &whose)?);
+        let details = Details::read_all(&run, records.len());
+        put(spreads(out, &details, &whose, score_unit(&records[0].strategy))?);
     }
     put("<h2>Where the time went</h2>".into());
     put(figure(out, "times", &times::svg(all), "Seconds of a whole run, mean over seeds.")?);
@@ -205,7 +209,7 @@ fn overlays(out: &Path, all: &[Series], summaries: &[Summary]) -> String {
         if let (Some(picture), Some(last)) = (picture, records.last()) {
             let _ = write!(
                 html,
-                "<figure>{picture}<figcaption>{} [{:.3}], seed {seed}, {} labels</figcaption></figure>",
+                "<figure>{picture}<figcaption>{} [{:.3}], seed {seed}, {} labelled patches</figcaption></figure>",
                 escape(&name),
                 last.jaccard_or_nan(),
                 last.labelled

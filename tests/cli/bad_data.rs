@@ -1,34 +1,16 @@
 //! Files that can't be used: one sentence that names them, exit code 1, nothing written.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use png::{BitDepth, ColorType};
-use tempfile::{TempDir, tempdir};
 use tiff::encoder::colortype::Gray8;
 
-use crate::images::{SIZE, masks, phantom_folders, write_folder, write_png, write_tiff};
+use crate::images::{PhantomFolders, SIZE, masks, write_folder, write_png, write_tiff};
 use crate::program::{Outcome, askem};
 use crate::results::{phantom, tiny};
 
-/// A folder with good sections in `raw` and `labels`, for one of them to be spoilt.
-struct Data {
-    folder: TempDir,
-    raw: PathBuf,
-    labels: PathBuf,
-}
-
-impl Data {
-    fn new() -> Self {
-        let folder = tempdir().unwrap();
-        let (raw, labels) = phantom_folders(folder.path());
-        Self { folder, raw, labels }
-    }
-
-    fn at(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
+impl PhantomFolders {
     /// A run on these files; its directory must not appear.
     fn run(&self, raw: &Path, labels: &Path) -> Outcome {
         let out = self.at("run");
@@ -41,7 +23,7 @@ impl Data {
 
 #[test]
 fn missing_path() {
-    let data = Data::new();
+    let data = PhantomFolders::new();
     let nowhere = data.at("nowhere");
     data.run(&nowhere, &data.labels).refuses(1, &["nowhere", "no such file", "--raw"]);
     data.run(&data.raw, &nowhere).refuses(1, &["nowhere", "no such file", "--labels"]);
@@ -54,7 +36,7 @@ fn missing_path() {
 
 #[test]
 fn empty_folder() {
-    let data = Data::new();
+    let data = PhantomFolders::new();
     let empty = data.at("empty");
     fs::create_dir(&empty).unwrap();
     data.run(&empty, &data.labels).refuses(1, &["empty", "no"]);
@@ -65,7 +47,7 @@ fn empty_folder() {
 
 #[test]
 fn sections_of_different_sizes() {
-    let data = Data::new();
+    let data = PhantomFolders::new();
     let odd = data.raw.join("11.png");
     write_png(&odd, [90, 96], ColorType::Grayscale, BitDepth::Eight, &[7; 90 * 96]);
     data.run(&data.raw, &data.labels).refuses(1, &["11.png", "90 x 96", "96 x 96"]);
@@ -73,7 +55,7 @@ fn sections_of_different_sizes() {
 
 #[test]
 fn truncated_tiff() {
-    let data = Data::new();
+    let data = PhantomFolders::new();
     let path = data.at("cut.tif");
     write_tiff::<Gray8>(&path, SIZE, &phantom().0);
     let whole = fs::read(&path).unwrap();
@@ -90,7 +72,7 @@ fn truncated_tiff() {
 
 #[test]
 fn labels_of_another_shape() {
-    let data = Data::new();
+    let data = PhantomFolders::new();
     let labels = masks(&phantom().1);
     let fewer = data.at("fewer.tif");
     write_tiff::<Gray8>(&fewer, SIZE, &labels[..1]);
@@ -102,14 +84,14 @@ fn labels_of_another_shape() {
 
 #[test]
 fn sections_that_cannot_be_paired() {
-    let data = Data::new();
+    let data = PhantomFolders::new();
     fs::rename(data.labels.join("9.png"), data.labels.join("12.png")).unwrap();
     data.run(&data.raw, &data.labels).refuses(1, &["9.png", "12.png"]);
 }
 
 #[test]
 fn labels_without_foreground() {
-    let data = Data::new();
+    let data = PhantomFolders::new();
     let none = data.at("none");
     write_folder(&none, SIZE, &vec![vec![0; 96 * 96]; 2]);
     data.run(&data.raw, &none).refuses(1, &["no foreground", "--labels"]);
@@ -122,7 +104,7 @@ fn labels_without_foreground() {
 
 #[test]
 fn colours_and_other_files() {
-    let data = Data::new();
+    let data = PhantomFolders::new();
     let pixels: Vec<u8> = (0..96 * 96 * 3).map(|i| (i % 251) as u8).collect();
     write_png(&data.raw.join("10.png"), SIZE, ColorType::Rgb, BitDepth::Eight, &pixels);
     data.run(&data.raw, &data.labels).refuses(1, &["10.png", "colour"]);
@@ -133,7 +115,7 @@ fn colours_and_other_files() {
 
 #[test]
 fn one_grey_value_everywhere() {
-    let data = Data::new();
+    let data = PhantomFolders::new();
     let flat = data.at("flat");
     write_folder(&flat, SIZE, &vec![vec![100; 96 * 96]; 2]);
     data.run(&flat, &data.labels).refuses(1, &["same grey value"]);
@@ -141,7 +123,7 @@ fn one_grey_value_everywhere() {
 
 #[test]
 fn an_output_that_cannot_be_made() {
-    let data = Data::new();
+    let data = PhantomFolders::new();
     let file = data.at("file");
     fs::write(&file, "in the way").unwrap();
     let call = tiny().path("--raw", &data.raw).path("--labels", &data.labels);
@@ -151,7 +133,7 @@ fn an_output_that_cannot_be_made() {
 
 #[test]
 fn the_other_tools_refuse_too() {
-    let data = Data::new();
+    let data = PhantomFolders::new();
     let nowhere = data.at("nowhere");
     let call = askem(["inspect"]).path("--raw", &nowhere);
     call.run().refuses(1, &["nowhere", "no such file"]);

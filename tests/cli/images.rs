@@ -5,6 +5,7 @@ use std::io::{BufWriter, Cursor};
 use std::path::{Path, PathBuf};
 
 use png::{BitDepth, ColorType};
+use tempfile::{TempDir, tempdir};
 use tiff::encoder::{TiffEncoder, TiffValue, colortype};
 
 use crate::results::{SHAPE, phantom};
@@ -55,6 +56,26 @@ pub(crate) fn write_folder(folder: &Path, size: [u32; 2], sections: &[Vec<u8>]) 
 /// Labels as masks: 0 and 255.
 pub(crate) fn masks(labels: &[Vec<u8>]) -> Vec<Vec<u8>> {
     labels.iter().map(|section| section.iter().map(|&l| l * 255).collect()).collect()
+}
+
+/// The phantom of the tiny experiments as two folders of PNG files, in a folder that goes with it.
+pub(crate) struct PhantomFolders {
+    folder: TempDir,
+    pub(crate) raw: PathBuf,
+    pub(crate) labels: PathBuf,
+}
+
+impl PhantomFolders {
+    pub(crate) fn new() -> Self {
+        let folder = tempdir().unwrap();
+        let (raw, labels) = phantom_folders(folder.path());
+        Self { folder, raw, labels }
+    }
+
+    /// A path beside them.
+    pub(crate) fn at(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
 }
 
 /// Writes the phantom of the tiny experiments as two folders of PNG files: raw and labels.

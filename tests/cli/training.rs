@@ -1,33 +1,16 @@
 //! `askem train`: every labelled pixel trains, and what is held out judges.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_json::Value;
-use tempfile::{TempDir, tempdir};
 use tiff::encoder::colortype::Gray8;
 
-use crate::images::{SIZE, phantom_folders, write_tiff};
+use crate::images::{PhantomFolders, SIZE, write_tiff};
 use crate::program::{Call, askem};
 use crate::results::{SHAPE, bytes, count, jaccard, journal, number, phantom, read_tiff};
 
-struct Data {
-    folder: TempDir,
-    raw: PathBuf,
-    labels: PathBuf,
-}
-
-impl Data {
-    fn new() -> Self {
-        let folder = tempdir().unwrap();
-        let (raw, labels) = phantom_folders(folder.path());
-        Self { folder, raw, labels }
-    }
-
-    fn at(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
+impl PhantomFolders {
     /// A short training of a small network.
     fn train(&self, labels: &Path, out: &str) -> Call {
         let call = askem(["train", "--device", "cpu", "--epochs", "1"]);
@@ -44,7 +27,7 @@ fn only_line(out: &Path) -> Value {
 
 #[test]
 fn every_labelled_pixel_trains() {
-    let data = Data::new();
+    let data = PhantomFolders::new();
     let outcome = data.train(&data.labels, "all").args(SMALL).succeed();
     assert!(outcome.stderr.contains("tests on nothing"), "{outcome:#?}");
     let line = only_line(&data.at("all"));
@@ -63,7 +46,7 @@ fn every_labelled_pixel_trains() {
 
 #[test]
 fn patches_without_a_label_are_never_drawn() {
-    let data = Data::new();
+    let data = PhantomFolders::new();
     // Of the second section rows 40 to 59, all else is not known.
     let (_, labels) = phantom();
     let width = SHAPE[2];
@@ -93,7 +76,7 @@ fn patches_without_a_label_are_never_drawn() {
 
 #[test]
 fn what_is_held_out_judges() {
-    let data = Data::new();
+    let data = PhantomFolders::new();
     let out = data.at("held");
     data.train(&data.labels, "held").args(SMALL).args(["--holdout", "0.25"]).succeed();
     let line = only_line(&out);
@@ -113,7 +96,7 @@ fn what_is_held_out_judges() {
 
 #[test]
 fn a_training_begins_with_a_network_and_takes_its_settings() {
-    let data = Data::new();
+    let data = PhantomFolders::new();
     let norm = ["--norm", "instance", "--context", "1"];
     data.train(&data.labels, "first").args(SMALL).args(norm).succeed();
     let weights = data.at("first").join("weights.safetensors");
@@ -144,7 +127,7 @@ fn a_training_begins_with_a_network_and_takes_its_settings() {
 
 #[test]
 fn epochs_that_are_asked_for_are_trained() {
-    let data = Data::new();
+    let data = PhantomFolders::new();
     let train = askem(["train", "--device", "cpu", "--preset", "quick", "--epochs", "601"]);
     let train = train.path("--raw", &data.raw).path("--labels", &data.labels);
     let train = train.args(["--patch", "96", "--width", "1"]).path("--out", &data.at("long"));
@@ -170,7 +153,7 @@ fn epochs_that_are_asked_for_are_trained() {
 
 #[test]
 fn options_of_asking_are_refused_and_hidden() {
-    let data = Data::new();
+    let data = PhantomFolders::new();
     for (option, value) in [("--initial", "5"), ("--iterations", "2"), ("--label-share", "0.5")] {
         let train = data.train(&data.labels, "none").args([option, value]);
         train.run().refuses(2, &[option, "train learns from all labels"]);

@@ -22,6 +22,7 @@ mod instances;
 mod interruption;
 mod label_files;
 mod longer;
+mod mirror_images;
 mod networks;
 mod pipes;
 mod pixel_sizes;

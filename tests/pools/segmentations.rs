@@ -56,7 +56,11 @@ fn parts_and_the_whole_and_tiff_are_alike() {
         let want = pixels(&tiff);
         assert_eq!(want.len(), shape.iter().product::<usize>());
         assert!(want.iter().any(|&v| v != want[0]), "nothing to see");
-        assert!(pixels(&whole) == want, "the Zarr image differs from the TIFF");
+        // One window of a section, or one for each block of chunks: sums are rounded in other places.
+        let found = pixels(&whole);
+        let far = found.iter().zip(&want).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(far <= 2e-5, "the Zarr image differs from the TIFF by {far}");
+        assert_eq!(found.len(), want.len());
         // The name of the image is part of its metadata.
         std::fs::remove_file(whole.join("zarr.json")).unwrap();
         std::fs::remove_file(parts.join("zarr.json")).unwrap();

@@ -1,12 +1,14 @@
-//! Sections of any size are segmented: as their mirrored images are, where they are smaller than a
-//! patch, and as larger ones, where the windows are the same.
+//! Sections of any size are segmented, in windows that leave no trace: any part of a section, and any
+//! part of a larger one that is moved, says the same.
 
 use std::ops::Range;
 use std::sync::Arc;
 
 use askem::data::pool::{PatchReader, Region, Scaling};
 use askem::data::volume::{ArrayVolume, Volume};
-use askem::learning::predict::{area_foreground, section_foreground};
+use askem::learning::predict::{
+    Symmetries, area_foreground, area_probabilities, section_foreground, windows_of_area,
+};
 use askem::network::model::Model;
 use askem::network::unet::Norm;
 
@@ -21,10 +23,14 @@ fn grey(y: usize, x: usize) -> f32 {
         + ((y * 31 + x * 17) % 37) as f32
 }
 
-fn model() -> Model {
-    let mut model = Model::new(cpu(2), net(Norm::Batch), PATCH).expect("a network");
-    model.set_weights(&trained(Norm::Batch).weights).expect("weights fit");
+fn model_with(norm: Norm) -> Model {
+    let mut model = Model::new(cpu(2), net(norm), PATCH).expect("a network");
+    model.set_weights(&trained(norm).weights).expect("weights fit");
     model
+}
+
+fn model() -> Model {
+    model_with(Norm::Batch)
 }
 
 /// One section whose pixel at a row and a column is that of `image` there.
@@ -38,6 +44,15 @@ fn section(height: usize, width: usize, image: impl Fn(usize, usize) -> f32) -> 
 
 fn segment(model: &mut Model, reader: &PatchReader) -> Vec<f32> {
     section_foreground(model, reader, 0, &mut |_| Ok(())).expect("any size is segmented")
+}
+
+/// Sums in another order differ by so much.
+const NEAR: f32 = 2e-5;
+
+fn require_near(got: &[f32], want: &[f32], what: &str) {
+    assert_eq!(got.len(), want.len(), "{what}");
+    let far = got.iter().zip(want).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    assert!(far <= NEAR, "{what}: {far}");
 }
 
 /// The rows and columns of a segmentation with so many columns.
@@ -60,55 +75,121 @@ fn to_and_fro(steps: usize, length: usize) -> usize {
 
 #[test]
 fn a_section_of_any_size_is_segmented_whole() {
-    let mut model = model();
-    for [height, width] in SIZES {
-        let reader = section(height, width, grey);
-        let p = segment(&mut model, &reader);
-        assert_eq!(p.len(), height * width);
-        assert!(p.iter().all(|p| (0.0..=1.0).contains(p)), "{height} x {width}");
-        if height > 1 && width > 1 {
-            assert!(p.iter().any(|&v| v != p[0]), "{height} x {width}: nothing to see");
+    for (norm, far) in [(Norm::Batch, NEAR), (Norm::Instance, 0.0)] {
+        let mut model = model_with(norm);
+        for [height, width] in SIZES {
+            let reader = section(height, width, grey);
+            let p = segment(&mut model, &reader);
+            assert_eq!(p.len(), height * width);
+            assert!(p.iter().all(|p| (0.0..=1.0).contains(p)), "{height} x {width}");
+            if height > 1 && width > 1 {
+                assert!(p.iter().any(|&v| v != p[0]), "{height} x {width}: nothing to see");
+            }
+            // A part of it is the same.
+            let area = Region { z: 0..1, y: height / 3..height, x: width / 2..width };
+            let part = area_foreground(&mut model, &reader, 0, &area, &mut |_| Ok(())).unwrap();
+            let want = cut(&p, width, area.y, area.x);
+            assert_eq!(part.len(), want.len());
+            let differs = |(a, b): (&f32, &f32)| (a - b).abs() > far;
+            assert!(!part.iter().zip(&want).any(differs), "{norm:?}, a part of {height} x {width}");
         }
-        // A part of it is the same.
-        let area = Region { z: 0..1, y: height / 3..height, x: width / 2..width };
-        let part = area_foreground(&mut model, &reader, 0, &area, &mut |_| Ok(())).unwrap();
-        assert!(part == cut(&p, width, area.y, area.x), "{height} x {width}: a part differs");
     }
 }
 
 #[test]
-fn what_is_smaller_than_a_patch_is_segmented_as_its_mirror_image() {
+fn beyond_its_edges_a_section_is_mirrored() {
+    let [height, width] = [40, 56];
+    // 32 pixels on each side, and what is missing from a multiple of 16 along the rows.
+    let (tall, wide) = (48 + 64, 64 + 64);
+    let at = |steps: usize, length: usize| match steps {
+        0..32 => to_and_fro(32 - steps, length),
+        _ => to_and_fro(steps - 32, length),
+    };
+    let scaled = |i: usize| {
+        let value = grey(at(i / wide, height), at(i % wide, width));
+        ((f64::from(value) - 140.0) / 50.0) as f32
+    };
+    let seen: Vec<f32> = (0..tall * wide).map(scaled).collect();
     let mut model = model();
-    let small = |[height, width]: &[usize; 2]| *height < PATCH || *width < PATCH;
-    assert_eq!(SIZES.iter().filter(|size| small(size)).count(), 6);
-    for [height, width] in SIZES.into_iter().filter(small) {
-        let p = segment(&mut model, &section(height, width, grey));
-        let (tall, wide) = (height.max(PATCH), width.max(PATCH));
-        let mirrored =
-            section(tall, wide, |y, x| grey(to_and_fro(y, height), to_and_fro(x, width)));
-        let want = cut(&segment(&mut model, &mirrored), wide, 0..height, 0..width);
-        assert!(p == want, "{height} x {width}");
+    assert!(model.prepare_window([tall, wide]).unwrap());
+    let started = model.start_window(&seen).unwrap();
+    let background = &model.finish(started).unwrap()[0][..tall * wide];
+    let want: Vec<f32> = background.iter().map(|p| 1.0 - p).collect();
+    let p = segment(&mut model, &section(height, width, grey));
+    assert!(p == cut(&want, wide, 32..32 + height, 32..32 + width));
+}
+
+#[test]
+fn windows_leave_no_trace() {
+    let mut model = model();
+    // As many columns as one window has, and rows for three.
+    let longest = model.longest_window();
+    let (height, width) = (2 * longest + 100, 16);
+    let reader = section(height, width, grey);
+    let area = |rows: Range<usize>| Region { z: 0..1, y: rows, x: 0..width };
+    assert_eq!(windows_of_area(&mut model, &reader, &area(0..height)), 3);
+    let p = segment(&mut model, &reader);
+    for rows in [0..700, longest - 300..longest + 300, 2 * longest - 500..height] {
+        let area = area(rows.clone());
+        assert_eq!(windows_of_area(&mut model, &reader, &area), 1);
+        let alone = area_foreground(&mut model, &reader, 0, &area, &mut |_| Ok(())).unwrap();
+        require_near(&alone, &cut(&p, width, rows.clone(), 0..width), &format!("{rows:?}"));
     }
 }
 
 #[test]
-fn a_larger_section_is_segmented_alike_where_the_windows_are_the_same() {
+fn what_is_moved_is_segmented_alike() {
     let mut model = model();
-    let (height, width) = (6 * PATCH + 7, 5 * PATCH + 21);
-    let large = segment(&mut model, &section(height, width, grey));
-    for [tall, wide] in [[33, 95], [2 * PATCH, 3 * PATCH], [3 * PATCH + 5, 4 * PATCH]] {
-        let p = segment(&mut model, &section(tall, wide, grey));
-        // The last window of a side ends with it; one more of the larger section begins half a
-        // patch behind the last one that both have.
-        let same = |side: usize| match (side - PATCH) % (PATCH / 2) {
-            0 => side - PATCH / 2,
-            _ => side - PATCH,
+    let (height, width) = (420, 370);
+    let p = segment(&mut model, &section(height, width, grey));
+    // Poolings lie at multiples of 16 pixels.
+    for [down, right] in [[16, 0], [48, 32], [0, 112]] {
+        let moved = section(height - down, width - right, |y, x| grey(y + down, x + right));
+        let moved = segment(&mut model, &moved);
+        // Near an edge one of them sees mirror images where the other sees the section.
+        let (rows, columns) = (128 + down..height - 128, 128 + right..width - 128);
+        let of_moved = cut(
+            &moved,
+            width - right,
+            rows.start - down..rows.end - down,
+            columns.start - right..columns.end - right,
+        );
+        assert!(!of_moved.is_empty());
+        require_near(&of_moved, &cut(&p, width, rows, columns), &format!("{down}, {right}"));
+        assert!(moved != cut(&p, width, down..height, right..width), "nothing is seen at edges");
+    }
+}
+
+#[test]
+fn mirror_images_are_averaged() {
+    let mut model = model();
+    // Multiples of 16: what is mirrored at both ends is as long.
+    let (height, width) = (64, 48);
+    let flip = |i: usize, [rows, columns]: [bool; 2]| {
+        let (y, x) = (i / width, i % width);
+        let y = if rows { height - 1 - y } else { y };
+        (y, if columns { width - 1 - x } else { x })
+    };
+    let images = [[false, false], [true, true], [true, false], [false, true]].map(|reversed| {
+        let image = |y, x| {
+            let (y, x) = flip(y * width + x, reversed);
+            grey(y, x)
         };
-        let (rows, columns) = (0..same(tall), 0..same(wide));
-        let want = cut(&large, width, rows.clone(), columns.clone());
-        assert!(!want.is_empty());
-        assert!(cut(&p, wide, rows, columns) == want, "{tall} x {wide}");
-        // Beyond, the smaller one sees less.
-        assert!(p != cut(&large, width, 0..tall, 0..wide), "{tall} x {wide}");
+        let p = segment(&mut model, &section(height, width, image));
+        let back = |i| {
+            let (y, x) = flip(i, reversed);
+            p[y * width + x]
+        };
+        (0..height * width).map(back).collect::<Vec<f32>>()
+    });
+    let reader = section(height, width, grey);
+    for (symmetries, count) in [(Symmetries::One, 1), (Symmetries::Two, 2), (Symmetries::Four, 4)] {
+        let mean = |i| images[..count].iter().map(|p| p[i]).sum::<f32>() / count as f32;
+        let want: Vec<f32> = (0..height * width).map(mean).collect();
+        let whole = reader.region.clone();
+        let p = area_probabilities(&mut model, &reader, 0, &whole, symmetries, &mut |_| Ok(()));
+        let p = p.expect("it is segmented").into_foreground();
+        require_near(&p, &want, &format!("{count} images"));
+        assert!(count == 1 || p != images[0], "{count} images say what one says");
     }
 }

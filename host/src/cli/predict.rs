@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
+use std::thread;
 
 use clap::ValueEnum;
 use serde_json::json;
@@ -22,8 +24,7 @@ use crate::data::volume::{
 };
 use crate::error::{Error, Result};
 use crate::learning::predict::{
-    ClassProbabilities, area_probabilities, section_probabilities, windows_of_area,
-    windows_per_section,
+    ClassProbabilities, Symmetries, area_probabilities, windows_of_area,
 };
 use crate::network::model::Model;
 use crate::pools::score::hash_of_pixels;
@@ -58,6 +59,9 @@ pub(super) struct Args {
     /// [default: weights; volume for a network that was trained on several volumes]
     #[arg(long, value_name = "BY")]
     normalise: Option<Normalise>,
+    /// Segment so many mirror images of each section and average: slower by as much and often better.
+    #[arg(long, value_name = "1|2|4", default_value = "1")]
+    symmetries: Symmetries,
     /// Of a .zarr, compute part I of N, from 0: parts write to one image without locks, and the last one to end makes its pyramid.
     /// `auto` takes both from the environment, as in askem score.
     #[arg(long, value_name = "I/N|auto")]
@@ -221,28 +225,36 @@ pub(super) fn execute(args: &Args, common: &Common) -> Result<()> {
 }
 
 fn write_tiff(args: &Args, common: &Common, model: &mut Model, reader: &PatchReader) -> Result<()> {
-    let patch = model.patch();
     let depth = reader.region.z.len();
     let shape = [depth, reader.region.height(), reader.region.width()];
     let mut writer = TiffStackWriter::create(&args.out, shape)?.with_voxel_nm(reader.voxel_nm());
-    let windows = windows_per_section(reader, patch) * depth;
+    let region = &reader.region;
+    let windows = windows_of_area(model, reader, region);
     let bar = Bar::new("predicting".into(), 0, windows as u64);
-    for z in 0..depth {
-        let p = section_probabilities(model, reader, z, &mut |done| {
-            bar.advance(done as u64);
-            match interrupted() {
-                true => Err(Error::Interrupted("interrupted; nothing was written".into())),
-                false => Ok(()),
-            }
-        })?;
-        match args.kind {
-            Kind::Probabilities | Kind::Instances => {
-                writer.push_probabilities(&args.probabilities(p))?
-            }
-            Kind::Labels if model.net().classes > 2 => writer.push_classes(&p.likeliest())?,
-            Kind::Labels => writer.push_labels(&p.likeliest())?,
-        }
-    }
+    let classes = model.net().classes;
+    let mut push = |p: ClassProbabilities| match args.kind {
+        Kind::Probabilities | Kind::Instances => writer.push_probabilities(&args.probabilities(p)),
+        Kind::Labels if classes > 2 => writer.push_classes(&p.likeliest()),
+        Kind::Labels => writer.push_labels(&p.likeliest()),
+    };
+    // A section is compressed and written while the next one is segmented.
+    thread::scope(|scope| {
+        let (send, segmented) = sync_channel(1);
+        let writing = scope.spawn(move || segmented.iter().try_for_each(&mut push));
+        let done = (0..depth).try_for_each(|z| {
+            let p = area_probabilities(model, reader, z, region, args.symmetries, &mut |done| {
+                bar.advance(done as u64);
+                match interrupted() {
+                    true => Err(Error::Interrupted("interrupted; nothing was written".into())),
+                    false => Ok(()),
+                }
+            })?;
+            // Who writes has failed if it takes no more, and what it says comes first below.
+            send.send(p).map_err(|_| Error::Interrupted("writing has ended".into()))
+        });
+        drop(send);
+        writing.join().expect("writing does not panic").and(done)
+    })?;
     writer.finish()?;
     drop(bar);
     if common.json {
@@ -258,6 +270,9 @@ const ALONE: &str = "--as instances: objects are found by one process on one dev
 /// Pixels that are predicted at once: bands of rows where sections have more.
 const BAND: usize = 1 << 25;
 
+/// Bands have as many rows at least: of narrower ones more would be seen twice than once.
+const LEAST_ROWS: usize = 512;
+
 /// The foreground of all sections.
 fn predict_mask(
     args: &Args,
@@ -265,9 +280,8 @@ fn predict_mask(
     reader: &PatchReader,
     threshold: f32,
 ) -> Result<Mask> {
-    let patch = model.patch();
     let whole = &reader.region;
-    let rows = (BAND / whole.width()).clamp(patch.min(whole.height()), whole.height());
+    let rows = (BAND / whole.width()).clamp(LEAST_ROWS.min(whole.height()), whole.height());
     let mut mask = Mask::create(&args.out, [whole.z.len(), whole.height(), whole.width()])?;
     let mut bands = Vec::new();
     for z in whole.z.clone() {
@@ -276,42 +290,24 @@ fn predict_mask(
             bands.push(Region { z: z..z + 1, y, x: whole.x.clone() });
         }
     }
-    let windows: usize = bands.iter().map(|band| windows_of_area(reader, patch, band)).sum();
+    let windows: usize = bands.iter().map(|band| windows_of_area(model, reader, band)).sum();
     let bar = Bar::new("predicting".into(), 0, windows as u64);
     for band in &bands {
-        let p = area_probabilities(model, reader, band.z.start, band, &mut |done| {
+        let mut advance = |done| {
             bar.advance(done as u64);
             stop_if_interrupted()
-        })?;
+        };
+        let (z, symmetries) = (band.z.start, args.symmetries);
+        let p = area_probabilities(model, reader, z, band, symmetries, &mut advance)?;
         mask.write(band, args.probabilities(p).iter().map(|&p| p > threshold))?;
     }
     Ok(mask)
 }
 
-/// Chunks that are predicted at once: more would need more memory, fewer would evaluate more windows twice.
-const STRIP: usize = 8;
+/// How areas are cut in windows: images that were cut otherwise are not gone on with.
+const WINDOWS: &str = "as large as memory allows";
 
-/// Neighbours along the rows, up to [`STRIP`] of them, with what they cover together.
-fn strips(writer: &OmeZarrWriter, todo: &[u64]) -> Vec<(Region, Vec<u64>)> {
-    let mut strips: Vec<(Region, Vec<u64>)> = Vec::new();
-    for &chunk in todo {
-        let region = writer.region(chunk);
-        match strips.last_mut() {
-            Some((area, chunks))
-                if chunks.len() < STRIP
-                    && (&area.z, &area.y) == (&region.z, &region.y)
-                    && area.x.end == region.x.start =>
-            {
-                area.x.end = region.x.end;
-                chunks.push(chunk);
-            }
-            _ => strips.push((region, vec![chunk])),
-        }
-    }
-    strips
-}
-
-/// Strip by strip; windows that reach into several strips are evaluated for each.
+/// Block by block, the same ones whatever of them is to do: any number of parts gives the same bytes.
 fn write_zarr(
     args: &Args,
     common: &Common,
@@ -320,7 +316,6 @@ fn write_zarr(
     reader: &PatchReader,
     share: &Share,
 ) -> Result<()> {
-    let patch = model.patch();
     let region = &reader.region;
     let shape = [region.z.len(), region.height(), region.width()];
     let kind = match args.kind {
@@ -337,7 +332,8 @@ fn write_zarr(
     let about = json!({
         "askem": env!("CARGO_PKG_VERSION"),
         "weights": weights,
-        "patch": patch,
+        "windows": WINDOWS,
+        "symmetries": args.symmetries.count(),
         "scaling": reader.scaling,
         "pixels": hash_of_pixels(reader)?,
         "foreground": what,
@@ -347,22 +343,32 @@ fn write_zarr(
         .with_voxel_nm(reader.voxel_nm())
         .with_origin(reader.origin());
     let others = share.start_others(common)?;
-    let chunks = share.shard.of(writer.chunks());
-    let todo: Vec<u64> = chunks.clone().filter(|&chunk| !writer.is_whole(chunk)).collect();
-    let damaged = todo.iter().filter(|&&chunk| writer.is_there(chunk)).count();
+    let blocks = share.shard.of(writer.blocks());
+    let mut skipped = 0;
+    let mut todo: Vec<(Region, Vec<u64>)> = Vec::new();
+    for block in blocks {
+        let (done, missing): (Vec<u64>, _) =
+            writer.chunks_of(block).into_iter().partition(|&chunk| writer.is_whole(chunk));
+        skipped += done.len() as u64;
+        if !missing.is_empty() {
+            todo.push((writer.region_of_block(block), missing));
+        }
+    }
+    let missing = todo.iter().flat_map(|(_, chunks)| chunks);
+    let damaged = missing.clone().filter(|&&chunk| writer.is_there(chunk)).count();
+    let mut computed = missing.count() as u64;
     if damaged > 0 {
         note!(
             "askem: note: {}: {damaged} chunks are there but damaged, and are computed again",
             args.out.display()
         );
     }
-    let strips = strips(&writer, &todo);
-    let windows: usize = strips.iter().map(|(area, _)| windows_of_area(reader, patch, area)).sum();
+    let windows: usize = todo.iter().map(|(area, _)| windows_of_area(model, reader, area)).sum();
     let bar = Bar::new("predicting".into(), 0, windows as u64);
-    for (area, chunks) in &strips {
+    for (area, chunks) in &todo {
         let mut values: Vec<Vec<f32>> = vec![Vec::new(); chunks.len()];
         for z in area.z.clone() {
-            let p = area_probabilities(model, reader, z, area, &mut |done| {
+            let mut advance = |done| {
                 bar.advance(done as u64);
                 match interrupted() {
                     true => Err(Error::Interrupted(format!(
@@ -371,7 +377,9 @@ fn write_zarr(
                     ))),
                     false => Ok(()),
                 }
-            })?;
+            };
+            let symmetries = args.symmetries;
+            let p = area_probabilities(model, reader, z, area, symmetries, &mut advance)?;
             let p: Vec<f32> = match kind {
                 OmeKind::Classes => p.likeliest().into_iter().map(f32::from).collect(),
                 OmeKind::Labels => {
@@ -381,12 +389,11 @@ fn write_zarr(
                     args.probabilities(p)
                 }
             };
-            for row in p.chunks(area.width()) {
-                for (&chunk, values) in chunks.iter().zip(&mut values) {
-                    let columns = writer.region(chunk).x;
-                    let row = &row[columns.start - area.x.start..columns.end - area.x.start];
-                    values.extend(row);
-                }
+            for (&chunk, values) in chunks.iter().zip(&mut values) {
+                let Region { y, x, .. } = writer.region(chunk);
+                let rows = p.chunks(area.width()).skip(y.start - area.y.start).take(y.len());
+                let columns = x.start - area.x.start..x.end - area.x.start;
+                rows.for_each(|row| values.extend(&row[columns.clone()]));
             }
         }
         for (&chunk, values) in chunks.iter().zip(&values) {
@@ -394,8 +401,6 @@ fn write_zarr(
         }
     }
     drop(bar);
-    let mut computed = todo.len() as u64;
-    let mut skipped = chunks.end - chunks.start - computed;
     for said in others.wait()? {
         computed += said["computed_chunks"].as_u64().unwrap_or(0);
         skipped += said["skipped_chunks"].as_u64().unwrap_or(0);

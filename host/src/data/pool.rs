@@ -1,6 +1,7 @@
 //! The pool: patches that may be labelled, as positions; pixels are read when needed.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::sync::Arc;
 
 use askem_kernels::rng::{Purpose, below, stream};
@@ -14,7 +15,7 @@ mod scaling;
 mod sites;
 
 pub use crate::data::volume::Region;
-pub use ahead::{AHEAD, Batch, Pixels, read_ahead};
+pub use ahead::{AHEAD, Batch, Pixels, Window, read_ahead, read_windows_ahead};
 pub use distance::Distance;
 pub use scaling::{Normalise, Scaling};
 pub use sites::{Sampling, Sites};
@@ -106,7 +107,7 @@ impl Region {
     /// The fewest patches side by side that cover a region, section by section; the last of a row or a
     /// column ends at the region's edge. Their volume is the first.
     pub fn tiles(&self, patch: usize) -> impl Iterator<Item = Position> {
-        let along = move |side: &std::ops::Range<usize>| -> Vec<usize> {
+        let along = move |side: &Range<usize>| -> Vec<usize> {
             let last = side.end.saturating_sub(patch).max(side.start);
             side.clone().step_by(patch).map(|start| start.min(last)).collect()
         };
@@ -185,7 +186,12 @@ impl PatchReader {
 
     /// Values of a patch: `patch * patch` of each section that is read with it.
     pub fn sample_len(&self, patch: usize) -> usize {
-        (2 * self.context + 1) * patch * patch
+        self.sections() * patch * patch
+    }
+
+    /// Sections that are read with each patch, its own one included.
+    pub fn sections(&self) -> usize {
+        2 * self.context + 1
     }
 
     /// The section at `offset - context` sections from `z`, mirrored at the ends of the region.
@@ -223,18 +229,58 @@ impl PatchReader {
     /// # Errors
     /// If a section can't be read.
     pub fn read_to(&self, at: Position, patch: usize, to: &mut [f32]) -> Result<()> {
-        let (height, width) = (patch.min(self.region.height()), patch.min(self.region.width()));
-        for (offset, to) in to.chunks_mut(patch * patch).enumerate() {
-            let mut rows = to.chunks_mut(patch);
-            let z = self.neighbour(at.z, offset);
-            self.raw.for_each_row(z, at.y..at.y + height, at.x..at.x + width, |row| {
-                let to = rows.next().expect("the patch has as many rows");
+        let corner = [at.y - self.region.y.start, at.x - self.region.x.start];
+        self.read_window_to(at.z, corner.map(|at| at as isize), [patch; 2], to)
+    }
+
+    /// Writes the scaled pixels of a window of rows and columns to `to`, of each section that is read
+    /// with `z`. `corner` is its first row and column, counted from the region's first ones. What
+    /// lies outside of the region is mirrored at its first and last rows and columns.
+    ///
+    /// # Errors
+    /// If a section can't be read.
+    pub fn read_window_to(
+        &self,
+        z: usize,
+        corner: [isize; 2],
+        [height, width]: [usize; 2],
+        to: &mut [f32],
+    ) -> Result<()> {
+        let rows = mirrored_range(corner[0], height, self.region.height());
+        let columns = mirrored_range(corner[1], width, self.region.width());
+        let (y0, x0) = (self.region.y.start, self.region.x.start);
+        let (y, x) = (y0 + rows.start..y0 + rows.end, x0 + columns.start..x0 + columns.end);
+        let is_inside = (rows.start as isize, columns.start as isize) == (corner[0], corner[1])
+            && (rows.len(), columns.len()) == (height, width);
+        let mut found = vec![0.0; if is_inside { 0 } else { rows.len() * columns.len() }];
+        for (offset, to) in to.chunks_mut(height * width).enumerate() {
+            let real = if is_inside { &mut *to } else { &mut found[..] };
+            let mut real = real.chunks_mut(columns.len());
+            self.raw.for_each_row(self.neighbour(z, offset), y.clone(), x.clone(), |row| {
+                let to = real.next().expect("the window has as many rows");
                 to.iter_mut().zip(row).for_each(|(to, &value)| *to = self.scaling.apply(value));
             })?;
-            fill_by_mirror(to, patch, height, width);
+            if is_inside {
+                continue;
+            }
+            let along = |at: isize, length| move |i: usize| mirrored(at + i as isize, length);
+            let row_at = along(corner[0], self.region.height());
+            let column_at = along(corner[1], self.region.width());
+            let column_at: Vec<usize> = (0..width).map(|x| column_at(x) - columns.start).collect();
+            for (y, to) in to.chunks_mut(width).enumerate() {
+                let row = &found[(row_at(y) - rows.start) * columns.len()..][..columns.len()];
+                to.iter_mut().zip(&column_at).for_each(|(to, &x)| *to = row[x]);
+            }
         }
         Ok(())
     }
+}
+
+/// The places among `length` ones that stand at `count` places from `at` on, see [`mirrored`].
+fn mirrored_range(at: isize, count: usize, length: usize) -> Range<usize> {
+    let places = (at..at + count as isize).map(|at| mirrored(at, length));
+    let (first, last) = places.fold((length, 0), |(a, b), at| (a.min(at), b.max(at)));
+    first..last + 1
 }
 
 /// Which of `length` places stands where `at` is, if they are mirrored at both ends, again and
@@ -244,19 +290,6 @@ fn mirrored(at: isize, length: usize) -> usize {
     let period = (2 * last).max(1);
     let at = at.rem_euclid(period);
     at.min(period - at).min(last) as usize
-}
-
-/// Fills what of a square lies behind its first rows and columns with their mirror images.
-fn fill_by_mirror(square: &mut [f32], side: usize, height: usize, width: usize) {
-    for row in square.chunks_mut(side).take(height) {
-        for x in width..side {
-            row[x] = row[mirrored(x as isize, width)];
-        }
-    }
-    for y in height..side {
-        let from = mirrored(y as isize, height) * side;
-        square.copy_within(from..from + side, y * side);
-    }
 }
 
 /// Appends the scaled pixels of a patch of a data set, which has a reader for each of its volumes.

@@ -1,14 +1,17 @@
 //! Using a trained network: scores and embeddings of patches, segmentations of sections.
 
-use std::slice::from_ref;
+mod tiles;
+
+use std::str::FromStr;
 
 use askem_kernels::rng::{Purpose, key};
 
-use crate::data::pool::{PatchReader, Position, Region, read_ahead};
+use crate::data::pool::{PatchReader, Position, Region, read_ahead, read_windows_ahead};
 use crate::error::{Error, Result};
 use crate::learning::strategy::Criterion;
 use crate::network::model::{Model, Started};
-use crate::network::unet::Output;
+use crate::network::unet::{Norm, Output, UNet};
+use tiles::{Layout, Tile, tiles_of};
 
 /// Called with the number of patches that are done; an error stops the work.
 pub type Advance<'a> = dyn FnMut(usize) -> Result<()> + 'a;
@@ -169,53 +172,73 @@ pub fn embeddings(
     Ok((out, dim.max(1)))
 }
 
-/// The half-overlapping windows that cover `length` pixels; the last one ends at the edge. Fewer
-/// pixels than a window has are covered by one, which the reader fills up.
-fn window_starts(length: usize, patch: usize) -> Vec<usize> {
-    let last = length.saturating_sub(patch);
-    let mut starts: Vec<usize> = (0..=last).step_by(patch / 2).collect();
-    if starts.last() != Some(&last) {
-        starts.push(last);
+/// Mirror images of a section that are segmented, turned back and averaged: what a network says of
+/// them differs, and their mean is better than each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Symmetries {
+    /// The section alone.
+    #[default]
+    One,
+    /// The section, and the section turned by half a turn.
+    Two,
+    /// These, and mirrored along rows or along columns.
+    Four,
+}
+
+impl FromStr for Symmetries {
+    type Err = String;
+
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
+        match text {
+            "1" => Ok(Self::One),
+            "2" => Ok(Self::Two),
+            "4" => Ok(Self::Four),
+            _ => Err("give 1, 2 or 4".into()),
+        }
     }
-    starts
 }
 
-/// The weight of each pixel of a window: a Gaussian around its centre whose deviation is a
-/// quarter of the side, so that a window's uncertain border counts little.
-fn window_weights(patch: usize) -> Vec<f32> {
-    let deviation = patch as f64 / 4.0;
-    let profile: Vec<f64> = (0..patch)
-        .map(|i| {
-            let distance = (i as f64 + 0.5 - patch as f64 / 2.0) / deviation;
-            (-0.5 * distance * distance).exp()
-        })
-        .collect();
-    profile.iter().flat_map(|y| profile.iter().map(move |x| (y * x) as f32)).collect()
+impl Symmetries {
+    /// Whether rows and columns of each image are in reverse order.
+    fn reversed(self) -> &'static [[bool; 2]] {
+        const ALL: [[bool; 2]; 4] = [[false, false], [true, true], [true, false], [false, true]];
+        &ALL[..self.count()]
+    }
+
+    /// How many images are segmented.
+    pub fn count(self) -> usize {
+        match self {
+            Self::One => 1,
+            Self::Two => 2,
+            Self::Four => 4,
+        }
+    }
 }
 
-/// Number of windows that [`section_foreground`] evaluates in one section.
-pub fn windows_per_section(reader: &PatchReader, patch: usize) -> usize {
-    let region = &reader.region;
-    window_starts(region.height(), patch).len() * window_starts(region.width(), patch).len()
+/// How a network sees sections, whose windows may have sides of `longest`.
+fn layout_of(net: &UNet, patch: usize, longest: usize) -> Layout {
+    match net.norm {
+        Norm::Batch => Layout::Cut(longest),
+        Norm::Instance => Layout::Blended(patch),
+    }
 }
 
-/// The windows of a section that reach into an area, in the order of rows and columns.
-fn windows(reader: &PatchReader, z: usize, patch: usize, area: &Region) -> Vec<Position> {
-    let region = &reader.region;
-    let reach = |starts: Vec<usize>, first: usize, side: &std::ops::Range<usize>| -> Vec<usize> {
-        let starts = starts.into_iter().map(|start| first + start);
-        starts.filter(|&start| start < side.end && side.start < start + patch).collect()
-    };
-    let rows = reach(window_starts(region.height(), patch), region.y.start, &area.y);
-    let columns = reach(window_starts(region.width(), patch), region.x.start, &area.x);
-    rows.into_iter()
-        .flat_map(|y| columns.iter().map(move |&x| Position { volume: 0, z, y, x }))
-        .collect()
+/// Number of windows that [`area_foreground`] segments for an area, each in so many mirror images.
+pub fn windows_of_area(model: &mut Model, reader: &PatchReader, area: &Region) -> usize {
+    let longest = model.longest_window();
+    let layout = layout_of(model.net(), model.patch(), longest);
+    area.z.len() * tiles_of(&reader.region, area, layout).len()
 }
 
-/// Number of windows that [`area_foreground`] evaluates for an area.
-pub fn windows_of_area(reader: &PatchReader, patch: usize, area: &Region) -> usize {
-    area.z.clone().map(|z| windows(reader, z, patch, area).len()).sum()
+/// Rows and columns of the windows in which a region is segmented, and their number in a section.
+pub fn window_shape(
+    region: &Region,
+    net: &UNet,
+    patch: usize,
+    longest: usize,
+) -> ([usize; 2], usize) {
+    let tiles = tiles_of(region, region, layout_of(net, patch, longest));
+    (tiles[0].shape, tiles.len())
 }
 
 /// How likely each class is at each pixel of an area, row by row.
@@ -271,8 +294,7 @@ impl ClassProbabilities {
 }
 
 /// The probability of foreground (of not being class 0) of each pixel of the reader's region
-/// in section `z`, row by row: half-overlapping windows, blended by a Gaussian. Of a region smaller
-/// than a patch the network sees mirror images beyond the last row or column.
+/// in section `z`, row by row.
 ///
 /// # Errors
 /// If a section can't be read, or the network has diverged.
@@ -282,20 +304,7 @@ pub fn section_foreground(
     z: usize,
     advance: &mut Advance<'_>,
 ) -> Result<Vec<f32>> {
-    section_probabilities(model, reader, z, advance).map(ClassProbabilities::into_foreground)
-}
-
-/// The probabilities of all classes of each pixel of the reader's region in section `z`.
-///
-/// # Errors
-/// As [`section_foreground`].
-pub fn section_probabilities(
-    model: &mut Model,
-    reader: &PatchReader,
-    z: usize,
-    advance: &mut Advance<'_>,
-) -> Result<ClassProbabilities> {
-    area_probabilities(model, reader, z, &reader.region.clone(), advance)
+    area_foreground(model, reader, z, &reader.region.clone(), advance)
 }
 
 /// [`section_foreground`] of a part of the section.
@@ -312,12 +321,16 @@ pub fn area_foreground(
     area: &Region,
     advance: &mut Advance<'_>,
 ) -> Result<Vec<f32>> {
-    area_probabilities(model, reader, z, area, advance).map(ClassProbabilities::into_foreground)
+    let p = area_probabilities(model, reader, z, area, Symmetries::One, advance);
+    p.map(ClassProbabilities::into_foreground)
 }
 
-/// [`section_probabilities`] of a part of the section: the rows and columns of `area`. The bits are
-/// those of the whole section, since the windows lie where they lie in the whole and are added in
-/// the same order.
+/// The probabilities of all classes of each pixel of a part of section `z`, the rows and columns of `area`.
+///
+/// The network sees windows as large as memory allows, and of each only those pixels are kept that
+/// do not see where it ends: apart from the rounding of sums, an area is segmented as it is in any
+/// larger one, and windows meet without a seam. Beyond the edges of the region it sees mirror
+/// images.
 ///
 /// # Errors
 /// As [`section_foreground`].
@@ -329,64 +342,125 @@ pub fn area_probabilities(
     reader: &PatchReader,
     z: usize,
     area: &Region,
+    symmetries: Symmetries,
     advance: &mut Advance<'_>,
 ) -> Result<ClassProbabilities> {
-    let (patch, classes) = (model.patch(), model.net().classes);
-    let (height, width) = (area.height(), area.width());
-    let positions = windows(reader, z, patch, area);
-    let weights = window_weights(patch);
-    let mut sum = vec![0.0_f32; height * width];
-    let mut total = vec![0.0_f32; height * width];
-    // Of two classes the other one is what is left.
-    let more = if classes > 2 { classes - 1 } else { 0 };
-    let mut others = vec![0.0_f32; more * height * width];
-    let pixels = patch * patch;
-    let start = |model: &mut Model, _, x: &[f32]| model.start_forward(x, &[Output::Probabilities]);
-    batches(model, from_ref(reader), &positions, advance, start, |first, found| {
-        for (p, at) in found[0].chunks(classes * pixels).zip(&positions[first..]) {
-            let rows = at.y.max(area.y.start)..(at.y + patch).min(area.y.end);
-            let columns = at.x.max(area.x.start)..(at.x + patch).min(area.x.end);
-            for y in rows {
-                let from = (y - at.y) * patch + columns.start - at.x;
-                let to = (y - area.y.start) * width + columns.start - area.x.start;
-                for column in 0..columns.len() {
-                    let weight = weights[from + column];
-                    sum[to + column] += weight * (1.0 - p[from + column]);
-                    total[to + column] += weight;
-                }
-                for (class, others) in (1..).zip(others.chunks_mut(height * width)) {
-                    let p = &p[class * pixels + from..][..columns.len()];
-                    let weighted = p.iter().zip(&weights[from..]).map(|(p, weight)| weight * p);
-                    others[to..].iter_mut().zip(weighted).for_each(|(sum, p)| *sum += p);
+    let (layout, tiles) = loop {
+        let longest = model.longest_window();
+        let layout = layout_of(model.net(), model.patch(), longest);
+        let tiles = tiles_of(&reader.region, area, layout);
+        if model.prepare_window(tiles[0].shape)? {
+            break (layout, tiles);
+        }
+    };
+    let mut mean = Mean::new(area, model.net().classes, symmetries, layout.weights());
+    read_windows_ahead(reader, tiles.iter().map(|tile| tile.window(z)), |taken| {
+        let mut before: Option<(&Tile, [bool; 2], Started)> = None;
+        let mut complete = |model: &mut Model, (tile, reversed, started): (_, _, Started)| {
+            mean.add(tile, reversed, &model.finish(started)?[0]);
+            Ok(())
+        };
+        for (read, tile) in taken.into_iter().zip(&tiles) {
+            let (_, x) = read?;
+            for &reversed in symmetries.reversed() {
+                let started = match reversed {
+                    [false, false] => model.start_window(&x)?,
+                    _ => model.start_window(&reversed_window(&x, tile.shape, reversed))?,
+                };
+                if let Some(before) = before.replace((tile, reversed, started)) {
+                    complete(model, before)?;
                 }
             }
+            advance(1)?;
         }
+        before.map_or(Ok(()), |last| complete(model, last))
     })?;
-    for (sum, total) in sum.iter_mut().zip(&total) {
-        *sum /= total;
-    }
-    for (sum, total) in others.iter_mut().zip(total.iter().cycle()) {
-        *sum /= total;
-    }
-    if sum.iter().chain(&others).any(|p| !p.is_finite()) {
+    let p = mean.p;
+    if p.foreground.iter().chain(&p.others).any(|p| !p.is_finite()) {
         return Err(Error::Input(format!(
             "section {z}: the network gives values that are not numbers: it has diverged; lower the learning rate"
         )));
     }
-    Ok(ClassProbabilities { foreground: sum, others })
+    Ok(p)
+}
+
+/// The pixels of each section of a window, with its rows or columns in reverse order.
+fn reversed_window(x: &[f32], [height, width]: [usize; 2], reversed: [bool; 2]) -> Vec<f32> {
+    let mut out = Vec::with_capacity(x.len());
+    for section in x.chunks(height * width) {
+        for y in 0..height {
+            let y = if reversed[0] { height - 1 - y } else { y };
+            let row = &section[y * width..][..width];
+            match reversed[1] {
+                true => out.extend(row.iter().rev()),
+                false => out.extend_from_slice(row),
+            }
+        }
+    }
+    out
+}
+
+/// The mean of what a network says of the mirror images of an area.
+struct Mean<'a> {
+    area: &'a Region,
+    /// Of each image in the mean.
+    weight: f32,
+    /// Of each row and column of a window, where they differ.
+    weights: Option<Vec<f32>>,
+    p: ClassProbabilities,
+}
+
+impl<'a> Mean<'a> {
+    fn new(
+        area: &'a Region,
+        classes: usize,
+        symmetries: Symmetries,
+        weights: Option<Vec<f32>>,
+    ) -> Self {
+        let pixels = area.height() * area.width();
+        // Of two classes the other one is what is left.
+        let more = if classes > 2 { classes - 1 } else { 0 };
+        let p =
+            ClassProbabilities { foreground: vec![0.0; pixels], others: vec![0.0; more * pixels] };
+        Self { area, weight: 1.0 / symmetries.count() as f32, weights, p }
+    }
+
+    /// Adds what is kept of a window: `p` holds the probabilities of its pixels, class by class, in reverse
+    /// order along rows or columns.
+    fn add(&mut self, tile: &Tile, reversed: [bool; 2], p: &[f32]) {
+        let ([height, width], [rows, columns]) = (tile.shape, tile.kept_of_window());
+        let weights: Vec<f32> = match &self.weights {
+            Some(weights) => weights[columns.clone()].to_vec(),
+            None => vec![1.0; columns.len()],
+        };
+        let pixels = self.area.height() * self.area.width();
+        let [first_row, first_column] = tile.in_area;
+        for (number, y) in rows.enumerate() {
+            let to = (first_row + number) * self.area.width() + first_column;
+            let to = to..to + columns.len();
+            let weight = self.weight * self.weights.as_ref().map_or(1.0, |weights| weights[y]);
+            let y = if reversed[0] { height - 1 - y } else { y };
+            let x = if reversed[1] { width - columns.end } else { columns.start };
+            let row_of = |class: usize| &p[(class * height + y) * width + x..][..columns.len()];
+            let add = |to: &mut [f32], row: &[f32], value: fn(f32) -> f32| {
+                let to = to.iter_mut().zip(&weights);
+                let add = |((to, w), p): ((&mut f32, &f32), &f32)| *to += weight * w * value(*p);
+                match reversed[1] {
+                    true => to.zip(row.iter().rev()).for_each(add),
+                    false => to.zip(row).for_each(add),
+                }
+            };
+            add(&mut self.p.foreground[to.clone()], row_of(0), |p| 1.0 - p);
+            for (class, others) in (1..).zip(self.p.others.chunks_mut(pixels)) {
+                add(&mut others[to.clone()], row_of(class), |p| p);
+            }
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn windows_cover_everything_and_overlap_by_half() {
-        assert_eq!(window_starts(64, 64), [0]);
-        assert_eq!(window_starts(128, 64), [0, 32, 64]);
-        assert_eq!(window_starts(100, 64), [0, 32, 36]);
-        assert_eq!([1, 63].map(|length| window_starts(length, 64)), [[0], [0]]);
-    }
 
     #[test]
     fn the_likeliest_class_wins_and_the_lowest_of_equal_ones() {
@@ -399,13 +473,5 @@ mod tests {
         assert_eq!(three.likeliest(), [0, 1, 2, 1]);
         assert_eq!(three.of_class(2), [0.2, 0.3, 0.7, 0.4]);
         assert_eq!(three.of_class(0)[0], 0.5);
-    }
-
-    #[test]
-    fn window_weights_are_symmetric_and_largest_inside() {
-        let weights = window_weights(16);
-        assert_eq!(weights[0], weights[255]);
-        assert_eq!(weights[7 * 16 + 8], weights[8 * 16 + 7]);
-        assert!(weights.iter().all(|&w| w > 0.0 && w <= weights[8 * 16 + 8]));
     }
 }

@@ -2,6 +2,7 @@
 
 mod statistics;
 mod training;
+mod windows;
 
 use std::collections::HashMap;
 
@@ -10,6 +11,8 @@ use askem_kernels::crop::Site;
 use crate::compute::executor::{Executor, PlanId, Reading, SCORE_BATCH};
 use crate::compute::plan::{BufferId, PlanBuilder};
 use crate::error::{Error, Result};
+pub use windows::{longest_window, window_bytes};
+
 use crate::network::unet::{
     ForwardPlan, McPlan, Output, TrainingPlan, UNet, Weights, forward_plan, mc_plan_of,
 };
@@ -45,6 +48,10 @@ pub struct Model {
     last_step: (usize, bool),
     /// By outputs and batch.
     forward: HashMap<(Vec<Output>, usize), (PlanId, ForwardPlan)>,
+    /// Of the windows that were segmented last.
+    window: Option<windows::WindowPlan>,
+    /// Once it was asked for.
+    longest_window: Option<usize>,
     /// By passes, those of them that run at once, and batch.
     mc: HashMap<(usize, usize, usize), (PlanId, McPlan)>,
     /// Measure batch norm's statistics.
@@ -110,6 +117,8 @@ impl Model {
             training: HashMap::new(),
             last_step: (0, false),
             forward: HashMap::new(),
+            window: None,
+            longest_window: None,
             mc: HashMap::new(),
             measuring: statistics::Plans::new(),
         })
@@ -218,11 +227,7 @@ impl Model {
 
     /// The number of whole patches that so many values are, for a network that has weights.
     fn patches_of(&self, x: &[f32]) -> Result<usize> {
-        if !self.has_weights {
-            return Err(Error::Input(
-                "the network has no weights yet; set_weights gives it some".into(),
-            ));
-        }
+        self.require_weights()?;
         let sample = self.sample_len();
         if x.is_empty() || !x.len().is_multiple_of(sample) {
             return Err(Error::Input(format!(
@@ -235,6 +240,15 @@ impl Model {
             )));
         }
         Ok(x.len() / sample)
+    }
+
+    fn require_weights(&self) -> Result<()> {
+        match self.has_weights {
+            true => Ok(()),
+            false => Err(Error::Input(
+                "the network has no weights yet; set_weights gives it some".into(),
+            )),
+        }
     }
 
     /// A forward pass without dropout; one vector per wanted output, for the given patches only.

@@ -8,10 +8,10 @@ use askem_kernels::warp::Transform;
 use crate::compute::executor::Executor;
 use crate::data::volume::Region;
 use crate::error::Result;
-use crate::learning::predict::windows_per_section;
+use crate::learning::predict::window_shape;
 use crate::learning::protocol::{Config, Phase, Record, Test};
 use crate::learning::strategy::{self, Criterion};
-use crate::network::model::{Model, mc_batch};
+use crate::network::model::{Model, longest_window, mc_batch, window_bytes};
 use crate::network::unet::{AdamOptions, Output, forward_plan, mc_plan_of, training_plan_of};
 
 /// Bytes that a run holds at most.
@@ -51,8 +51,14 @@ impl Memory {
         let partial = if labelled.is_multiple_of(config.batch_size) { 0 } else { training.own };
         let probabilities = [Output::Probabilities];
         let batch = executor.score_batch();
-        let evaluation = forward_plan(net, batch, patch, patch, &probabilities);
-        let evaluation = executor.memory(&evaluation.plan);
+        let forward = forward_plan(net, batch, patch, patch, &probabilities);
+        let forward = executor.memory(&forward.plan).own;
+        let looks = if config.held_out(labelled) > 0 { forward } else { 0 };
+        let longest = longest_window(executor, net);
+        let window = |region: &&Region| {
+            window_bytes(executor, net, window_shape(region, net, patch, longest).0)
+        };
+        let evaluation = test.iter().map(window).max().unwrap_or(0);
         let criterion = config.bald.criterion();
         let needs = strategy::by_name(&config.strategy, criterion)?.needs();
         let scoring = if needs.scores.is_some_and(Criterion::is_under_dropout) {
@@ -60,19 +66,19 @@ impl Memory {
             let passes = mc_plan_of(net, stacked, [n, patch, patch], config.mc_passes);
             executor.memory(&passes.plan).own
         } else if needs.passes(1) > 0 {
-            evaluation.own
+            forward
         } else {
             0
         };
         let section_of = |region: &&Region| region.x.end * region.y.end;
         let kept: usize = train.iter().chain(test).map(section_of).sum();
-        let blended = test.iter().map(section_of).max().unwrap_or(0);
+        let segmented = test.iter().map(section_of).max().unwrap_or(0);
         Ok(Self {
-            network: training.shared + training.own + partial + evaluation.own + scoring,
+            network: training.shared + training.own + partial + looks + evaluation + scoring,
             patches: labelled * patch * patch * (4 * net.sections() + 1),
             // Two sections of images and labels per region, the sections that the network sees
-            // beside them, and the blended probabilities.
-            sections: (2 * 5 + 8 * net.context) * kept + 8 * blended,
+            // beside them, and the probabilities of one.
+            sections: (2 * 5 + 8 * net.context) * kept + 8 * segmented,
         })
     }
 }
@@ -144,17 +150,21 @@ pub(super) fn estimate(
     let forward = time(&mut || model.forward(&x, &[Output::Probabilities]).map(drop))?;
     let (per_sample, per_window) = (step / batch as f64, forward / score_batch as f64);
 
-    let windows_of = |test: &Test<'_>| {
-        windows_per_section(test.reader, config.patch) * test.reader.region.z.len()
+    let (longest, net) = (model.longest_window(), *model.net());
+    let pixels_of = |test: &Test<'_>| {
+        let region = &test.reader.region;
+        let ([height, width], windows) = window_shape(region, &net, config.patch, longest);
+        region.z.len() * windows * height * width
     };
-    let windows = test.iter().map(windows_of).sum::<usize>() as f64;
+    let evaluated = test.iter().map(pixels_of).sum::<usize>() as f64;
+    let evaluation = evaluated / pixels as f64 * per_window;
     let strategy = strategy::by_name(&config.strategy, config.bald.criterion())?;
     let per_scored = per_window * strategy.needs().passes(config.mc_passes) as f64;
     let mut estimate = Estimate::default();
     if strategy.labels_everything() {
         let samples = config.full_epochs() * (config.pool - config.held_out(config.pool));
         estimate.add(0, Phase::Train, samples as f64 * per_sample);
-        estimate.add(0, Phase::Evaluate, windows * per_window);
+        estimate.add(0, Phase::Evaluate, evaluation);
         return Ok(estimate);
     }
     for iteration in records.len()..=config.iterations {
@@ -165,7 +175,7 @@ pub(super) fn estimate(
         let looks = (held_out.div_ceil(score_batch) * score_batch * epochs) as f64;
         let seconds = (trained * epochs) as f64 * per_sample + looks * per_window;
         estimate.add(iteration, Phase::Train, seconds);
-        estimate.add(iteration, Phase::Evaluate, windows * per_window);
+        estimate.add(iteration, Phase::Evaluate, evaluation);
         if iteration < config.iterations && per_scored > 0.0 {
             estimate.add(iteration, Phase::Score, config.pool as f64 * per_scored);
         }

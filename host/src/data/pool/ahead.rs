@@ -60,22 +60,65 @@ pub fn read_ahead<T: Send, R>(
     batches: impl Iterator<Item = (T, Vec<Position>)> + Send,
     work: impl FnOnce(Receiver<Result<Batch<T>>>) -> Result<R>,
 ) -> Result<R> {
+    let read = |(_, positions): &(T, Vec<Position>), values: &mut Vec<f32>| {
+        read_batch(readers, patch, positions, values)
+    };
+    let batch_of = |((tag, positions), x)| Batch { tag, positions, x };
+    read_each_ahead(threads, batches, read, batch_of, work)
+}
+
+/// A window of a section, as [`PatchReader::read_window_to`] reads it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// Section.
+    pub z: usize,
+    /// First row and column, counted from the region's first ones.
+    pub corner: [isize; 2],
+    /// Rows and columns.
+    pub shape: [usize; 2],
+}
+
+/// Reads windows while `work` takes them, in their order, as [`read_ahead`] reads batches.
+///
+/// # Errors
+/// As there.
+pub fn read_windows_ahead<R>(
+    reader: &PatchReader,
+    windows: impl Iterator<Item = Window> + Send,
+    work: impl FnOnce(Receiver<Result<(Window, Pixels)>>) -> Result<R>,
+) -> Result<R> {
+    let read = |window: &Window, values: &mut Vec<f32>| {
+        let [height, width] = window.shape;
+        values.resize(reader.sections() * height * width, 0.0);
+        reader.read_window_to(window.z, window.corner, window.shape, values)
+    };
+    read_each_ahead(1, windows, read, |taken| taken, work)
+}
+
+/// Does each of `jobs` with `read` by so many threads, and gives `work` what `made` makes of the pixels.
+fn read_each_ahead<J: Send, M: Send, R>(
+    threads: usize,
+    jobs: impl Iterator<Item = J> + Send,
+    read: impl Fn(&J, &mut Vec<f32>) -> Result<()> + Send,
+    made: impl Fn((J, Pixels)) -> M + Send,
+    work: impl FnOnce(Receiver<Result<M>>) -> Result<R>,
+) -> Result<R> {
     let pool = ThreadPoolBuilder::new()
         .num_threads(threads.max(1))
         .thread_name(|i| format!("reader {i}"))
         .build()
         .map_err(|e| Error::Device(format!("threads that read can't be started: {e}")))?;
-    let (read, taken) = sync_channel(AHEAD);
+    let (send, taken) = sync_channel(AHEAD);
     // The reading ends when nobody takes the batches.
     pool.in_place_scope(|scope| {
         scope.spawn(move |_| {
             let (back, spare) = channel();
-            for (tag, positions) in batches {
+            for job in jobs {
                 let mut values = spare.try_recv().unwrap_or_default();
-                let done = read_batch(readers, patch, &positions, &mut values);
+                let done = read(&job, &mut values);
                 let failed = done.is_err();
                 let x = Pixels { values, back: back.clone() };
-                if read.send(done.map(|()| Batch { tag, positions, x })).is_err() || failed {
+                if send.send(done.map(|()| made((job, x)))).is_err() || failed {
                     return;
                 }
             }

@@ -2,6 +2,7 @@
 //!
 //! Source: [OME-Zarr 0.5](https://ngff.openmicroscopy.org/0.5/).
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
@@ -13,6 +14,8 @@ use crate::{Error, Result};
 
 /// Sides of a chunk: 4 MiB of labels, and 250,000 files for a teravoxel.
 const CHUNK: [usize; 3] = [16, 512, 512];
+/// Chunks along each axis that are computed together.
+const BLOCK: [usize; 3] = [1, 2, 2];
 /// Levels of the pyramid go on until rows and columns fit this.
 const SMALLEST: usize = 256;
 
@@ -174,6 +177,47 @@ impl OmeZarrWriter {
     fn indices(&self, chunk: u64) -> [u64; 3] {
         let [_, ys, xs] = self.grid().map(|n| n as u64);
         [chunk / (ys * xs), chunk / xs % ys, chunk % xs]
+    }
+
+    /// Blocks along each axis.
+    fn grid_of_blocks(&self) -> [u64; 3] {
+        let grid = self.grid();
+        [0, 1, 2].map(|i| grid[i].div_ceil(BLOCK[i]) as u64)
+    }
+
+    /// Number of blocks: neighbouring chunks of the same sections that are best computed together.
+    pub fn blocks(&self) -> u64 {
+        self.grid_of_blocks().iter().product()
+    }
+
+    /// The first and the last chunk of a block along each axis, the last one not included.
+    fn block(&self, number: u64) -> [Range<u64>; 3] {
+        let [_, ys, xs] = self.grid_of_blocks();
+        let at = [number / (ys * xs), number / xs % ys, number % xs];
+        let grid = self.grid();
+        [0, 1, 2].map(|i| {
+            let first = at[i] * BLOCK[i] as u64;
+            first..(first + BLOCK[i] as u64).min(grid[i] as u64)
+        })
+    }
+
+    /// The chunks of a block.
+    pub fn chunks_of(&self, block: u64) -> Vec<u64> {
+        let [_, ys, xs] = self.grid().map(|n| n as u64);
+        let [z, y, x] = self.block(block);
+        let number = move |z: u64, y: u64, x: u64| (z * ys + y) * xs + x;
+        let rows = z.flat_map(|z| y.clone().map(move |y| (z, y)));
+        rows.flat_map(|(z, y)| x.clone().map(move |x| number(z, y, x))).collect()
+    }
+
+    /// What a block covers.
+    pub fn region_of_block(&self, block: u64) -> Region {
+        let chunks = self.block(block);
+        let side = |i: usize| {
+            let at = |chunk: u64| (chunk as usize * self.chunk[i]).min(self.shape[i]);
+            at(chunks[i].start)..at(chunks[i].end)
+        };
+        Region { z: side(0), y: side(1), x: side(2) }
     }
 
     /// What a chunk covers; those at the end of the volume are smaller.
@@ -407,7 +451,7 @@ fn write(
 /// A region of the coarser level.
 fn halved(finer: &dyn Volume, region: &Region, kind: OmeKind) -> Result<Vec<f32>> {
     let [_, height, width] = finer.shape();
-    let twice = |side: &std::ops::Range<usize>, end: usize| 2 * side.start..(2 * side.end).min(end);
+    let twice = |side: &Range<usize>, end: usize| 2 * side.start..(2 * side.end).min(end);
     let from =
         Region { z: region.z.clone(), y: twice(&region.y, height), x: twice(&region.x, width) };
     let fine = finer.read_block(&from)?;

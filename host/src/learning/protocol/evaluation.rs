@@ -4,7 +4,7 @@ use super::{Experiment, Observer, Phase, Test, stop_if_asked};
 use crate::data::volume::{IGNORED, is_foreground};
 use crate::error::Result;
 use crate::learning::class_counts::ClassCounts;
-use crate::learning::predict;
+use crate::learning::predict::{Symmetries, area_probabilities, windows_of_area};
 use crate::network::model::Model;
 
 /// How a network did.
@@ -26,11 +26,9 @@ impl Experiment<'_> {
         if self.data.test.is_empty() {
             return Ok(None);
         }
-        let windows_of = |test: &Test<'_>| {
-            let per_section = predict::windows_per_section(test.reader, self.config.patch);
-            per_section * test.reader.region.z.len()
-        };
-        let windows: usize = self.data.test.iter().map(windows_of).sum();
+        let mut windows_of =
+            |test: &Test<'_>| windows_of_area(model, test.reader, &test.reader.region);
+        let windows: usize = self.data.test.iter().map(&mut windows_of).sum();
         observer.phase(iteration, Phase::Evaluate, 0, windows as u64);
         let new_counts = || ClassCounts::new(self.config.net.classes);
         let mut judged = Judged { all: new_counts(), volumes: Vec::new() };
@@ -38,10 +36,13 @@ impl Experiment<'_> {
         for (volume, &test) in self.data.test.iter().enumerate() {
             let mut counts = new_counts();
             for z in test.reader.region.z.clone() {
-                let p = predict::section_probabilities(model, test.reader, z, &mut |done| {
+                let (reader, whole) = (test.reader, &test.reader.region);
+                let mut advance = |done| {
                     observer.advance(done as u64);
                     stop_if_asked(observer)
-                })?;
+                };
+                let views = Symmetries::One;
+                let p = area_probabilities(model, reader, z, whole, views, &mut advance)?;
                 let (predicted, labels) = (p.likeliest(), labels_of(test, z)?);
                 counts.add(&predicted, &labels);
                 count_probabilities(p.foreground(), &labels, &mut bins);

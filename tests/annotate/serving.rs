@@ -218,8 +218,9 @@ fn the_network_follows_the_labels_and_asks_for_more() {
         assert_eq!(done.status, 200);
         assert_eq!(server.get(&format!("/api/labels?id={id}")).body, world.truth(place(patch)));
     }
-    let state = server.until(|state| state["network"]["version"].as_u64() >= Some(1));
-    assert_eq!(state["network"]["labelled_patches"], 4);
+    // Where the processor is busy, a first network has seen fewer.
+    let state = server.until(|state| state["network"]["labelled_patches"] == 4);
+    assert!(state["network"]["version"].as_u64() >= Some(1), "{state}");
     let reply = server.get(area);
     assert_eq!((reply.status, reply.body.len()), (200, 64 * 64));
     let sure = server.get(&format!("{area}&kind=uncertainty"));

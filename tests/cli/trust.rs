@@ -274,6 +274,25 @@ fn a_run_and_a_comparison_do_not_share_a_directory() {
 }
 
 #[test]
+fn a_mistake_in_the_settings_of_a_comparison_can_be_mended() {
+    let folder = tempdir().unwrap();
+    let out = folder.path().join("compared");
+    let with_pool = |pool: &str| {
+        let call = askem(["compare", "--strategies", "random", "--seeds", "1", "--device", "cpu"]);
+        call.args(["--phantom-shape", "4x256x256", "--patch", "32", "--width", "2"])
+            .args(["--initial", "4", "--query", "3", "--iterations", "1", "--epochs", "2"])
+            .args(["--pool", pool])
+            .path("--out", &out)
+    };
+    with_pool("10000000").run().refuses(1, &["--pool 10000000", "at most"]);
+    with_pool("12").succeed();
+    // Now there is something to lose.
+    let before = bytes(&out, "compare.toml");
+    with_pool("13").run().refuses(2, &["other settings", "compare.toml"]);
+    assert!(bytes(&out, "compare.toml") == before);
+}
+
+#[test]
 fn an_input_is_no_output() {
     let folder = tempdir().unwrap();
     let (raw, labels) = phantom_folders(folder.path());

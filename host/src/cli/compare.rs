@@ -188,6 +188,8 @@ fn prepare(out: &Path, data: DataSource, config: Config, common: &Common) -> Res
     made.map_err(|e| Error::io(out, "can't make the directory", e))?;
     remove_leftovers(out, |name| name == "compare.toml" || FILES.contains(&name));
     match fs::read_to_string(&path) {
+        // No run began with these settings, so a mistake in them may be mended.
+        Ok(_) if !holds_cells(out)? => write_settings(&path, &resolved)?,
         Ok(text) => {
             let there: Resolved = toml::from_str(&text).map_err(|e| {
                 Error::Input(format!("{}: can't be read as settings: {e}", path.display()))
@@ -200,14 +202,27 @@ fn prepare(out: &Path, data: DataSource, config: Config, common: &Common) -> Res
                 )));
             }
         }
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-            let text = toml::to_string(&resolved)
-                .map_err(|e| Error::Input(format!("{}: {e}", path.display())))?;
-            write_atomically(&path, text.as_bytes())?;
-        }
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => write_settings(&path, &resolved)?,
         Err(e) => return Err(Error::io(&path, "can't read the settings", e)),
     }
     Ok(path)
+}
+
+fn write_settings(path: &Path, resolved: &Resolved) -> Result<()> {
+    let text =
+        toml::to_string(resolved).map_err(|e| Error::Input(format!("{}: {e}", path.display())))?;
+    write_atomically(path, text.as_bytes())
+}
+
+/// Whether a cell of a comparison has begun.
+fn holds_cells(out: &Path) -> Result<bool> {
+    let unreadable = |e| Error::io(out, "can't read the folder", e);
+    for entry in fs::read_dir(out).map_err(unreadable)? {
+        if holds_run(&entry.map_err(unreadable)?.path()) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// The journal of a cell, if its run is complete.

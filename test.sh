@@ -95,7 +95,13 @@ fi
 say 'without default features'
 cargo test --release -p askem-kernels --no-default-features
 # Compiled, tests included, and not run: the same code runs above.
-cargo clippy --release -p askem --no-default-features --lib --tests -- -D warnings
+cargo clippy --release -p askem --no-default-features --features gpu --lib --tests -- -D warnings
+echo '-- a program for processors alone'
+cargo clippy --release -p askem --no-default-features --features cli --lib --bins --tests -- -D warnings
+if cargo tree -p askem --no-default-features --features cli --edges normal | grep -w wgpu; then
+    echo 'test.sh: the program without the feature gpu needs wgpu' >&2
+    exit 1
+fi
 
 say 'kernels under Miri'
 # Miri comes with nightly toolchains.

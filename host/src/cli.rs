@@ -60,9 +60,13 @@ use crate::compute::gpu::GpuExecutor;
 use crate::compute::precision::PrecisionChoice;
 use crate::error::{Error, Result};
 
+/// What `--version` prints: what the program was built from, and with what; see build.rs.
+const LONG_VERSION: &str = concat!(env!("ASKEM_VERSION"), "\nfeatures: ", env!("ASKEM_FEATURES"));
+
 /// Segment electron microscopy with a U-Net that asks for few labels.
 #[derive(Debug, Parser)]
-#[command(name = "askem", version, max_term_width = 100, after_help = EXAMPLES)]
+#[command(name = "askem", version, long_version = LONG_VERSION)]
+#[command(max_term_width = 100, after_help = EXAMPLES)]
 struct Cli {
     #[command(subcommand)]
     command: Command,

@@ -4,6 +4,10 @@ pub mod cost;
 pub mod cpu;
 pub mod device;
 pub mod executor;
+#[cfg(feature = "gpu")]
+pub mod gpu;
+#[cfg(not(feature = "gpu"))]
+#[path = "compute/no_gpu.rs"]
 pub mod gpu;
 pub mod plan;
 pub mod precision;

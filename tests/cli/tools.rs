@@ -428,3 +428,22 @@ fn quiet_leaves_warnings_and_results() {
     let wrong = tiny_phantom(&out).args(["--quiet"]).run();
     wrong.refuses(1, &["holds a run"]);
 }
+
+#[test]
+fn the_version_says_what_the_program_was_built_from() {
+    let short = askem(["-V"]).succeed().stdout;
+    assert_eq!(short.trim(), concat!("askem ", env!("CARGO_PKG_VERSION")));
+    let long = askem(["--version"]).succeed().stdout;
+    let lines: Vec<&str> = long.lines().collect();
+    let [first, features] = lines[..] else { panic!("two lines: {long}") };
+    assert!(first.starts_with(short.trim()), "{first}");
+    let commit = first.split(['(', ')']).nth(1).expect("a commit in parentheses");
+    let is_hash = |word: &str| word.len() >= 7 && word.chars().all(|c| c.is_ascii_hexdigit());
+    let is_commit = commit.split('-').next().is_some_and(is_hash);
+    assert!(is_commit || commit == "of no known commit", "{first}");
+    let words: Vec<&str> = features.split_whitespace().collect();
+    assert_eq!(words[0], "features:");
+    for feature in ["cli", "gpu", "zarr", "hdf5"] {
+        assert!(words.contains(&feature), "{features}");
+    }
+}

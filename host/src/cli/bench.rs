@@ -1,8 +1,11 @@
 //! `askem bench`: throughput on this machine, on random data.
 
+#[cfg(feature = "gpu")]
 mod kernels;
 mod select;
+#[cfg(feature = "gpu")]
 mod start;
+#[cfg(feature = "gpu")]
 mod tune;
 
 use std::path::PathBuf;
@@ -39,10 +42,13 @@ enum What {
     /// Selection from embeddings.
     Select(select::Args),
     /// Time of each shader on a GPU, and its share of what the GPU can do.
+    #[cfg(feature = "gpu")]
     Kernels(kernels::Args),
     /// Time until a device is ready, and the shaders that it compiles until then.
+    #[cfg(feature = "gpu")]
     Start(start::Args),
     /// Measure which forms of shaders are the fastest on a GPU, and keep it for later runs; a hardware GPU does so by itself.
+    #[cfg(feature = "gpu")]
     Tune(tune::Args),
 }
 
@@ -183,8 +189,11 @@ pub(super) fn execute(args: &Args, common: &Common) -> Result<()> {
         What::Train(args) => train(args, common),
         What::Score(args) => score(args, common),
         What::Select(args) => select::execute(args, common),
+        #[cfg(feature = "gpu")]
         What::Kernels(args) => kernels::execute(args, common),
+        #[cfg(feature = "gpu")]
         What::Start(args) => start::execute(args, common),
+        #[cfg(feature = "gpu")]
         What::Tune(args) => tune::execute(args, common),
     }
 }

@@ -4,8 +4,7 @@ use serde::Serialize;
 
 use super::table::Table;
 use super::{Common, say, say_json};
-use crate::compute::device::{self, DeviceReport, PrecisionState};
-use crate::compute::gpu::{Cores, CoresFrom, LeftOutForm};
+use crate::compute::device::{self, Cores, CoresFrom, DeviceReport, LeftOutForm, PrecisionState};
 use crate::error::Result;
 
 #[derive(Serialize)]

@@ -56,7 +56,7 @@ pub fn bytes(step: &Step, halves: &[bool]) -> usize {
     views.map(|view| view.len * if is_half(view) { 2 } else { 4 }).sum()
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "gpu"))]
 mod tests {
     use super::*;
     use crate::compute::gpu::fuse;

@@ -1,6 +1,7 @@
 //! Which device computes.
 
 pub(crate) mod checks;
+pub mod self_test;
 #[cfg(test)]
 mod tests;
 pub mod trial;
@@ -11,9 +12,7 @@ use std::str::FromStr;
 
 use crate::compute::cpu::CpuExecutor;
 use crate::compute::executor::Executor;
-use crate::compute::gpu::{
-    Adapter, Cores, GpuExecutor, LeftOutForm, adapters, check_environment, self_test,
-};
+use crate::compute::gpu::{Adapter, GpuExecutor, adapters, check_environment};
 use crate::compute::precision::{Precision, PrecisionChoice};
 use crate::error::{Error, Result};
 
@@ -104,6 +103,47 @@ pub enum PrecisionState {
     Refused(String),
     /// Nobody looked: why.
     NotTried(String),
+}
+
+/// The cores that a device is taken to have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cores {
+    /// How many.
+    pub count: u32,
+    /// How that is known.
+    pub from: CoresFrom,
+}
+
+/// How a number of cores is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CoresFrom {
+    /// By the card's name.
+    Card,
+    /// As many as the processor has threads, which a software driver computes with.
+    Processor,
+    /// As most cards of its kind, of which this one is unknown.
+    Guess,
+}
+
+impl fmt::Display for Cores {
+    /// Such as `132 cores (known card)`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let from = match self.from {
+            CoresFrom::Card => "known card",
+            CoresFrom::Processor => "threads of the processor",
+            CoresFrom::Guess => "a guess: unknown card",
+        };
+        write!(f, "{} cores ({from})", self.count)
+    }
+}
+
+/// A form of a shader that is left out, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeftOutForm {
+    /// `op::pass/form`.
+    pub form: String,
+    /// The fault, or whose wish it is.
+    pub why: String,
 }
 
 /// What is known of one device of this machine.
@@ -354,11 +394,18 @@ fn open_tested(adapter: &Adapter, precision: PrecisionChoice, warn: Warn) -> Res
     Ok(executor)
 }
 
+/// Why there may be no adapter, and what to do.
+#[cfg(feature = "gpu")]
+const NO_ADAPTER: &str =
+    "no driver offers an adapter; install your GPU's Vulkan driver, or take --device cpu";
+#[cfg(not(feature = "gpu"))]
+const NO_ADAPTER: &str = "this program was built without GPUs (the feature gpu); build it with its \
+    default features, or take --device cpu";
+
 /// What there is, for the message that something else is not.
 fn known(all: &[Adapter]) -> String {
     if all.is_empty() {
-        return "no driver offers an adapter; install your GPU's Vulkan driver, or take --device cpu"
-            .into();
+        return NO_ADAPTER.into();
     }
     let names: Vec<_> =
         all.iter().map(|a| format!("{} ({}, {})", a.name(), a.backend(), a.kind())).collect();

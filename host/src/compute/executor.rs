@@ -29,6 +29,7 @@ pub struct Reading {
     /// What has come.
     pub(crate) words: Vec<u32>,
     /// What the executor calls the rest, if there is any.
+    #[cfg_attr(not(feature = "gpu"), expect(dead_code, reason = "processors read at once"))]
     pub(crate) number: Option<u64>,
 }
 

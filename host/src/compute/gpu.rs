@@ -13,7 +13,7 @@ mod overrides;
 mod pipelines;
 mod profile;
 mod readback;
-pub mod self_test;
+mod self_test;
 mod spirv;
 #[cfg(test)]
 mod tests;
@@ -28,20 +28,18 @@ use askem_wgsl::launch_form;
 use wgpu::{BindGroupEntry, BindingResource, BufferBinding, BufferUsages};
 
 pub use adapter::{Adapter, adapters};
-pub use cards::{Cores, CoresFrom};
 use connection::Connection;
 pub use fuse::fuse;
 pub use halve::halves;
 use halve::{bytes_of, names_of_halves, slot_bytes};
 use left_out::LeftOut;
-pub use left_out::LeftOutForm;
 use overrides::Overrides;
 use pipelines::{Pass, Pipelines, Wanted};
 pub use profile::{Peaks, StepTime};
 use readback::Copy;
 pub use tuning::{Choice, SlicesChoice, Tuning};
 
-use crate::compute::device::{Warn, checks};
+use crate::compute::device::{Cores, Warn, checks};
 use crate::compute::executor::{Executor, PlanId, Reading, SCORE_BATCH};
 use crate::compute::plan::{BufferId, Memory, Plan, Step, Storage, View};
 use crate::compute::precision::Precision;

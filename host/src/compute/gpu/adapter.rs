@@ -2,7 +2,7 @@
 
 use wgpu::{Backend, Backends, DeviceType, Features, InstanceDescriptor, InstanceFlags};
 
-use super::Cores;
+use crate::compute::device::Cores;
 use crate::compute::precision::Precision;
 use crate::error::{Error, Result};
 

@@ -1,7 +1,8 @@
 //! How many cores a card has, which decides how its work is cut before anything was measured.
 
-use std::fmt;
 use std::thread::available_parallelism;
+
+use crate::compute::device::{Cores, CoresFrom};
 
 /// Cores of common cards by words of their names, as the vendors' published specifications count them: NVIDIA's streaming
 /// multiprocessors, AMD's compute units, Intel's Xe cores, Apple's GPU cores. Where a name stands for cards of several sizes, the largest
@@ -121,26 +122,6 @@ const KNOWN: &[(&str, u32)] = &[
 /// Words in the names of parts of a card and of smaller cards under the name of a larger one.
 const SMALLER: &[&str] = &["laptop", "mobile", "max-q", " mig ", "vgpu"];
 
-/// The cores that a device is taken to have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Cores {
-    /// How many.
-    pub count: u32,
-    /// How that is known.
-    pub from: CoresFrom,
-}
-
-/// How a number of cores is known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CoresFrom {
-    /// By the card's name.
-    Card,
-    /// As many as the processor has threads, which a software driver computes with.
-    Processor,
-    /// As most cards of its kind, of which this one is unknown.
-    Guess,
-}
-
 impl Cores {
     /// Those of a large card, where nothing is known.
     pub const DEFAULT: Self = Self { count: 128, from: CoresFrom::Guess };
@@ -158,18 +139,6 @@ impl Cores {
             (None, "integrated") => Self::INTEGRATED,
             (None, _) => Self::DEFAULT,
         }
-    }
-}
-
-impl fmt::Display for Cores {
-    /// Such as `132 cores (known card)`.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let from = match self.from {
-            CoresFrom::Card => "known card",
-            CoresFrom::Processor => "threads of the processor",
-            CoresFrom::Guess => "a guess: unknown card",
-        };
-        write!(f, "{} cores ({from})", self.count)
     }
 }
 

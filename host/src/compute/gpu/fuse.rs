@@ -16,7 +16,7 @@ use askem_kernels::{
     segmentation_head,
 };
 
-use crate::compute::gpu::Cores;
+use crate::compute::device::Cores;
 use crate::compute::plan::{BufferId, Plan, PlanBuilder, Step, Storage, View};
 use join::{as_joined, without_bias};
 

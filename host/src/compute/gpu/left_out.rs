@@ -12,20 +12,11 @@ use askem_kernels::{Call, SIGNATURES};
 use askem_wgsl::{Entry, find};
 
 use super::GpuExecutor;
-use crate::compute::device::Warn;
+use crate::compute::device::{LeftOutForm, Warn};
 use crate::compute::precision::Precision;
 use crate::error::{Error, Result};
 
 const VARIABLE: &str = "ASKEM_FORMS";
-
-/// A form that is left out, and why.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LeftOutForm {
-    /// `op::pass/form`.
-    pub form: String,
-    /// The fault, or whose wish it is.
-    pub why: String,
-}
 
 /// The forms that are left out, by pass and number of the form.
 #[derive(Clone, Debug, Default)]

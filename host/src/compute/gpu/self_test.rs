@@ -1,27 +1,19 @@
-//! Whether a device computes what the references define, on small data.
+//! Which forms of its shaders a GPU computes right.
 //!
-//! Drivers have bugs that no test of ours on another machine can show. So each device computes
-//! every pass once on small data before it is used. The parity tests are the thorough form.
+//! Drivers have bugs that no test of ours on another machine can show. So each GPU computes
+//! every form of every pass once before it is used. The parity tests are the thorough form.
 
 mod calls;
 mod verdict;
 
 use askem_kernels::Call;
 
-use self::calls::{calls, large, several_tiles};
-use crate::compute::device::trial::{self, Style, Trial, Verdict};
-use crate::compute::executor::Executor;
+use self::calls::{large, several_tiles};
+use crate::compute::device::self_test::{fault, small, trials};
+use crate::compute::device::trial;
 use crate::compute::gpu::GpuExecutor;
 use crate::compute::gpu::pipelines::Wanted;
 use crate::error::{Error, Result};
-
-/// Computes every pass on small data and compares with the references.
-///
-/// # Errors
-/// [`Error::Device`] that names the first pass that is wrong, and how.
-pub fn run(executor: &mut dyn Executor) -> Result<()> {
-    run_calls(executor, calls())
-}
 
 impl GpuExecutor {
     /// Tests every form in which the device can run a pass, and leaves out those that are wrong. What an earlier start found of the
@@ -58,7 +50,7 @@ impl GpuExecutor {
 
     /// Compares every form with the reference, on small data.
     fn test_small(&mut self) -> Result<()> {
-        let calls: Vec<Call> = calls().into_iter().chain(several_tiles()).collect();
+        let calls: Vec<Call> = small().into_iter().chain(several_tiles()).collect();
         self.compile_forms(&calls)?;
         let mut wrong = Vec::new();
         for number in 0.. {
@@ -136,32 +128,6 @@ impl GpuExecutor {
 /// Runs of each form on large data.
 const LARGE_RUNS: usize = 4;
 
-fn run_calls(executor: &mut dyn Executor, calls: Vec<Call>) -> Result<()> {
-    let trials = trials(executor, &calls);
-    let outputs = trial::run(executor, &trials)?;
-    for (trial, written) in trials.iter().zip(&outputs) {
-        if let Some(what) = fault(trial, written) {
-            return Err(Error::Device(format!("{} fails the self-test: {what}", executor.name())));
-        }
-    }
-    Ok(())
-}
-
-fn trials(executor: &dyn Executor, calls: &[Call]) -> Vec<Trial> {
-    let precision = executor.precision();
-    let trial = |(&call, seed)| Trial::draw(call, Style::Normal, seed).at(precision);
-    calls.iter().zip(0..).map(trial).collect()
-}
-
-/// What is wrong with the outputs of a trial.
-fn fault(trial: &Trial, written: &[Option<Vec<u32>>]) -> Option<String> {
-    match trial.judge(written) {
-        Verdict::Agrees(_) => None,
-        Verdict::Differs(what) => Some(what),
-        Verdict::Unbounded => Some(format!("{:?}: the test proves nothing", trial.call)),
-    }
-}
-
 /// Runs the calls in one plan, twice, and finds those that are wrong, or not the same both times, and what is wrong with them.
 fn faults(executor: &mut GpuExecutor, calls: &[Call]) -> Result<Vec<(Call, String)>> {
     let trials = trials(executor, calls);
@@ -202,15 +168,6 @@ mod tests {
     use askem_kernels::SIGNATURES;
 
     use super::*;
-    use crate::compute::cpu::CpuExecutor;
-
-    #[test]
-    fn every_pass_is_tested() {
-        let tested: Vec<_> = calls().iter().map(|call| call.signature().name).collect();
-        for signature in SIGNATURES {
-            assert!(tested.contains(&signature.name), "{} is not in the self-test", signature.name);
-        }
-    }
 
     #[test]
     fn every_pass_with_several_forms_is_tested_on_large_data() {
@@ -220,63 +177,5 @@ mod tests {
             let is_large = large.contains(&signature.name);
             assert_eq!(is_large, entry.forms.len() > 1, "{}", signature.name);
         }
-    }
-
-    #[test]
-    fn the_cpu_executor_passes() {
-        let mut executor = CpuExecutor::new(Some(2)).expect("two threads start");
-        run(&mut executor).expect("the fast forms agree with the references");
-    }
-
-    /// An executor that computes correctly and then spoils one bit of the results.
-    struct Spoiler(CpuExecutor);
-
-    impl Executor for Spoiler {
-        fn name(&self) -> String {
-            "spoiler".into()
-        }
-        fn prepare(
-            &mut self,
-            plan: crate::compute::plan::Plan,
-        ) -> Result<crate::compute::executor::PlanId> {
-            self.0.prepare(plan)
-        }
-        fn plan(&self, id: crate::compute::executor::PlanId) -> &crate::compute::plan::Plan {
-            self.0.plan(id)
-        }
-        fn release(&mut self, id: crate::compute::executor::PlanId) {
-            self.0.release(id);
-        }
-        fn write(
-            &mut self,
-            id: crate::compute::executor::PlanId,
-            buffer: crate::compute::plan::BufferId,
-            data: &[u32],
-        ) -> Result<()> {
-            self.0.write(id, buffer, data)
-        }
-        fn read(
-            &mut self,
-            id: crate::compute::executor::PlanId,
-            buffer: crate::compute::plan::BufferId,
-            data: &mut [u32],
-        ) -> Result<()> {
-            self.0.read(id, buffer, data)?;
-            if self.0.plan(id).buffers[buffer.index()].name.contains("conv2d::forward: y") {
-                let middle = data.len() / 2;
-                data[middle] ^= 1 << 16;
-            }
-            Ok(())
-        }
-        fn run(&mut self, id: crate::compute::executor::PlanId, section: &str) -> Result<()> {
-            self.0.run(id, section)
-        }
-    }
-
-    #[test]
-    fn a_wrong_result_is_found_and_named() {
-        let mut executor = Spoiler(CpuExecutor::new(Some(1)).expect("a thread starts"));
-        let error = run(&mut executor).expect_err("a spoiled result fails").to_string();
-        assert!(error.contains("conv2d::forward: y"), "{error}");
     }
 }

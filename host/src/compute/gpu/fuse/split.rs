@@ -10,7 +10,7 @@ use askem_kernels::{
 };
 use askem_wgsl::launch;
 
-use crate::compute::gpu::Cores;
+use crate::compute::device::Cores;
 use crate::compute::plan::{PlanBuilder, View};
 
 /// Workgroups on each core that keep a GPU busy.

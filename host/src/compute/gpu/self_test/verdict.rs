@@ -1,8 +1,9 @@
 //! What a self-test found, as later starts read it.
 
+use super::super::GpuExecutor;
 #[cfg(feature = "files")]
 use super::super::cache::Kind;
-use super::super::{GpuExecutor, LeftOutForm};
+use crate::compute::device::LeftOutForm;
 use crate::error::Error;
 
 /// What a self-test found, as it is kept.

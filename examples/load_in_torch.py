@@ -13,9 +13,11 @@ In a program of your own:
     net, about = load("weights.safetensors")
     logits = net((grey - about.input_mean) / about.input_std)     # grey: [n, 1, h, w]
 
-`net` is a plain torch.nn.Module in evaluation mode; net.train() makes it ready for more training.
+`net` is a plain torch.nn.Module in evaluation mode; net.train() makes it ready for more training, and
+save(net, "weights.safetensors", "trained.safetensors") writes what became of it as a file for askem.
 """
 
+import hashlib
 import sys
 from dataclasses import dataclass
 
@@ -103,6 +105,20 @@ def load(path: str) -> tuple[UNet, About]:
     if missing or unexpected:
         raise ValueError(f"{path}: missing tensors {missing}, unexpected tensors {unexpected}")
     return net.eval(), about
+
+
+def save(net: UNet, like: str, path: str) -> None:
+    """Writes a network that came from the file `like` and was trained on, so that askem reads it."""
+    with safe_open(like, framework="pt") as file:
+        text, names = file.metadata(), file.keys()
+    tensors = net.state_dict()
+    zeros = "0" * 64
+    save_file({name: tensors[name].contiguous() for name in names}, path, {**text, "sha256": zeros})
+    # The checksum is that of the file with zeros in the checksum's place.
+    with open(path, "r+b") as file:
+        whole = file.read()
+        file.seek(whole.index(zeros.encode()))
+        file.write(hashlib.sha256(whole).hexdigest().encode())
 
 
 def main(arguments: list[str]) -> None:

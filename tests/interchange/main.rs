@@ -4,6 +4,7 @@
 //! types and tiles are not what a reader expects.
 
 mod lab_files;
+mod pages;
 #[path = "../shared/program.rs"]
 #[allow(dead_code)]
 mod program;

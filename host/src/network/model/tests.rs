@@ -311,3 +311,43 @@ fn what_never_fits_is_an_error() {
     assert!(matches!(error, Error::TooLarge(_)), "{error}");
     assert_eq!(small.score_batch, 1);
 }
+
+#[test]
+fn a_device_that_holds_no_large_window_gets_smaller_ones() {
+    let whole = plan_bytes([512, 512]);
+    let mut model = model(whole - 1);
+    let longest = model.longest_window();
+    assert!(longest > 1024, "{longest}");
+    let mut tried = Vec::new();
+    let side = loop {
+        let side = model.longest_window();
+        tried.push(side);
+        if model.prepare_window([side, side]).expect("it is asked for less") {
+            break side;
+        }
+    };
+    assert!(side < 512 && side >= 256 && side.is_multiple_of(16), "{tried:?}");
+    assert!(tried.windows(2).all(|pair| pair[1] < pair[0]), "{tried:?}");
+    let x = vec![0.5; side * side];
+    assert!(model.start_window(&x[1..]).is_err(), "a pixel is missing");
+    let started = model.start_window(&x).expect("it fits");
+    let p = model.finish(started).expect("it is computed").remove(0);
+    assert_eq!(p.len(), 2 * side * side);
+    assert!(p.iter().all(|p| p.is_finite()));
+
+    // There is a least size, below which the device is to blame.
+    let mut model = self::model(plan_bytes([256, 256]) - 1);
+    let refused = loop {
+        let side = model.longest_window();
+        match model.prepare_window([side, side]) {
+            Ok(ready) => assert!(!ready),
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(refused, Error::TooLarge(_)), "{refused}");
+}
+
+/// What counts of a window's plan.
+fn plan_bytes([height, width]: [usize; 2]) -> usize {
+    bytes(&forward_plan(&net(), 1, height, width, &[Output::Probabilities]).plan)
+}

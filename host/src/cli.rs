@@ -35,6 +35,7 @@ mod instances;
 mod network;
 mod normalise;
 mod options;
+mod phantom;
 mod predict;
 mod processes;
 mod progress;
@@ -189,6 +190,8 @@ enum Command {
     Inspect(inspect::Args),
     /// List adapters, what they can do, and which one `auto` takes.
     Devices,
+    /// Write the built-in phantom as files: a volume and its masks, to try everything with.
+    Phantom(phantom::Args),
     /// Measure throughput on this machine.
     Bench(bench::Args),
     /// Print what a shell needs to complete commands and options.
@@ -228,6 +231,7 @@ pub fn main() -> ExitCode {
         Command::Inspect(args) => inspect::execute(&args, &cli.common),
         Command::Devices => devices::execute(&cli.common),
         Command::Bench(args) => bench::execute(&args, &cli.common),
+        Command::Phantom(args) => phantom::execute(&args, &cli.common),
         Command::Completions(args) => completions::completions(&args),
         Command::Man(args) => completions::man(&args),
     };

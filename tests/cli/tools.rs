@@ -9,8 +9,8 @@ use tempfile::tempdir;
 use crate::images::phantom_folders;
 use crate::program::{Outcome, askem, not_run};
 use crate::results::{
-    SHAPE, assert_complete, fields, jaccard, journal, number, phantom, read_float_tiff, read_tiff,
-    tiny, tiny_phantom,
+    SEED, SHAPE, assert_complete, fields, jaccard, journal, number, phantom, read_float_tiff,
+    read_tiff, timeless, tiny, tiny_phantom,
 };
 
 #[test]
@@ -446,4 +446,38 @@ fn the_version_says_what_the_program_was_built_from() {
     for feature in ["cli", "gpu", "zarr", "hdf5"] {
         assert!(words.contains(&feature), "{features}");
     }
+}
+
+#[test]
+fn the_phantom_lies_in_files_as_runs_see_it() {
+    let folder = tempdir().unwrap();
+    let dir = folder.path().join("try");
+    let shape = SHAPE.map(|side| side.to_string()).join("x");
+    let seed = SEED.to_string();
+    let write = || askem(["phantom", "--phantom-shape", &shape, "--seed", &seed]).args([&dir]);
+    let outcome = write().succeed();
+    assert!(outcome.stdout.contains("volume.tif and "), "{outcome:#?}");
+    let (images, labels) = phantom();
+    let pixels = |name: &str| -> Vec<Vec<u8>> {
+        read_tiff(&dir.join(name)).into_iter().map(|(_, section)| section).collect()
+    };
+    assert!(pixels("volume.tif") == images);
+    let masks = |label: &u8| if *label == 0 { 0 } else { 255 };
+    let labels: Vec<Vec<u8>> = labels.iter().map(|l| l.iter().map(masks).collect()).collect();
+    assert!(pixels("masks.tif") == labels);
+    // A run on the files is the run without files.
+    let (with, without) = (folder.path().join("with"), folder.path().join("without"));
+    tiny()
+        .path("--raw", &dir.join("volume.tif"))
+        .path("--labels", &dir.join("masks.tif"))
+        .path("--out", &with)
+        .succeed();
+    tiny_phantom(&without).succeed();
+    assert_eq!(timeless(&with), timeless(&without));
+    // Nothing is overwritten unasked, and what another program wrote not at all.
+    write().run().refuses(2, &["volume.tif exists", "--force"]);
+    write().args(["--force"]).succeed();
+    fs::write(dir.join("masks.tif"), "mine").unwrap();
+    write().args(["--force"]).run().refuses(2, &["masks.tif exists", "not written by askem"]);
+    assert_eq!(fs::read(dir.join("masks.tif")).unwrap(), b"mine");
 }

@@ -127,7 +127,7 @@ pub(super) enum Split {
     Y,
 }
 
-fn parse_shape(text: &str) -> std::result::Result<[usize; 3], String> {
+pub(super) fn parse_shape(text: &str) -> std::result::Result<[usize; 3], String> {
     let sides: Vec<usize> = text.split('x').filter_map(|s| s.trim().parse().ok()).collect();
     match sides[..] {
         [z, y, x] if z > 0 && y > 0 && x > 0 && text.split('x').count() == 3 => Ok([z, y, x]),

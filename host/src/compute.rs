@@ -5,5 +5,6 @@ pub mod cpu;
 pub mod device;
 pub mod executor;
 pub mod gpu;
+pub mod loaded_from;
 pub mod plan;
 pub mod precision;

@@ -1,8 +1,8 @@
 //! What the Python package `askem` calls: the network, its scores, choices, and the command.
 //!
-//! Checks of arrays, and all of NumPy, are in `package/askem/__init__.py`. Sections come as bytes, and
-//! results go as bytes, in the processor's order of bytes. Every call computes on a thread of its
-//! own while the calling one waits for it, or for Ctrl-C ([`waiting`]).
+//! Checks of arrays, and all of NumPy, are in `package/askem`. Sections come as bytes, and results
+//! go as bytes, in the processor's order of bytes. Every call computes on a thread of its own while
+//! the calling one waits for it, or for Ctrl-C ([`waiting`]).
 
 mod choice;
 mod failure;

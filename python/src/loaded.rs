@@ -96,8 +96,8 @@ impl Loaded {
         })
     }
 
-    /// Scores patches: those at `positions` (z, y, x of each), else `random` ones, else a grid. Gives
-    /// the bytes of positions (three i64 each), scores (f32) and embeddings (f32).
+    /// Scores patches: those at `positions` (z, y, x of each), else `random` ones, else a grid.
+    /// Gives the bytes of positions (three i64 each), scores (f32) and embeddings (f32).
     fn scores<'py>(
         &self,
         py: Python<'py>,

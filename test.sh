@@ -4,7 +4,7 @@
 #   ./test.sh [--without TOOL,TOOL...]
 #
 # GPU tests need a Vulkan driver (Metal on macOS, DX12 on Windows). The checks for other platforms need tools: spirv-val,
-# dxc, browser, swiftshader, radeon, formats, engines, slurm, matrices (tests/tools.sh says what they are). On Debian and Ubuntu this script installs what is missing;
+# dxc, browser, swiftshader, radeon, formats, engines, python, slurm, matrices (tests/tools.sh says what they are). On Debian and Ubuntu this script installs what is missing;
 # elsewhere it names it and fails, unless --without says to go without. Set ASKEM_TEST_DATA to a folder with
 # `vnc/raw` and `vnc/mitochondria` to run the tests on real data too.
 set -euo pipefail
@@ -23,13 +23,13 @@ while [ $# -gt 0 ]; do
         shift 2
         ;;
     *)
-        echo "usage: ./test.sh [--without spirv-val,dxc,browser,swiftshader,radeon,formats,engines,slurm,matrices]" >&2
+        echo "usage: ./test.sh [--without spirv-val,dxc,browser,swiftshader,radeon,formats,engines,python,slurm,matrices]" >&2
         exit 2
         ;;
     esac
 done
 # A tool, and what the names of its tests contain.
-for pair in spirv-val=spirv_val:: dxc=dxc:: browser=in_a_browser swiftshader= radeon=radv:: formats=of_other_programs engines=engines:: slurm=slurm:: matrices=; do
+for pair in spirv-val=spirv_val:: dxc=dxc:: browser=in_a_browser swiftshader= radeon=radv:: formats=of_other_programs engines=engines:: python= slurm=slurm:: matrices=; do
     tool=${pair%%=*}
     case $without in
     *",$tool,"*)
@@ -90,6 +90,20 @@ if has matrices; then
     else
         not_run+=("${on_matrices[*]}, on matrix units (no driver with cooperative matrices could be had)")
     fi
+fi
+
+if has python; then
+    say 'the Python package'
+    interpreter=$(realpath -s "$kit")/python/bin/python
+    fresh=$(realpath -s "$kit")/fresh
+    rm -rf "$kit/wheels"
+    PATH=${interpreter%/*}:$PATH "$interpreter" -m pip wheel -q --disable-pip-version-check --no-deps --no-build-isolation -w "$kit/wheels" ./python
+    # Installed where nothing else is. The packages that test it are lent.
+    "$interpreter" -m venv --clear "$fresh"
+    "$fresh/bin/python" -m pip install -q --disable-pip-version-check --no-deps "$kit"/wheels/*.whl
+    packages='import sysconfig; print(sysconfig.get_path("purelib"))'
+    "$interpreter" -c "$packages" >"$("$fresh/bin/python" -c "$packages")/lent.pth"
+    (cd python && "$fresh/bin/python" -B -m pytest -q -p no:cacheprovider)
 fi
 
 say 'without default features'

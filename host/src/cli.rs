@@ -48,6 +48,7 @@ mod table;
 mod train;
 mod warnings;
 
+use std::ffi::OsString;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -210,7 +211,28 @@ fn is_quiet() -> bool {
 
 /// Runs the program with the process's arguments.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    ExitCode::from(run(std::env::args_os().collect(), None))
+}
+
+/// Runs the program with these arguments, the first of which is its name, and gives its exit code.
+///
+/// Some commands start the program anew, beside this process: as `again`, a program with its first
+/// arguments, where this process runs another one that has loaded askem as a library; else as the
+/// file that this process runs. What was said first counts for the whole process.
+pub fn run(arguments: Vec<OsString>, again: Option<Vec<OsString>>) -> u8 {
+    let parsed = Cli::try_parse_from(&arguments);
+    processes::remember(arguments, again);
+    match parsed {
+        Ok(cli) => execute(cli),
+        Err(error) => {
+            // Help, the version, or what is wrong. That nobody reads it is no other outcome.
+            let _ = error.print();
+            error.exit_code() as u8
+        }
+    }
+}
+
+fn execute(cli: Cli) -> u8 {
     QUIET.store(cli.common.quiet, Ordering::Relaxed);
     let done = match cli.command {
         Command::Run(args) => run::execute(&args, &cli.common),
@@ -236,14 +258,14 @@ pub fn main() -> ExitCode {
         Command::Man(args) => completions::man(&args),
     };
     match done {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => 0,
         Err(error) => {
             note!("askem: {error}");
-            ExitCode::from(match error {
+            match error {
                 Error::Usage(_) => 2,
                 Error::Interrupted(_) => 130,
                 _ => 1,
-            })
+            }
         }
     }
 }

@@ -9,5 +9,6 @@ pub mod gpu;
 #[cfg(not(feature = "gpu"))]
 #[path = "compute/no_gpu.rs"]
 pub mod gpu;
+pub mod loaded_from;
 pub mod plan;
 pub mod precision;

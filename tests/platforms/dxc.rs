@@ -35,7 +35,7 @@ fn jobs(candidate: &Candidate) -> Vec<Value> {
 /// Compiles in a process of its own. For each job the compiler's message, or the bytes of the object.
 fn compile(jobs: &[Value]) -> Vec<Result<usize, String>> {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/platforms/dxc.py");
-    let mut python = Command::new(tool("python"))
+    let mut python = Command::new(tool("python3"))
         .arg(script)
         .arg(tool("libdxcompiler.so"))
         .stdin(Stdio::piped())

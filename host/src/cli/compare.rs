@@ -6,7 +6,7 @@ mod table;
 use std::collections::VecDeque;
 use std::fs::{self, File, OpenOptions};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use serde_json::json;
 use super::experiment_data::open_data;
 use super::inputs::refuse_inputs_in;
 use super::options::{DataArgs, ExperimentArgs, Given, Settings};
-use super::processes::{available_memory, start_child};
+use super::processes::{available_memory, start_child, this_program};
 use super::progress::{catch_interrupt, human_bytes, human_time, interrupted};
 use super::run::{Memory, in_short_help};
 use super::{Common, say, say_json};
@@ -352,7 +352,7 @@ fn log_of(out: &Path, cell: &Cell) -> PathBuf {
 fn start(args: &Args, jobs: usize, common: &Common, settings: &Path, cell: &Cell) -> Result<Child> {
     let failed = |e| Error::io("askem".as_ref(), "starting a run", e);
     let folder = args.out.join(cell.name());
-    let mut command = Command::new(std::env::current_exe().map_err(failed)?);
+    let mut command = this_program().map_err(failed)?;
     command.arg("run").arg("--out").arg(&folder);
     if RunDir::peek(&folder)?.is_some() {
         command.arg("--resume");

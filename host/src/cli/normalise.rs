@@ -15,15 +15,8 @@ pub(super) fn scaling_of(
     known: Scaling,
     path: &Path,
 ) -> Result<Scaling> {
-    // One grey value everywhere has no deviation to scale by.
-    let own = match (Scaling::estimate(raw, region), by) {
-        (Err(_), Normalise::Weights) => return Ok(known),
-        (own, _) => own?,
-    };
-    if by == Normalise::Volume {
-        return Ok(own);
-    }
-    if known.is_far_from(&own) {
+    let (scaling, far) = Scaling::of_volume(by, raw, region, known)?;
+    if let Some(own) = far {
         note!(
             "askem: note: {}: its grey values (mean {:.4}, deviation {:.4}) are far from those of the training (mean {:.4}, deviation {:.4}), so that the network will hardly know it; --normalise volume scales it by its own",
             path.display(),
@@ -33,5 +26,5 @@ pub(super) fn scaling_of(
             known.deviation
         );
     }
-    Ok(known)
+    Ok(scaling)
 }

@@ -4,8 +4,10 @@
 //! others with the same arguments. They learn their device and part from two variables of the environment.
 
 use std::env;
+use std::ffi::OsString;
 use std::io::Read;
 use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
 
 use serde_json::Value;
 
@@ -21,6 +23,32 @@ const SHARD: &str = "ASKEM_PROCESS_SHARD";
 
 /// Set for processes that another one has started; their standard input ends when that one does.
 const CHILD: &str = "ASKEM_PROCESS_CHILD";
+
+/// How this process was started.
+static STARTED: OnceLock<Started> = OnceLock::new();
+
+struct Started {
+    /// Its arguments, the name of the program first.
+    arguments: Vec<OsString>,
+    /// What starts the program, where that is not the file that this process runs.
+    again: Option<Vec<OsString>>,
+}
+
+/// Keeps how this process was started, for those that it starts itself.
+pub(super) fn remember(arguments: Vec<OsString>, again: Option<Vec<OsString>>) {
+    let _ = STARTED.set(Started { arguments, again });
+}
+
+/// A call of this program, without arguments.
+pub(super) fn this_program() -> std::io::Result<Command> {
+    let again = STARTED.get().and_then(|started| started.again.as_deref());
+    let Some([program, first @ ..]) = again else {
+        return Ok(Command::new(env::current_exe()?));
+    };
+    let mut command = Command::new(program);
+    command.args(first);
+    Ok(command)
+}
 
 /// Starts a process that ends with this one, however this one ends: it saves what it has when its standard input ends.
 pub(super) fn start_child(command: &mut Command) -> std::io::Result<Child> {
@@ -101,10 +129,10 @@ impl Share {
         if self.others.is_empty() {
             return Ok(others);
         }
-        let program = env::current_exe().map_err(failed)?;
+        let arguments = STARTED.get().map_or(&[][..], |started| &started.arguments);
         for (device, shard) in &self.others {
-            let mut command = Command::new(&program);
-            command.args(env::args_os().skip(1));
+            let mut command = this_program().map_err(failed)?;
+            command.args(arguments.iter().skip(1));
             if !common.json {
                 command.arg("--json");
             }

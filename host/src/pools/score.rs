@@ -9,9 +9,10 @@ use half::f16;
 use sha2::{Digest, Sha256};
 
 use crate::data::files::hexadecimal;
-use crate::data::pool::{Batch, PatchReader, Sites, read_ahead};
+use crate::data::pool::{Batch, PatchReader, Position, Sites, read_ahead};
 use crate::error::{Error, Result};
 use crate::learning::predict::{self, McOptions};
+use crate::learning::strategy::Criterion;
 use crate::network::model::{Model, Started};
 use crate::network::unet::Output;
 use crate::pools::score_store::{Rows, ScoreStore};
@@ -100,6 +101,11 @@ fn compute(
 ) -> Result<()> {
     let about = store.about();
     let share = shown_once(about.shape, about.patch);
+    let what = What {
+        criterion: about.criterion,
+        mc: McOptions { passes: about.mc_passes.unwrap_or(1), seed: about.seed, iteration: 0 },
+        embedding: about.embedding,
+    };
     let mut rows = Rows::default();
     let mut before = None;
     let mut batches = batches.iter();
@@ -109,7 +115,7 @@ fn compute(
             Some(batch) => {
                 let batch = batch?;
                 let (chunk, first) = batch.tag;
-                let started = Scoring::start(model, store, first, &batch.x)?;
+                let started = Scoring::start(model, &what, first, &batch.x)?;
                 Some((chunk, batch.positions, started))
             }
             None if before.is_none() => return Ok(()),
@@ -119,13 +125,8 @@ fn compute(
             continue;
         };
         let count = positions.len();
-        let (scores, embeddings) = started.finish(model, store)?;
-        if let Some(i) = scores.iter().position(|score| !score.is_finite()) {
-            return Err(Error::Input(format!(
-                "the score of the patch at {:?} is not a number: the network has diverged, or the volume has pixels that are not numbers there",
-                positions[i]
-            )));
-        }
+        let (scores, embeddings) = started.finish(model, &what)?;
+        require_finite(&scores, &positions)?;
         rows.scores.extend(scores.iter().map(|score| score * share));
         rows.positions.extend(positions);
         rows.embeddings.extend(embeddings.into_iter().map(f16::from_f32));
@@ -145,6 +146,69 @@ fn shown_once([_, height, width]: [usize; 3], patch: usize) -> f32 {
     (height.min(patch) * width.min(patch)) as f32 / (patch * patch) as f32
 }
 
+/// An error if a score is not a number.
+fn require_finite(scores: &[f32], positions: &[Position]) -> Result<()> {
+    let Some(i) = scores.iter().position(|score| !score.is_finite()) else { return Ok(()) };
+    Err(Error::Input(format!(
+        "the score of the patch at {:?} is not a number: the network has diverged, or the volume has pixels that are not numbers there",
+        positions[i]
+    )))
+}
+
+/// What is computed of patches.
+#[derive(Clone, Copy, Debug)]
+pub struct What {
+    /// The score.
+    pub criterion: Criterion,
+    /// Dropout passes, of criteria that need them.
+    pub mc: McOptions,
+    /// The embedding, if one is wanted.
+    pub embedding: Option<predict::Embedding>,
+}
+
+/// The scores of patches of one volume, and their embeddings one after another if they are wanted:
+/// the numbers that [`score_chunks`] writes for a pool of these patches in this order, where
+/// embeddings are rounded. `advance` hears of the patches that are done; an error from it stops the work.
+///
+/// # Errors
+/// If a patch can't be read, a score is not a number, or `advance` wants to stop.
+pub fn score_patches(
+    model: &mut Model,
+    reader: &PatchReader,
+    positions: &[Position],
+    what: &What,
+    advance: &mut predict::Advance<'_>,
+) -> Result<(Vec<f32>, Vec<f32>)> {
+    let (patch, batch, threads) = (model.patch(), model.score_batch(), model.reading_threads());
+    let region = &reader.region;
+    let share = shown_once([region.z.len(), region.height(), region.width()], patch);
+    let to_read = positions.chunks(batch).enumerate().map(|(i, at)| (i * batch, at.to_vec()));
+    let (mut scores, mut embeddings) = (Vec::with_capacity(positions.len()), Vec::new());
+    read_ahead(from_ref(reader), patch, threads, to_read, |taken| {
+        let mut before: Option<(Vec<Position>, Scoring)> = None;
+        let mut taken = taken.iter();
+        // While one batch is written down, the device works on the next.
+        loop {
+            let next = match taken.next() {
+                Some(read) => {
+                    let read = read?;
+                    let started = Scoring::start(model, what, read.tag as u64, &read.x)?;
+                    Some((read.positions, started))
+                }
+                None if before.is_none() => return Ok(()),
+                None => None,
+            };
+            let Some((positions, started)) = std::mem::replace(&mut before, next) else { continue };
+            let (found, mut embedded) = started.finish(model, what)?;
+            require_finite(&found, &positions)?;
+            scores.extend(found.iter().map(|score| score * share));
+            embeddings.append(&mut embedded);
+            advance(positions.len())?;
+        }
+    })?;
+    Ok((scores, embeddings))
+}
+
 /// A batch on the device.
 struct Scoring {
     scores: Started,
@@ -153,31 +217,28 @@ struct Scoring {
 }
 
 impl Scoring {
-    fn start(model: &mut Model, store: &ScoreStore, first: u64, x: &[f32]) -> Result<Self> {
-        let about = store.about();
-        let embedding = about.embedding.map(predict::Embedding::output);
-        if let (Some(score), Some(embedding)) = (about.criterion.output(), embedding) {
+    fn start(model: &mut Model, what: &What, first: u64, x: &[f32]) -> Result<Self> {
+        let embedding = what.embedding.map(predict::Embedding::output);
+        if let (Some(score), Some(embedding)) = (what.criterion.output(), embedding) {
             let scores = model.start_forward(x, &[score, embedding])?;
             return Ok(Self { scores, embeddings: None });
         }
-        let mc = McOptions { passes: about.mc_passes.unwrap_or(1), seed: about.seed, iteration: 0 };
-        let scores = predict::start_scores(model, x, first, about.criterion, mc)?;
+        let scores = predict::start_scores(model, x, first, what.criterion, what.mc)?;
         let embeddings = embedding.map(|embedding| model.start_forward(x, &[embedding]));
         Ok(Self { scores, embeddings: embeddings.transpose()? })
     }
 
     /// Scores and embeddings.
-    fn finish(self, model: &mut Model, store: &ScoreStore) -> Result<(Vec<f32>, Vec<f32>)> {
-        let about = store.about();
+    fn finish(self, model: &mut Model, what: &What) -> Result<(Vec<f32>, Vec<f32>)> {
         let mut found = model.finish(self.scores)?;
         let embeddings = match self.embeddings {
             Some(started) => model.finish(started)?.swap_remove(0),
-            None if about.criterion.output().is_some() && about.embedding.is_some() => {
+            None if what.criterion.output().is_some() && what.embedding.is_some() => {
                 found.pop().unwrap_or_default()
             }
             None => Vec::new(),
         };
-        Ok((found.swap_remove(predict::score_of(about.criterion)), embeddings))
+        Ok((found.swap_remove(predict::score_of(what.criterion)), embeddings))
     }
 }
 
@@ -205,7 +266,7 @@ pub fn hash_of_pixels(reader: &PatchReader) -> Result<String> {
 }
 
 /// The output of a forward pass without dropout that is a score.
-impl crate::learning::strategy::Criterion {
+impl Criterion {
     fn output(self) -> Option<Output> {
         match self {
             Self::Entropy => Some(Output::Entropy),

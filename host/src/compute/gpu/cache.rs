@@ -15,6 +15,8 @@ mod files {
     use std::time::SystemTime;
     use std::{env, fs, io, process};
 
+    use crate::compute::loaded_from;
+
     /// The findings about one device.
     #[derive(Clone, Debug)]
     pub(in crate::compute::gpu) struct Cache {
@@ -98,7 +100,7 @@ mod files {
         hasher.finish()
     }
 
-    /// Changes with every build: the size and time of the program's own file, and of the file by whose name it was started, which is
+    /// Changes with every build: the size and time of the file that holds this code, and of the file by whose name it was started, which is
     /// another one where a loader runs it.
     fn binary() -> [Option<(u64, SystemTime)>; 2] {
         let known = |path: PathBuf| {
@@ -106,7 +108,7 @@ mod files {
             Some((file.len(), file.modified().ok()?))
         };
         let started = env::args_os().next().map(PathBuf::from);
-        [env::current_exe().ok(), started].map(|path| path.and_then(known))
+        [loaded_from::file(), started].map(|path| path.and_then(known))
     }
 
     fn write(file: &Path, bytes: &[u8]) -> io::Result<()> {

@@ -70,6 +70,29 @@ impl Scaling {
         Ok(Self { mean, deviation: (squares / count).sqrt() })
     }
 
+    /// The scaling with which a network sees a volume, where `known` is that of its training. Where
+    /// it is `known` and the volume's own is far from it, that comes too.
+    ///
+    /// # Errors
+    /// If a section cannot be read, or the volume is to be scaled by its own grey values and has
+    /// only one.
+    pub fn of_volume(
+        by: Normalise,
+        raw: &Arc<dyn Volume>,
+        region: &Region,
+        known: Self,
+    ) -> Result<(Self, Option<Self>)> {
+        let own = match (Self::estimate(raw, region), by) {
+            // One grey value everywhere has no deviation to scale by.
+            (Err(_), Normalise::Weights) => return Ok((known, None)),
+            (own, _) => own?,
+        };
+        Ok(match by {
+            Normalise::Volume => (own, None),
+            Normalise::Weights => (known, known.is_far_from(&own).then_some(own)),
+        })
+    }
+
     /// Whether values scaled like `other` are far from what a network knows that was trained on values scaled like this: beyond three
     /// deviations, or three times more or less spread.
     pub fn is_far_from(&self, other: &Self) -> bool {

@@ -119,6 +119,7 @@ fn a_test_region_without_foreground_is_said_first() {
     let page = page_of(&out);
     let warning = page.find("The test region has no foreground").expect("a warning");
     assert!(warning < page.find("<svg").unwrap());
+    assert!(page.contains("<p class=\"big\">not known</p>"), "no index where it says little");
 }
 
 #[test]

@@ -45,7 +45,7 @@ pub fn write_run_page(out: &Path, resolved: &Resolved, records: &[Record]) -> Re
     put(facts(out, resolved, [first, last], advice(records).as_ref(), no_foreground));
     if no_foreground {
         put("<p class=\"warn\">The test region has no foreground: the Jaccard index says little. \
-             Test on another part (--test-raw), or on other rows (--split).</p>"
+             Test on another volume (--test-raw, --test-labels).</p>"
             .into());
     }
     if let Some(best) = best_held_out(records) {
@@ -129,6 +129,9 @@ fn facts(
 ) -> String {
     let number = |index: f64| format!("<p class=\"big\">{index:.3}</p>");
     let good = match (last.jaccard, last.unseen_jaccard) {
+        _ if no_foreground => {
+            "<p class=\"big\">not known</p><p>No foreground was there to judge by.</p>".into()
+        }
         (Some(index), _) => {
             let mut text = number(index) + "<p>Jaccard index of the test region (1 at best).";
             if let Some(before) = first.jaccard.filter(|_| first.iteration != last.iteration) {
@@ -175,7 +178,7 @@ fn what_next(
         command(&format!("askem predict --run {dir} --raw VOLUME --out OUT.tif"))
     );
     if no_foreground {
-        return "<p>Test where there is foreground: this test says nothing.</p>".into();
+        return "<p>Test where there is foreground, with --test-raw and --test-labels.</p>".into();
     }
     let Some(advice) = advice else { return segment };
     if advice.could_stop {

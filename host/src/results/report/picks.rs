@@ -6,12 +6,13 @@ use super::FONTS;
 use crate::learning::protocol::{Picked, Record};
 use crate::results::run_dir::Extent;
 
-const WIDTH: f64 = 640.0;
 const LEFT: f64 = 74.0;
 const TOP: f64 = 44.0;
-/// Width of the volume, and the largest height of the view from above.
+/// The largest width and height of the view from above.
 const ACROSS: f64 = 540.0;
-const TALL: f64 = 360.0;
+const TALL: f64 = 400.0;
+/// Right of the volume.
+const MARGIN: f64 = 26.0;
 /// Height of the view from the side: sections are few and thick.
 const SIDE: f64 = 120.0;
 /// A patch of a large volume is drawn larger than it is, so that it is seen.
@@ -41,9 +42,11 @@ pub(super) fn svg(
     let start = rows.of(y[1]) + 56.0;
     let sections = Scale { ends: z, start, step: SIDE / (z[1] - z[0]) as f64 };
     let height = sections.of(z[1]) + 58.0;
+    // The key needs some width, however narrow the volume is.
+    let width = (columns.of(x[1]) + MARGIN).max(500.0);
     let last = picks.iter().map(|(iteration, _)| *iteration).max().unwrap_or(0);
     let mut out = format!(
-        r##"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height:.0}" width="{WIDTH}" height="{height:.0}" role="img" font-family="{FONTS}" font-size="14"><title>where the picks lie</title><rect width="{WIDTH}" height="{height:.0}" fill="white"/>"##
+        r##"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0} {height:.0}" width="{width:.0}" height="{height:.0}" role="img" font-family="{FONTS}" font-size="14"><title>where the picks lie</title><rect width="{width:.0}" height="{height:.0}" fill="white"/>"##
     );
     let part = extent.map_or([z, y, x], |extent| extent.part.map(|[from, n]| [from, from + n]));
     out += &frame(&columns, &rows, [part[2], part[1]], ["column", "row"]);

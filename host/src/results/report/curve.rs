@@ -384,6 +384,7 @@ fn finite(point: &(f64, f64)) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::rasterize;
     use super::*;
 
     #[test]

@@ -93,7 +93,7 @@ fn key(last: usize, y: f64) -> String {
         format!(r##"<text x="{LEFT}" y="{y:.1}" fill="#222">chosen after iteration</text>"##);
     let count = last.min(4);
     for i in 0..=count {
-        let iteration = if count == 0 { 0 } else { last * i / count };
+        let iteration = last * i / count.max(1);
         let (x, colour) = (LEFT + 170.0 + 58.0 * i as f64, shade(iteration, last));
         let _ = write!(
             out,
@@ -175,9 +175,9 @@ mod tests {
     fn with_class(svg: &str) -> Vec<(String, [f64; 4])> {
         let document = roxmltree::Document::parse(svg).unwrap();
         let rect = |node: roxmltree::Node<'_, '_>| {
+            let class = node.attribute("class")?;
             let number = |name| node.attribute(name).unwrap().parse().unwrap();
-            let place = ["x", "y", "width", "height"].map(number);
-            Some((node.attribute("class")?.to_owned(), place))
+            Some((class.to_owned(), ["x", "y", "width", "height"].map(number)))
         };
         let nodes = document.descendants().filter(|node| node.has_tag_name("rect"));
         nodes.filter_map(rect).collect()

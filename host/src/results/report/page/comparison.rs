@@ -46,15 +46,18 @@ pub(in crate::results::report) fn write_comparison_page(
     let about = about_numbers(seeds, curves.full.is_some());
     put(section("In numbers", true, &(summary_table(summaries) + &about)));
     put(when_to_stop(summaries));
+    let mean = if seeds == 1 { "" } else { ", mean over seeds" };
     let foreground = figure(
         out,
         "foreground",
         &foreground_figure(all).svg(),
-        "Share of foreground in everything labelled, mean over seeds: finding the rare class is a good \
-         part of a strategy's gain.",
+        &format!(
+            "Share of foreground in everything labelled{mean}: finding the rare class is a good \
+         part of a strategy's gain."
+        ),
     )?;
     put(section("How much foreground was labelled", false, &foreground));
-    let times = figure(out, "times", &times::svg(all), "Seconds of a whole run, mean over seeds.")?;
+    let times = figure(out, "times", &times::svg(all), &format!("Seconds of a whole run{mean}."))?;
     put(section("Where the time went", false, &times));
     put(section("What the network gets wrong", true, &overlays(out, all, summaries)));
     let patch = toml::from_str::<Resolved>(&settings).map_or(0, |r| r.experiment.patch);

@@ -20,7 +20,7 @@ use crate::learning::protocol::{Config, InitialStrategy, Record, labelled};
 use crate::learning::strategy;
 use crate::network::unet::Weights;
 use crate::network::weights::{self, TrainedNetwork};
-use crate::results::run_dir::{Resolved, RunDir};
+use crate::results::run_dir::{Extents, Resolved, RunDir};
 
 /// A patch that a person was asked for, or has chosen.
 #[derive(Clone, Debug, PartialEq)]
@@ -102,7 +102,9 @@ impl Project {
         let own = BTreeMap::new();
         let states = BTreeMap::new();
         Marks { shape: raw.shape(), first, states, own, next_own: FIRST_OWN }.write(path)?;
-        Self::of(dir, resolved, raw)
+        let project = Self::of(dir, resolved, raw)?;
+        Extents::of(&[project.reader()], &[]).write(path)?;
+        Ok(project)
     }
 
     /// Opens a project; `open` opens the volume that its settings name.

@@ -28,7 +28,9 @@ use crate::learning::train::TrainState;
 use crate::network::model::{Model, Moments};
 use crate::network::weights::{self, TrainedNetwork};
 use crate::results::report;
-use crate::results::run_dir::{DataSource, Longer, Resolved, RunDir, Standing, compare_length};
+use crate::results::run_dir::{
+    DataSource, Extents, Longer, Resolved, RunDir, Standing, compare_length,
+};
 
 #[derive(Debug, clap::Args)]
 #[command(mut_args(in_short_help))]
@@ -317,6 +319,7 @@ impl Run<'_> {
         // Before the settings: a journal that ends too early is made longer, whatever they say.
         self.dir.cut_journal()?;
         self.dir.write_config(&self.resolved)?;
+        Extents::of(&train, &test_readers).write(self.dir.path())?;
         let data = Data { train: &train, annotator: &annotator, test: &test };
         let board =
             TensorBoard::open(self.dir.path(), self.job.tensorboard, &progress, |record| {

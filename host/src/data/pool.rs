@@ -173,6 +173,11 @@ impl PatchReader {
         Self { raw, context, region, scaling }
     }
 
+    /// Sections, rows and columns of the whole volume.
+    pub fn shape(&self) -> [usize; 3] {
+        self.raw.shape()
+    }
+
     /// How large a pixel of the volume is along z, y and x, in nanometres, where its file says so.
     pub fn voxel_nm(&self) -> Option<[f64; 3]> {
         self.raw.voxel_nm()

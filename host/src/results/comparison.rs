@@ -34,6 +34,10 @@ pub struct Spread {
     pub mean: f64,
     /// Standard deviation of a sample; 0 for a single seed.
     pub deviation: f64,
+    /// The lowest of the seeds.
+    pub least: f64,
+    /// The highest of the seeds.
+    pub most: f64,
     /// How many seeds.
     pub seeds: usize,
 }
@@ -44,7 +48,17 @@ impl Spread {
         let mean = values.iter().sum::<f64>() / seeds as f64;
         let squares: f64 = values.iter().map(|v| (v - mean).powi(2)).sum();
         let deviation = if seeds > 1 { (squares / (seeds - 1) as f64).sqrt() } else { 0.0 };
-        Self { mean, deviation, seeds }
+        let end = |of: fn(f64, f64) -> f64| values.iter().copied().reduce(of).unwrap_or(f64::NAN);
+        let (least, most) = (end(f64::min), end(f64::max));
+        Self { mean, deviation, least, most, seeds }
+    }
+
+    /// The mean with the standard deviation, which a single seed does not have.
+    pub fn show(&self) -> String {
+        match self.seeds {
+            1 => format!("{:.3}", self.mean),
+            _ => format!("{:.3} ± {:.3}", self.mean, self.deviation),
+        }
     }
 }
 
@@ -74,6 +88,9 @@ pub struct Summary {
     pub saving: Option<Saving>,
     /// What is said to the claim that it saves labels against random.
     pub claim: Option<Claim>,
+    /// The seeds that ended below half of the best one, with their last Jaccard index: trainings that
+    /// may have failed.
+    pub behind: Vec<(u64, f64)>,
     /// When its runs would have been told that it is enough; none where nothing tells.
     pub stops: Option<Stops>,
     /// Foreground share of all labelled pixels at the end.
@@ -112,6 +129,16 @@ impl Series {
                 }
             })
             .collect()
+    }
+
+    /// The seeds that ended below half of the best one, with their last Jaccard index.
+    fn behind(&self) -> Vec<(u64, f64)> {
+        let last = |(seed, records): &(u64, Vec<Record>)| {
+            records.last().map(|record| (*seed, record.jaccard_or_nan()))
+        };
+        let all: Vec<(u64, f64)> = self.runs.iter().filter_map(last).collect();
+        let best = all.iter().map(|run| run.1).fold(0.0, f64::max);
+        all.into_iter().filter(|(_, jaccard)| *jaccard < 0.5 * best).collect()
     }
 
     fn last(&self, value: impl Fn(&Record) -> f64) -> Spread {
@@ -198,6 +225,7 @@ pub fn summarize(all: &[Series]) -> Result<Vec<Summary>> {
             labels_for_95: if is_curve { of_full(0.95) } else { None },
             saving,
             claim,
+            behind: series.behind(),
             stops: stops::stops(series),
             labelled_foreground: series.last(|r| r.labelled_foreground),
             seconds: Spread::of(&seconds),
@@ -352,6 +380,23 @@ pub(super) mod tests {
         assert_eq!(labels_for(&curve, 0.7), None);
         assert!((mean_height(&curve) - (0.2 + 0.25 + 0.4) / 3.0).abs() < 1e-12);
         assert_eq!(mean_height(&curve[..1]), 0.1);
+    }
+
+    #[test]
+    fn seeds_that_fell_behind_are_named() {
+        let ends = |last: &[f64]| -> Vec<(u64, f64)> {
+            let curves: Vec<[f64; 2]> = last.iter().map(|&end| [0.1, end]).collect();
+            let curves: Vec<&[f64]> = curves.iter().map(|curve| &curve[..]).collect();
+            summarize(&[series("entropy", &curves)]).unwrap()[0].behind.clone()
+        };
+        assert_eq!(ends(&[0.6, 0.02, 0.5]), [(1, 0.02)]);
+        assert_eq!(ends(&[0.0, 0.0, 0.1]), [(0, 0.0), (1, 0.0)]);
+        assert_eq!(ends(&[0.6, 0.3]), []);
+        assert_eq!(ends(&[0.0, 0.0]), []);
+        let one = summarize(&[series("entropy", &[&[0.1, 0.25]])]).unwrap()[0].last;
+        assert_eq!((one.show(), one.least, one.most), ("0.250".into(), 0.25, 0.25));
+        let two = summarize(&[series("entropy", &[&[0.2], &[0.4]])]).unwrap()[0].last;
+        assert_eq!((two.show(), two.least, two.most), ("0.300 ± 0.141".into(), 0.2, 0.4));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Pictures of what a run found: learning curves and segmentations.
 //!
-//! A figure is described once, as SVG. The PNG beside it is that SVG drawn in pure Rust with a font that
-//! is part of the program, so both show the same and no machine needs fonts installed.
+//! A figure is described once, as SVG. The PNG beside it is that SVG drawn in pure Rust. The font is
+//! part of the program and of each SVG and page, so all show the same on any machine.
 
 use crate::{Error, Result};
 
@@ -10,10 +10,15 @@ mod details;
 pub mod overlay;
 mod page;
 mod picks;
+mod scale_bar;
+mod spreads;
+mod ticks;
 mod times;
 
 use crate::data::files::write_atomically;
 use crate::results::comparison::{self, Series, Summary, System};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use std::path::Path;
 
 pub use curve::{Curve, learning_curve, learning_curve_svg};
@@ -32,8 +37,7 @@ pub fn write_comparison(
     system: Option<&System>,
 ) -> Result<()> {
     let svg = page::comparison_figure(all).svg();
-    write_atomically(&out.join("curves.svg"), svg.as_bytes())?;
-    write_atomically(&out.join("curves.png"), &rasterize(&svg, 2.0)?)?;
+    write_figure(&svg, &out.join("curves.svg"), &out.join("curves.png"))?;
     write_atomically(&out.join("iterations.csv"), comparison::iterations_csv(all).as_bytes())?;
     write_atomically(
         &out.join("summary.csv"),
@@ -55,8 +59,32 @@ pub fn write_comparison(
 pub const PALETTE: [&str; 7] =
     ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"];
 
-/// The fonts a viewer should try. The PNG is drawn with the one that is built in.
-const FONTS: &str = "Helvetica, Arial, 'Liberation Sans', 'DejaVu Sans', sans-serif";
+/// The fonts of a figure: the one below, and for letters that it lacks those of the viewer.
+const FONTS: &str = "Inter, Helvetica, Arial, sans-serif";
+
+/// Inter with the letters that figures need (SIL Open Font License, `font/OFL.txt`).
+///
+/// Source: <https://rsms.me/inter>, as `inter-latin-400-normal` in Fontsource's package, cut down with
+/// `pyftsubset --unicodes=U+20-7E,U+A0,U+B0-B3,U+B5,U+B7,U+C4,U+D6,U+D7,U+DC,U+DF,U+E4,U+F6,U+FC,`
+/// `U+2013,U+2026,U+2212,U+2264,U+2265 --layout-features= --no-hinting`.
+const FONT: &[u8] = include_bytes!("report/font/inter.ttf");
+
+/// The style that brings the font along.
+fn font_face() -> String {
+    let font = BASE64_STANDARD.encode(FONT);
+    format!("@font-face{{font-family:Inter;src:url(data:font/ttf;base64,{font})}}")
+}
+
+/// PNG pixels per unit of a figure: fine enough for print at the width of a column.
+const SCALE: f32 = 2.0;
+
+/// Writes a figure as SVG, with its font, and as PNG.
+fn write_figure(figure: &str, svg: &Path, png: &Path) -> Result<()> {
+    let picture = rasterize(figure, SCALE)?;
+    let style = format!("><style>{}</style>", font_face());
+    write_atomically(svg, figure.replacen('>', &style, 1).as_bytes())?;
+    write_atomically(png, &picture)
+}
 
 /// Draws an SVG text as PNG, `scale` pixels per unit.
 ///
@@ -65,7 +93,7 @@ pub fn rasterize(svg: &str, scale: f32) -> Result<Vec<u8>> {
     use resvg::{tiny_skia, usvg};
     let mut options = usvg::Options::default();
     let fonts = options.fontdb_mut();
-    fonts.load_font_data(epaint_default_fonts::UBUNTU_LIGHT.to_vec());
+    fonts.load_font_data(FONT.to_vec());
     let family = fonts.faces().next().and_then(|face| face.families.first().cloned());
     if let Some((family, _)) = family {
         fonts.set_sans_serif_family(family);

@@ -6,6 +6,7 @@
 //! earlier versions have none and are read as they are.
 
 mod checkpoint;
+mod extents;
 mod identity;
 mod journal;
 mod networks;
@@ -28,6 +29,7 @@ use crate::error::{Error, Result};
 use crate::learning::protocol::Config;
 
 pub use checkpoint::data_of;
+pub use extents::{Extent, Extents};
 pub use identity::DataIdentity;
 pub use networks::{Chosen, Reason, best_held_out};
 pub use standing::{Longer, Standing, compare_length};
@@ -55,6 +57,7 @@ const FOLDERS: [Folder; 6] = [
     ("details", |name| {
         name.starts_with("iteration-") && name.ends_with(".json")
             || name.starts_with("query-") && name.ends_with(".png")
+            || name == extents::NAME
     }),
     ("figures", |name| {
         let stem = name.strip_suffix(".svg").or(name.strip_suffix(".png"));

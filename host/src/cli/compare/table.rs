@@ -30,9 +30,9 @@ pub(super) fn of(summaries: &[Summary]) -> Table {
         });
         table.row(vec![
             s.strategy.clone(),
-            format!("{:.3} ± {:.3}", s.last.mean, s.last.deviation),
+            s.last.show(),
             test(claim.map(|claim| claim.last)),
-            format!("{:.3} ± {:.3}", s.area.mean, s.area.deviation),
+            s.area.show(),
             test(claim.map(|claim| claim.area)),
             saved,
             claim.map_or("-".into(), |claim| claim.verdict.to_string()),

@@ -1,8 +1,8 @@
 //! Learning curves: how good the segmentation is after so many labels.
 
-use super::{FONTS, PALETTE, escape, rasterize};
+use super::ticks::Ticks;
+use super::{FONTS, PALETTE, escape, write_figure};
 use crate::Result;
-use crate::data::files::write_atomically;
 use std::fmt::Write;
 use std::path::Path;
 
@@ -14,27 +14,28 @@ pub struct Curve {
     /// Labelled patches and Jaccard index, in the order of the labels. Points that are not finite
     /// are left out.
     pub points: Vec<(f64, f64)>,
-    /// How far the band around each point reaches to both sides, such as a standard deviation; empty for no band.
-    pub spread: Vec<f64>,
+    /// The lower and the upper end of a band at each point, such as the lowest and the highest seed;
+    /// empty for no band.
+    pub band: Vec<[f64; 2]>,
 }
 
 impl Curve {
     /// A curve of points.
     pub fn new(label: impl Into<String>, points: Vec<(f64, f64)>) -> Self {
-        Self { label: label.into(), points, spread: Vec::new() }
+        Self { label: label.into(), points, band: Vec::new() }
     }
 }
 
 /// The figure's size and the plot's frame inside it.
-const WIDTH: f64 = 800.0;
+const WIDTH: f64 = 700.0;
+/// The same of a figure that needs no legend.
+const WIDTH_ALONE: f64 = 576.0;
+const RIGHT_ALONE: f64 = 548.0;
 const HEIGHT: f64 = 460.0;
 const LEFT: f64 = 76.0;
-const RIGHT: f64 = 548.0;
+const RIGHT: f64 = 474.0;
 const TOP: f64 = 56.0;
 const BOTTOM: f64 = 396.0;
-
-/// PNG pixels per unit: fine enough for print at the width of a column.
-const SCALE: f32 = 2.0;
 
 /// Writes the learning curves as SVG and PNG.
 ///
@@ -49,10 +50,7 @@ pub fn learning_curve(
     svg: &Path,
     png: &Path,
 ) -> Result<()> {
-    let figure = learning_curve_svg(series, title, full);
-    let picture = rasterize(&figure, SCALE)?;
-    write_atomically(svg, figure.as_bytes())?;
-    write_atomically(png, &picture)
+    write_figure(&learning_curve_svg(series, title, full), svg, png)
 }
 
 /// The learning curves as SVG, for a page that shows them.
@@ -88,17 +86,19 @@ impl Figure {
     pub(super) fn svg(&self) -> String {
         let (series, title) = (&self.curves, &self.title);
         let full = self.full.filter(|f| f.is_finite());
-        let axes = Axes::new(series, full, self.y);
+        let is_alone = series.len() == 1 && full.is_none();
+        let (width, right) = if is_alone { (WIDTH_ALONE, RIGHT_ALONE) } else { (WIDTH, RIGHT) };
+        let axes = Axes::new(series, full, self.y, right);
         let mut svg = String::new();
         let mut put = |line: String| {
             svg.push_str(&line);
             svg.push('\n');
         };
         put(format!(
-            r#"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}" role="img" font-family="{FONTS}" font-size="15">"#
+            r#"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {HEIGHT}" width="{width}" height="{HEIGHT}" role="img" font-family="{FONTS}" font-size="15">"#
         ));
         put(format!("<title>{}</title>", escape(title)));
-        put(format!(r#"<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>"#));
+        put(format!(r#"<rect width="{width}" height="{HEIGHT}" fill="white"/>"#));
         put(format!(
             r##"<text x="{LEFT}" y="32" font-size="18" fill="#000">{}</text>"##,
             escape(title)
@@ -107,7 +107,7 @@ impl Figure {
         if let Some(full) = full {
             let y = axes.y(full);
             put(format!(
-                r##"<line x1="{LEFT}" y1="{y:.2}" x2="{RIGHT}" y2="{y:.2}" stroke="#444" stroke-width="1.6" stroke-dasharray="8 5"/>"##
+                r##"<line x1="{LEFT}" y1="{y:.2}" x2="{right}" y2="{y:.2}" stroke="#444" stroke-width="1.6" stroke-dasharray="8 5"/>"##
             ));
         }
         for (i, curve) in series.iter().enumerate() {
@@ -116,7 +116,7 @@ impl Figure {
         for (i, curve) in series.iter().enumerate() {
             put(Style::of(i).line(curve, &axes));
         }
-        put(legend(series, full));
+        put(if is_alone { last_value(&series[0], &axes) } else { legend(series, full, self.y) });
         put("</svg>".to_owned());
         svg
     }
@@ -127,24 +127,27 @@ struct Axes {
     x: Ticks,
     y: Ticks,
     name: &'static str,
+    right: f64,
 }
 
 impl Axes {
-    fn new(series: &[Curve], full: Option<f64>, y: Axis) -> Self {
+    fn new(series: &[Curve], full: Option<f64>, y: Axis, right: f64) -> Self {
         let points = || series.iter().flat_map(|c| c.points.iter().copied()).filter(finite);
         let most = points().map(|p| p.0).fold(0.0, f64::max);
-        let best = points().map(|p| p.1).chain(full).fold(0.0, f64::max);
+        let bands = series.iter().flat_map(|c| c.band.iter().map(|band| band[1]));
+        let best = points().map(|p| p.1).chain(bands).chain(full).fold(0.0, f64::max);
         // Both start at 0, so that distances can be compared by eye.
         let best = best.clamp(0.05 * y.most, y.most);
         Self {
             x: Ticks::new(most.max(1.0), 8, 1.0),
             y: Ticks::new(best, 6, 0.01 * y.most),
             name: y.name,
+            right,
         }
     }
 
     fn x(&self, labels: f64) -> f64 {
-        LEFT + (RIGHT - LEFT) * labels / self.x.end
+        LEFT + (self.right - LEFT) * labels / self.x.end
     }
 
     fn y(&self, jaccard: f64) -> f64 {
@@ -153,12 +156,13 @@ impl Axes {
 
     /// Grid, numbers and names.
     fn svg(&self) -> String {
+        let right = self.right;
         let mut out = String::new();
         for value in self.y.values() {
             let y = self.y(value);
             let _ = writeln!(
                 out,
-                r##"<line x1="{LEFT}" y1="{y:.2}" x2="{RIGHT}" y2="{y:.2}" stroke="#ddd"/><text x="{:.2}" y="{:.2}" text-anchor="end" fill="#222">{}</text>"##,
+                r##"<line x1="{LEFT}" y1="{y:.2}" x2="{right}" y2="{y:.2}" stroke="#ddd"/><text x="{:.2}" y="{:.2}" text-anchor="end" fill="#222">{}</text>"##,
                 LEFT - 9.0,
                 y + 5.0,
                 self.y.show(value),
@@ -174,44 +178,16 @@ impl Axes {
                 self.x.show(value),
             );
         }
-        let (middle, centre) = (0.5 * (LEFT + RIGHT), 0.5 * (TOP + BOTTOM));
+        let (middle, centre) = (0.5 * (LEFT + right), 0.5 * (TOP + BOTTOM));
         let _ = write!(
             out,
-            r##"<polyline points="{LEFT},{TOP} {LEFT},{BOTTOM} {RIGHT},{BOTTOM}" fill="none" stroke="#222"/>
+            r##"<polyline points="{LEFT},{TOP} {LEFT},{BOTTOM} {right},{BOTTOM}" fill="none" stroke="#222"/>
 <text x="{middle:.2}" y="{:.2}" text-anchor="middle" font-size="16">labelled patches</text>
 <text transform="translate(24 {centre:.2}) rotate(-90)" text-anchor="middle" font-size="16">{}</text>"##,
             BOTTOM + 48.0,
             self.name,
         );
         out
-    }
-}
-
-/// Round numbers from 0 to the first one that is not below the largest value.
-struct Ticks {
-    step: f64,
-    end: f64,
-}
-
-impl Ticks {
-    /// About `count` steps up to `most`, none smaller than `least`.
-    fn new(most: f64, count: u32, least: f64) -> Self {
-        let raw = (most / f64::from(count)).max(least);
-        let power = 10f64.powf(raw.log10().floor());
-        let nice = [1.0, 2.0, 5.0, 10.0].map(|m| m * power);
-        let step = nice.into_iter().find(|&s| s >= raw * 0.999).unwrap_or(10.0 * power);
-        Self { step, end: step * (most / step - 1e-9).ceil().max(1.0) }
-    }
-
-    fn values(&self) -> impl Iterator<Item = f64> {
-        let (step, count) = (self.step, (self.end / self.step).round() as u32);
-        (0..=count).map(move |i| f64::from(i) * step)
-    }
-
-    fn show(&self, value: f64) -> String {
-        // As many digits as the step has.
-        let digits = (-self.step.log10().floor()).max(0.0) as usize;
-        format!("{value:.digits$}")
     }
 }
 
@@ -246,15 +222,15 @@ impl Style {
 
     /// The band around the line.
     fn band(&self, curve: &Curve, axes: &Axes) -> String {
-        if curve.spread.len() != curve.points.len() || curve.points.len() < 2 {
+        if curve.band.len() != curve.points.len() || curve.points.len() < 2 {
             return String::new();
         }
-        let side = |sign: f64| {
-            let moved = move |(&(x, y), &spread): (&(f64, f64), &f64)| (x, y + sign * spread);
-            curve.points.iter().zip(&curve.spread).map(moved).filter(finite)
+        let side = |end: usize| {
+            let ends = curve.points.iter().zip(&curve.band).map(move |(p, band)| (p.0, band[end]));
+            ends.filter(finite)
         };
-        let upper: Vec<_> = side(1.0).collect();
-        let lower: Vec<_> = side(-1.0).collect();
+        let upper: Vec<_> = side(1).collect();
+        let lower: Vec<_> = side(0).collect();
         let outline = upper.into_iter().chain(lower.into_iter().rev());
         let outline: Vec<String> = outline.map(|p| point(axes, p)).collect();
         format!(
@@ -314,9 +290,24 @@ impl Style {
     }
 }
 
+/// The last point that has a value.
+fn last(curve: &Curve) -> Option<(f64, f64)> {
+    curve.points.iter().copied().rfind(finite)
+}
+
+/// The last value of the only curve, at its last point.
+fn last_value(curve: &Curve, axes: &Axes) -> String {
+    let Some((labels, value)) = last(curve) else { return String::new() };
+    let (x, y) = (axes.x(labels), axes.y(value));
+    // Under the point where the title is too near.
+    let y = if y < TOP + 16.0 { y + 24.0 } else { y - 12.0 };
+    format!(r##"<text x="{x:.2}" y="{y:.2}" text-anchor="middle" fill="#000">{value:.3}</text>"##)
+}
+
 /// The names beside the plot, the best curve on top as in the plot, with its last value.
-fn legend(series: &[Curve], full: Option<f64>) -> String {
-    let last = |curve: &Curve| curve.points.iter().copied().rfind(finite);
+fn legend(series: &[Curve], full: Option<f64>, axis: Axis) -> String {
+    // A percentage needs fewer digits than a share.
+    let digits = if axis.most > 1.0 { 1 } else { 3 };
     let mut order: Vec<usize> = (0..series.len()).collect();
     let height = |i: &usize| last(&series[*i]).map_or(f64::NEG_INFINITY, |p| p.1);
     order.sort_by(|a, b| height(b).total_cmp(&height(a)));
@@ -324,10 +315,16 @@ fn legend(series: &[Curve], full: Option<f64>) -> String {
     // Many names leave no room for a line of their own for each value.
     let rows = series.len() + usize::from(full.is_some());
     let pitch = ((BOTTOM - TOP) / rows.max(1) as f64).min(44.0);
-    let mut out = String::new();
+    let mut out = match rows {
+        0 => String::new(),
+        _ => format!(
+            r##"<text x="{x}" y="{:.1}" fill="#555" font-size="13">in grey: value at the end</text>"##,
+            TOP - 22.0
+        ),
+    };
     let mut row = |sample: &dyn Fn(f64) -> String, label: &str, value: Option<f64>| {
         out.push_str(&sample(y));
-        let value = value.map_or("no value".to_owned(), |v| format!("{v:.3}"));
+        let value = value.map_or("no value".to_owned(), |v| format!("{v:.digits$}"));
         let (label, at) = (escape(&shortened(label)), x + 40.0);
         let _ = if pitch >= 38.0 {
             writeln!(
@@ -387,20 +384,8 @@ fn finite(point: &(f64, f64)) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::rasterize;
     use super::*;
-
-    #[test]
-    fn ticks_are_round_and_reach_the_largest_value() {
-        let show = |most, count, least| {
-            let ticks = Ticks::new(most, count, least);
-            ticks.values().map(|v| ticks.show(v)).collect::<Vec<_>>().join(" ")
-        };
-        assert_eq!(show(0.505, 6, 0.01), "0.0 0.1 0.2 0.3 0.4 0.5 0.6");
-        assert_eq!(show(1.0, 6, 0.01), "0.0 0.2 0.4 0.6 0.8 1.0");
-        assert_eq!(show(0.05, 6, 0.01), "0.00 0.01 0.02 0.03 0.04 0.05");
-        assert_eq!(show(520.0, 8, 1.0), "0 100 200 300 400 500 600");
-        assert_eq!(show(1.0, 8, 1.0), "0 1");
-    }
 
     #[test]
     fn the_figure_holds_all_curves_names_and_axes() {
@@ -424,9 +409,25 @@ mod tests {
         assert!(rasterize(&svg, 1.0).is_ok());
         // A band where there is a spread for each point.
         assert!(!svg.contains("fill-opacity"));
-        let curve = Curve { spread: vec![0.05, 0.1, f64::NAN], ..curves[0].clone() };
+        let curve =
+            Curve { band: vec![[0.05, 0.1], [0.2, 0.4], [f64::NAN; 2]], ..curves[0].clone() };
         let svg = learning_curve_svg(&[curve], "phantom", None);
         assert!(svg.contains("fill-opacity") && !svg.contains("NaN"));
+    }
+
+    #[test]
+    fn the_axis_reaches_over_every_band() {
+        let points = vec![(20.0, 0.2), (40.0, 0.3)];
+        let curve = Curve { band: vec![[0.0, 0.5], [0.1, 0.9]], ..Curve::new("random", points) };
+        let svg = learning_curve_svg(&[curve], "phantom", None);
+        let outline = svg.split("<polygon points=\"").nth(1).unwrap().split('"').next().unwrap();
+        let heights: Vec<f64> = outline
+            .split(' ')
+            .map(|point| point.split(',').nth(1).unwrap().parse().unwrap())
+            .collect();
+        // From 0 at the bottom of the frame to 1 at its top; the lower side comes back.
+        let wanted = [0.5, 0.9, 0.1, 0.0].map(|value| 396.0 - 340.0 * value);
+        assert!(heights.iter().zip(wanted).all(|(a, b)| (a - b).abs() < 0.01), "{heights:?}");
     }
 
     #[test]
@@ -466,12 +467,13 @@ mod tests {
         let (svg, png) = (folder.path().join("curve.svg"), folder.path().join("curve.png"));
         let curves = [Curve::new("random", vec![(20.0, 0.1), (40.0, 0.2)])];
         learning_curve(&curves, "a title", None, &svg, &png).unwrap();
-        assert!(std::fs::read_to_string(&svg).unwrap().ends_with("</svg>\n"));
+        let text = std::fs::read_to_string(&svg).unwrap();
+        assert!(text.ends_with("</svg>\n") && text.contains("@font-face{"), "with its letters");
         let decoder =
             png::Decoder::new(std::io::BufReader::new(std::fs::File::open(&png).unwrap()));
         let reader = decoder.read_info().unwrap();
         let size = (f64::from(reader.info().width), f64::from(reader.info().height));
-        assert_eq!(size, (2.0 * WIDTH, 2.0 * HEIGHT));
+        assert_eq!(size, (2.0 * WIDTH_ALONE, 2.0 * HEIGHT));
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
     }
 }

@@ -1,12 +1,10 @@
 //! What an iteration leaves for the report beside its journal line: how scores and probabilities are spread, and its first choice.
 
-use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::{FONTS, PALETTE};
 use crate::data::files::write_atomically;
 use crate::error::{Error, Result};
 use crate::learning::protocol::FirstChoice;
@@ -82,9 +80,11 @@ impl Details {
     }
 }
 
+/// White pixels between the panels of a first choice's picture.
+const GAP: usize = 6;
+
 /// Patch, foreground probability and entropy side by side, as PNG in grey; white is much.
 fn triptych(first: &FirstChoice) -> Result<Vec<u8>> {
-    const GAP: usize = 6;
     let side = first.side;
     let (low, high) =
         first.raw.iter().fold((f32::MAX, f32::MIN), |(l, h), &v| (l.min(v), h.max(v)));
@@ -113,117 +113,12 @@ fn triptych(first: &FirstChoice) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Histograms of the scores, an iteration under the other on one scale.
-pub(super) fn histograms_svg(all: &[Details]) -> Option<String> {
-    const WIDTH: f64 = 420.0;
-    const LEFT: f64 = 92.0;
-    const RIGHT: f64 = 400.0;
-    const ROW: f64 = 46.0;
-    let shown: Vec<(&Details, [f32; 2])> =
-        all.iter().filter_map(|d| Some((d, d.score_range?))).take(8).collect();
-    let low = shown.iter().map(|(_, range)| range[0]).fold(f32::MAX, f32::min);
-    let high = shown.iter().map(|(_, range)| range[1]).fold(f32::MIN, f32::max);
-    if low >= high {
-        return None;
-    }
-    let height = 40.0 + ROW * shown.len() as f64 + 24.0;
-    let mut out = format!(
-        r##"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height:.0}" width="{WIDTH}" height="{height:.0}" role="img" font-family="{FONTS}" font-size="13"><title>scores of the unlabelled patches</title><rect width="{WIDTH}" height="{height:.0}" fill="white"/><text x="{LEFT}" y="24" font-size="14" fill="#222">scores of the unlabelled patches</text>"##
-    );
-    let x = |score: f32| LEFT + (RIGHT - LEFT) * f64::from((score - low) / (high - low));
-    for (row, (details, [from, to])) in shown.iter().enumerate() {
-        let base = 40.0 + ROW * (row + 1) as f64 - 6.0;
-        let most = details.score_histogram.iter().copied().max().unwrap_or(1).max(1) as f64;
-        let step = (to - from) / details.score_histogram.len() as f32;
-        let _ = write!(
-            out,
-            r##"<text x="{:.0}" y="{base:.1}" text-anchor="end" fill="#222">iteration {}</text><line x1="{LEFT}" y1="{base:.1}" x2="{RIGHT}" y2="{base:.1}" stroke="#bbb"/>"##,
-            LEFT - 8.0,
-            details.iteration
-        );
-        for (bar, &count) in details.score_histogram.iter().enumerate() {
-            let left = x(from + step * bar as f32);
-            let width = (x(from + step * (bar + 1) as f32) - left).max(0.6);
-            let tall = (ROW - 12.0) * count as f64 / most;
-            let _ = write!(
-                out,
-                r##"<rect x="{left:.1}" y="{:.1}" width="{width:.1}" height="{tall:.1}" fill="{}"/>"##,
-                base - tall,
-                PALETTE[0]
-            );
-        }
-    }
-    let _ = write!(
-        out,
-        r##"<text x="{LEFT}" y="{0:.0}" fill="#555">{low:.3}</text><text x="{RIGHT}" y="{0:.0}" text-anchor="end" fill="#555">{high:.3}</text></svg>"##,
-        height - 8.0
-    );
-    Some(out)
-}
-
-/// How often pixels of a probability are foreground, after the last iteration.
-pub(super) fn calibration_svg(details: &Details) -> Option<String> {
-    const SIDE: f64 = 420.0;
-    const LEFT: f64 = 62.0;
-    const TOP: f64 = 40.0;
-    const LENGTH: f64 = 320.0;
-    let total: u64 = details.calibration.iter().map(|[count, _]| count).sum();
-    if total == 0 {
-        return None;
-    }
-    let (bins, height) = (details.calibration.len() as f64, TOP + LENGTH + 54.0);
-    let place = |p: f64, observed: f64| (LEFT + LENGTH * p, TOP + LENGTH * (1.0 - observed));
-    let ((x0, y0), (x1, y1)) = (place(0.0, 0.0), place(1.0, 1.0));
-    let mut out = format!(
-        r##"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {SIDE} {height:.0}" width="{SIDE}" height="{height:.0}" role="img" font-family="{FONTS}" font-size="13"><title>calibration</title><rect width="{SIDE}" height="{height:.0}" fill="white"/><text x="{LEFT}" y="24" font-size="14" fill="#222">calibration on the test region</text><polyline points="{x0},{y1} {x0},{y0} {x1},{y0}" fill="none" stroke="#222"/><line x1="{x0}" y1="{y0}" x2="{x1}" y2="{y1}" stroke="#999" stroke-dasharray="6 4"/>"##
-    );
-    let mut line = Vec::new();
-    for (bin, &[count, foreground]) in details.calibration.iter().enumerate() {
-        if count == 0 {
-            continue;
-        }
-        let (x, y) = place((bin as f64 + 0.5) / bins, foreground as f64 / count as f64);
-        line.push(format!("{x:.1},{y:.1}"));
-        let _ = write!(
-            out,
-            r##"<circle cx="{x:.1}" cy="{y:.1}" r="{:.1}" fill="{}"><title>{count} pixels</title></circle>"##,
-            2.5 + 4.0 * (count as f64 / total as f64).sqrt(),
-            PALETTE[0]
-        );
-    }
-    let _ = write!(
-        out,
-        r##"<polyline points="{}" fill="none" stroke="{}" stroke-width="2"/><text x="{:.1}" y="{:.1}" text-anchor="middle" fill="#222">probability of foreground</text><text transform="translate(18 {:.1}) rotate(-90)" text-anchor="middle" fill="#222">share that is foreground</text><text x="{x0}" y="{:.1}" text-anchor="middle" fill="#222">0</text><text x="{x1}" y="{:.1}" text-anchor="middle" fill="#222">1</text><text x="{:.1}" y="{:.1}" text-anchor="end" fill="#222">1</text></svg>"##,
-        line.join(" "),
-        PALETTE[0],
-        0.5 * (x0 + x1),
-        y0 + 40.0,
-        0.5 * (y0 + y1),
-        y0 + 18.0,
-        y0 + 18.0,
-        x0 - 7.0,
-        y1 + 4.0
-    );
-    Some(out)
-}
-
-/// The mean distance between probability and share, by the number of pixels: the expected calibration error.
-pub(super) fn calibration_error(details: &Details) -> Option<f64> {
-    let total: u64 = details.calibration.iter().map(|[count, _]| count).sum();
-    let bins = details.calibration.len() as f64;
-    let gap = |(bin, &[count, foreground]): (usize, &[u64; 2])| {
-        let p = (bin as f64 + 0.5) / bins;
-        if count == 0 { 0.0 } else { (p * count as f64 - foreground as f64).abs() }
-    };
-    (total > 0).then(|| details.calibration.iter().enumerate().map(gap).sum::<f64>() / total as f64)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn details_survive_the_disk_and_make_figures() {
+    fn details_survive_the_disk() {
         let folder = tempfile::tempdir().unwrap();
         let mut details = Details { iteration: 1, ..Details::default() };
         details.set_scores(&[0.0, 1.0, 1.0, f32::NAN, 24.0]);
@@ -247,14 +142,7 @@ mod tests {
         // Two rows: the patch, the probability, its entropy; white between.
         assert_eq!(pixels[..2], [0, 85]);
         assert_eq!((pixels[8], pixels[9], pixels[16], pixels[17]), (0, 128, 0, 255));
-        assert!(histograms_svg(&[details.clone()]).unwrap().contains("iteration 1"));
-        assert!(calibration_svg(&details).unwrap().contains("10 pixels"));
-        // Bins at 1/6 and 5/6: |10/6 - 0| + |50/6 - 5| of 20.
-        assert!(
-            (calibration_error(&details).unwrap() - (10.0 / 6.0 + 10.0 / 3.0) / 20.0).abs() < 1e-12
-        );
-        assert_eq!(calibration_error(&Details::default()), None);
         details.set_scores(&[]);
-        assert_eq!((details.score_range, histograms_svg(&[details])), (None, None));
+        assert_eq!(details.score_range, None);
     }
 }

@@ -6,9 +6,9 @@ use super::{FONTS, PALETTE, escape};
 use crate::learning::protocol::Seconds;
 use crate::results::comparison::Series;
 
-const WIDTH: f64 = 760.0;
-const LEFT: f64 = 170.0;
-const RIGHT: f64 = 680.0;
+const WIDTH: f64 = 576.0;
+const LEFT: f64 = 150.0;
+const RIGHT: f64 = 510.0;
 const ROW: f64 = 26.0;
 const TOP: f64 = 44.0;
 

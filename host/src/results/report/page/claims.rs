@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::super::escape;
+use super::parts::section;
 use crate::results::comparison::{self, ENOUGH_SEEDS, FULL, Summary, System, Verdict, p_in_words};
 
 /// The first sentences of the page. Bold is only what is shown.
@@ -11,8 +12,16 @@ pub(super) fn verdict(summaries: &[Summary], system: Option<&System>) -> String 
         return "Only full supervision was run.".into();
     };
     let named = |name: &str| summaries.iter().find(|summary| summary.strategy == name);
-    let heights =
-        |s: &Summary| format!("{:.3} high in the mean, {:.3} at its end", s.area.mean, s.last.mean);
+    let heights = |s: &Summary| {
+        let behind = match s.behind.len() {
+            0 => String::new(),
+            behind => format!(
+                ", though {behind} of its {} seeds ended below half of the best one",
+                s.last.seeds
+            ),
+        };
+        format!("{:.3} high in the mean, {:.3} at its end{behind}", s.area.mean, s.last.mean)
+    };
     let mut text = String::new();
     match named("random") {
         None => {
@@ -71,13 +80,45 @@ pub(super) fn verdict(summaries: &[Summary], system: Option<&System>) -> String 
     text
 }
 
+/// What a person should do now.
+pub(super) fn what_next(summaries: &[Summary], seeds: usize) -> String {
+    let mut out = String::new();
+    let names = || summaries.iter().map(|summary| &*summary.strategy);
+    if !names().any(|name| name == "random") {
+        out += "<p>Run random too (--strategies): labels are saved against it.</p>";
+    }
+    if seeds < ENOUGH_SEEDS {
+        let _ = write!(out, "<p>Repeat with --seeds {ENOUGH_SEEDS}: fewer decide nothing.</p>");
+    }
+    if !names().any(|name| name == FULL) {
+        out += "<p>Add full (--strategies): then it is known how much all labels would give.</p>";
+    }
+    let behind: Vec<String> = summaries
+        .iter()
+        .flat_map(|s| s.behind.iter().map(|(seed, last)| (&s.strategy, seed, last)))
+        .map(|(strategy, seed, last)| format!("{}-{seed} ({last:.3})", escape(strategy)))
+        .collect();
+    if !behind.is_empty() {
+        let _ = write!(
+            out,
+            "<p class=\"warn\">Look at the reports of runs that ended below half of their strategy's \
+             best seed, as failed trainings do: {}. Means hide them.</p>",
+            behind.join(", ")
+        );
+    }
+    if out.is_empty() {
+        out += "<p>Label with the strategy that is shown to save labels; where none is, with random.</p>";
+    }
+    out
+}
+
 /// Each claim with its verdict, and what the verdicts mean.
 pub(super) fn claims(summaries: &[Summary], system: Option<&System>) -> String {
     let claims: Vec<_> = summaries.iter().filter_map(|s| s.claim.as_ref()).collect();
     if claims.is_empty() && system.is_none() {
         return String::new();
     }
-    let mut out = String::from("<h2>What is shown</h2><ul class=\"claims\">");
+    let mut out = String::from("<ul class=\"claims\">");
     let of_strategies = claims.iter().map(|claim| (claim.verdict, &claim.sentence));
     for (verdict, sentence) in of_strategies.chain(system.map(|s| (s.verdict, &s.sentence))) {
         let class = match verdict {
@@ -109,7 +150,7 @@ pub(super) fn claims(summaries: &[Summary], system: Option<&System>) -> String {
             escape(&system.baseline)
         );
     }
-    out + "</p>"
+    section("What is shown", false, &(out + "</p>"))
 }
 
 /// All numbers, the highest curve first.
@@ -118,12 +159,14 @@ pub(super) fn summary_table(summaries: &[Summary]) -> String {
         "<div class=\"table\"><table><tr><th>strategy</th><th>Jaccard at&nbsp;the&nbsp;end</th>\
          <th>from random</th><th>mean of the&nbsp;curve</th><th>from random</th>\
          <th>labels saved</th><th>claim</th>\
-         <th>labels for 90 / 95&nbsp;%</th><th>foreground</th><th>seconds</th></tr>",
+         <th>patches for 90 / 95&nbsp;%</th><th>foreground</th><th>seconds</th></tr>",
     );
     let labels = |value: Option<f64>| value.map_or("–".into(), |v: f64| format!("{v:.0}"));
     let spread = |spread: comparison::Spread| match spread.seeds {
-        1 => format!("{:.3}", spread.mean),
-        _ => format!("{:.3} ± {:.3}", spread.mean, spread.deviation),
+        1 => spread.show(),
+        _ => {
+            format!("{}<br><small>{:.3} to {:.3}</small>", spread.show(), spread.least, spread.most)
+        }
     };
     let test = |test: Option<comparison::Test>| {
         test.map_or("–".into(), |t| {

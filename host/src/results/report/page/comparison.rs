@@ -5,10 +5,12 @@ use std::path::Path;
 
 use super::super::curve::{Axis, Curve, Figure};
 use super::super::details::Details;
-use super::super::{escape, picks, times};
-use super::claims::{claims, summary_table, verdict};
-use super::{
-    KEY, data_name, figure, image, queries, score_unit, settings_block, spreads, volumes_of, write,
+use super::super::{escape, times};
+use super::claims::{claims, summary_table, verdict, what_next};
+use super::data_name;
+use super::parts::{
+    KEY, errors, figure, picks_figure, queries, score_unit, section, settings_block, spreads,
+    volumes_of, write,
 };
 use crate::error::{Error, Result};
 use crate::learning::protocol::Record;
@@ -30,53 +32,52 @@ pub(in crate::results::report) fn write_comparison_page(
         body.push('\n');
     };
     put("<h1>Which patches are worth a label?</h1>".into());
-    put(format!("<p class=\"verdict\">{}</p>", verdict(summaries, system)));
     put(format!("<p class=\"soft\">{}</p>", what_was_run(&settings, all.len(), seeds)));
-    put(figure(
-        out,
-        "curves",
-        &comparison_figure(all).svg(),
-        "Mean over seeds. Up to four curves have bands of one standard deviation to each side; the table below has it for all. The dashed line is full supervision: every label of the pool.",
-    )?);
+    put(format!(
+        "<div class=\"facts\"><div><h2>Answer</h2><p>{}</p></div><div><h2>What next</h2>{}</div></div>",
+        verdict(summaries, system),
+        what_next(summaries, seeds)
+    ));
+    put("<div class=\"grid\">".into());
+    let curves = comparison_figure(all);
+    let caption = curves_caption(&curves, seeds);
+    put(section("How good they became", false, &figure(out, "curves", &curves.svg(), &caption)?));
     put(claims(summaries, system));
-    put("<h2>In numbers</h2>".into());
-    put(summary_table(summaries));
-    put("<p class=\"soft\">Mean of the curve: area under it divided by its width. From random: \
-         mean difference of the same seeds, and its p after correction. Labels saved: how many \
-         times as many random needs for its own last Jaccard index; in the interval, 0 where a \
-         strategy never gets there. Labels for 90 % and 95 %: of full supervision's Jaccard \
-         index.</p>"
-        .into());
+    let about = about_numbers(seeds, curves.full.is_some());
+    put(section("In numbers", true, &(summary_table(summaries) + &about)));
     put(when_to_stop(summaries));
-    put("<h2>What the network gets wrong</h2>".into());
-    put(overlays(out, all, summaries));
-    put("<h2>What was asked for</h2>".into());
-    put(figure(
+    let mean = if seeds == 1 { "" } else { ", mean over seeds" };
+    let foreground = figure(
         out,
         "foreground",
         &foreground_figure(all).svg(),
-        "Share of foreground in everything labelled: finding the rare class is a good part of a strategy's gain.",
-    )?);
-    put("<div class=\"row\">".into());
+        &format!(
+            "Share of foreground in everything labelled{mean}: finding the rare class is a good \
+         part of a strategy's gain."
+        ),
+    )?;
+    put(section("How much foreground was labelled", false, &foreground));
+    let times = figure(out, "times", &times::svg(all), &format!("Seconds of a whole run{mean}."))?;
+    put(section("Where the time went", false, &times));
+    put(section("What the network gets wrong", true, &overlays(out, all, summaries)));
+    let patch = toml::from_str::<Resolved>(&settings).map_or(0, |r| r.experiment.patch);
+    let mut asked = String::from("<div class=\"pair\">");
     let with_picks = shown(all, summaries, all.len()).into_iter().filter(|name| name != FULL);
     for name in with_picks.take(2) {
-        if let Some((seed, records)) = runs_of(all, &name).first() {
-            let volumes = volumes_of(records);
-            for volume in 0..volumes {
-                let (whose, suffix) = match volumes {
-                    1 => (String::new(), String::new()),
-                    _ => (format!(", volume {volume}"), format!("-{volume:03}")),
-                };
-                let caption = format!(
-                    "{}, seed {seed}{whose}: where the picks lie, from above and from the side.",
-                    escape(&name)
-                );
-                let svg = picks::svg(records, volume);
-                put(figure(out, &format!("picks-{name}{suffix}"), &svg, &caption)?);
-            }
+        let Some((seed, records)) = runs_of(all, &name).first() else { continue };
+        let run = out.join(format!("{name}-{seed}"));
+        let volumes = volumes_of(records);
+        for volume in 0..volumes {
+            let (whose, suffix) = match volumes {
+                1 => (String::new(), String::new()),
+                _ => (format!(", volume {volume}"), format!("-{volume:03}")),
+            };
+            let whose = format!("{}, seed {seed}{whose}: w", escape(&name));
+            let name = format!("picks-{name}{suffix}");
+            asked += &picks_figure(out, &name, (&run, records, patch), volume, &whose)?;
         }
     }
-    put("</div>".into());
+    put(section("What was asked for", true, &(asked + "</div>")));
     if let Some((seed, records)) = best_run(all, summaries) {
         let run = out.join(format!("{}-{seed}", records[0].strategy));
         put(queries(&run, records, volumes_of(records) > 1));
@@ -84,10 +85,48 @@ pub(in crate::results::report) fn write_comparison_page(
         let details = Details::read_all(&run, records.len());
         put(spreads(out, &details, &whose, score_unit(&records[0].strategy))?);
     }
-    put("<h2>Where the time went</h2>".into());
-    put(figure(out, "times", &times::svg(all), "Seconds of a whole run, mean over seeds.")?);
     put(settings_block(&settings));
+    put("</div>".into());
     write(out, "askem compare", &body)
+}
+
+/// What every mark of the learning curves is.
+fn curves_caption(figure: &Figure, seeds: usize) -> String {
+    let mut caption = String::from(match seeds {
+        1 => {
+            "Jaccard index after each training of the one seed: another may differ as much as the strategies do."
+        }
+        _ => "Mean over seeds of the Jaccard index after each training.",
+    });
+    if figure.curves.iter().any(|curve| !curve.band.is_empty()) {
+        caption += " Bands reach from the lowest to the highest seed.";
+    } else if seeds > 1 {
+        caption +=
+            " The table has how far seeds lie apart, for which there are too many curves here.";
+    }
+    if figure.full.is_some() {
+        caption += " The dashed line is full supervision: every label of the pool.";
+    }
+    caption
+}
+
+/// What the columns of the table are.
+fn about_numbers(seeds: usize, has_full: bool) -> String {
+    let spread = match seeds {
+        1 => "of the one seed",
+        _ => "mean over seeds ± standard deviation, and under it the lowest and the highest seed",
+    };
+    let of_full = match has_full {
+        true => "of full supervision's Jaccard index",
+        false => "of what all labels give, which was not run (full)",
+    };
+    format!(
+        "<p class=\"soft\">Jaccard index: {spread}. Mean of the curve: area under it divided by its \
+         width. From random: mean difference of the same seeds, and its p after correction. Labels \
+         saved: how many times as many random needs for its own last Jaccard index; in the interval, 0 \
+         where a strategy never gets there. Patches for 90 % and 95 %: {of_full}. Foreground: its share \
+         in what was labelled.</p>"
+    )
 }
 
 /// When a person would have been told to stop, and what going on gained; nothing where no run tells.
@@ -97,7 +136,7 @@ fn when_to_stop(summaries: &[Summary]) -> String {
         return String::new();
     }
     let mut out = String::from(
-        "<h2>When it would have been enough</h2><p class=\"soft\">A person is told to stop where \
+        "<p class=\"soft\">A person is told to stop where \
          three rounds in a row changed the class of fewer pixels than a twentieth of the \
          foreground's share, in unlabelled patches that stay the same, and on labels that it had not \
          seen the network had a Jaccard index of 0.5 or more.</p><div class=\"table\"><table><tr>\
@@ -120,7 +159,7 @@ fn when_to_stop(summaries: &[Summary]) -> String {
             cell(stops.gained, |s| format!("{:+.3} (of {})", s.mean, s.seeds)),
         );
     }
-    out + "</table></div>"
+    section("When it would have been enough", false, &(out + "</table></div>"))
 }
 
 /// Curves up to which bands can be told apart.
@@ -136,7 +175,11 @@ pub(in crate::results::report) fn comparison_figure(all: &[Series]) -> Figure {
         Curve {
             label: series.strategy.clone(),
             points: curve.iter().map(|p| (p.labelled, p.jaccard.mean)).collect(),
-            spread: curve.iter().filter(|_| banded).map(|p| p.jaccard.deviation).collect(),
+            band: curve
+                .iter()
+                .filter(|p| banded && p.jaccard.seeds > 1)
+                .map(|p| [p.jaccard.least, p.jaccard.most])
+                .collect(),
         }
     });
     Figure::jaccard(curves.collect(), full)
@@ -199,24 +242,28 @@ fn runs_of<'a>(all: &'a [Series], name: &str) -> &'a [(u64, Vec<Record>)] {
 
 /// The middle section of the test region as some strategies segment it.
 fn overlays(out: &Path, all: &[Series], summaries: &[Summary]) -> String {
-    let mut html = format!("<p class=\"soft\">{KEY}</p><div class=\"row\">");
+    let mut html = String::new();
     for name in shown(all, summaries, 4) {
         let Some((seed, records)) = runs_of(all, &name).first() else { continue };
         let run = out.join(format!("{name}-{seed}"));
+        let section = Details::read_all(&run, records.len()).pop();
+        let section = section.and_then(|details| details.sections.first().copied());
+        let Some(last) = records.last() else { continue };
+        let caption = format!(
+            "{}, seed {seed}: Jaccard index {:.3} with {} labelled patches.{}",
+            escape(&name),
+            last.jaccard_or_nan(),
+            last.labelled,
+            section.map_or(String::new(), |z| format!(" Section {z}."))
+        );
         // Of several test volumes the first stands for all.
-        let picture = image(&run.join("segmentation.png"))
-            .or_else(|| image(&run.join(SEGMENTATIONS).join("000.png")));
-        if let (Some(picture), Some(last)) = (picture, records.last()) {
-            let _ = write!(
-                html,
-                "<figure>{picture}<figcaption>{} [{:.3}], seed {seed}, {} labelled patches</figcaption></figure>",
-                escape(&name),
-                last.jaccard_or_nan(),
-                last.labelled
-            );
-        }
+        let files = [run.join("segmentation.png"), run.join(SEGMENTATIONS).join("000.png")];
+        html.extend(files.iter().find_map(|png| errors(&run, 0, png, &caption)));
     }
-    html + "</div>"
+    format!(
+        "<p class=\"soft\">{KEY}. Uncoloured: background on both sides. The index is of all sections, the \
+         picture of one.</p><div class=\"row\">{html}</div>"
+    )
 }
 
 /// The complete runs of a comparison, if a directory holds one.

@@ -75,7 +75,7 @@ impl Case<'_> {
         let out = self.at("run");
         let settings = ["--patch", "16", "--width", "2", "--pool", "30", "--initial", "20"];
         let call = self.call(&["run", "--device", "cpu", "--threads", "1", "--json"]);
-        let call = call.args(settings).args(["--iterations", "0", "--epochs", "4"]);
+        let call = call.args(settings).args(["--iterations", "0", "--epochs", "60"]);
         let line = call.path("--out", &out).succeed().json();
         (out, ["loss", "jaccard"].map(|field| line[field].clone()))
     }
@@ -158,7 +158,7 @@ fn the_same_picture_in_other_grey_values_is_told_and_can_be_matched() {
     run("make_same_picture.py", &[&files]);
     let at = |name: &str| folder.path().join(name);
     let settings = ["--patch", "16", "--width", "2", "--pool", "30", "--initial", "20"];
-    let trained = askem(["run", "--device", "cpu", "--iterations", "0", "--epochs", "4"]);
+    let trained = askem(["run", "--device", "cpu", "--iterations", "0", "--epochs", "60"]);
     let trained = trained.args(settings).path("--raw", &files.join("raw.tif"));
     trained.path("--labels", &files.join("mask.tif")).path("--out", &at("run")).succeed();
     let said = "far from those of the training";

@@ -56,7 +56,8 @@ pub fn bytes(step: &Step, halves: &[bool]) -> usize {
     views.map(|view| view.len * if is_half(view) { 2 } else { 4 }).sum()
 }
 
-#[cfg(all(test, feature = "gpu"))]
+#[cfg(test)]
+#[cfg(feature = "gpu")]
 mod tests {
     use super::*;
     use crate::compute::gpu::fuse;

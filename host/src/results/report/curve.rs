@@ -295,13 +295,16 @@ fn last(curve: &Curve) -> Option<(f64, f64)> {
     curve.points.iter().copied().rfind(finite)
 }
 
-/// The last value of the only curve, at its last point.
+/// The name of the only curve and its last value, at its last point.
 fn last_value(curve: &Curve, axes: &Axes) -> String {
     let Some((labels, value)) = last(curve) else { return String::new() };
     let (x, y) = (axes.x(labels), axes.y(value));
     // Under the point where the title is too near.
     let y = if y < TOP + 16.0 { y + 24.0 } else { y - 12.0 };
-    format!(r##"<text x="{x:.2}" y="{y:.2}" text-anchor="middle" fill="#000">{value:.3}</text>"##)
+    let (x, label) = (x + 16.0, escape(&shortened(&curve.label)));
+    format!(
+        r##"<text x="{x:.2}" y="{y:.2}" text-anchor="end" fill="#000">{label} {value:.3}</text>"##
+    )
 }
 
 /// The names beside the plot, the best curve on top as in the plot, with its last value.

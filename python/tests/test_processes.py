@@ -19,7 +19,7 @@ from conftest import COMMAND, python, run
 
 
 def test_the_command_ends_with_the_programs_codes(folder, tmp_path):
-    assert run("--version").stdout == f"askem {askem.__version__}\n"
+    assert run("-V").stdout == f"askem {askem.__version__}\n"
 
     def code(*arguments: object) -> tuple[int, str]:
         line = [str(COMMAND), *map(str, arguments)]

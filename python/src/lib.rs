@@ -2,7 +2,7 @@
 //!
 //! Checks of arrays, and all of NumPy, are in `package/askem`. Sections come as bytes, and results
 //! go as bytes, in the processor's order of bytes. Every call computes on a thread of its own while
-//! the calling one waits for it, or for Ctrl-C ([`waiting`]).
+//! the calling one waits for it, or for Ctrl-C (`waiting.rs`).
 
 mod choice;
 mod failure;

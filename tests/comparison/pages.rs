@@ -47,7 +47,7 @@ fn run_with_foreground(rows: usize) -> (TempDir, PathBuf) {
         writer.finish().unwrap();
         path
     };
-    let is_foreground = |y: usize, x: usize| y < rows && (y / 12 + x / 16) % 3 == 0;
+    let is_foreground = |y: usize, x: usize| y < rows && (y / 12 + x / 16).is_multiple_of(3);
     let raw =
         write("raw.tif", &|y, x| 40 * u8::from(is_foreground(y, x)) + (7 * y + 13 * x) as u8 % 30);
     let labels = write("labels.tif", &|y, x| u8::from(is_foreground(y, x)));

@@ -12,7 +12,7 @@ pub fn set_library(path: PathBuf) {
 }
 
 /// That library, else the file of the program that runs.
-#[cfg(feature = "files")]
+#[cfg(all(feature = "files", feature = "gpu"))]
 pub(crate) fn file() -> Option<PathBuf> {
     LIBRARY.get().cloned().or_else(|| std::env::current_exe().ok())
 }

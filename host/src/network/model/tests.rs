@@ -326,7 +326,7 @@ fn a_device_that_holds_no_large_window_gets_smaller_ones() {
             break side;
         }
     };
-    assert!(side < 512 && side >= 256 && side.is_multiple_of(16), "{tried:?}");
+    assert!((256..512).contains(&side) && side.is_multiple_of(16), "{tried:?}");
     assert!(tried.windows(2).all(|pair| pair[1] < pair[0]), "{tried:?}");
     let x = vec![0.5; side * side];
     assert!(model.start_window(&x[1..]).is_err(), "a pixel is missing");

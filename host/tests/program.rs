@@ -7,7 +7,7 @@ use std::process::Command;
 
 #[test]
 fn it_says_its_version() {
-    let output = Command::new(env!("CARGO_BIN_EXE_askem")).arg("--version").output().unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_askem")).arg("-V").output().unwrap();
     let said = String::from_utf8(output.stdout).unwrap();
     assert_eq!(said.trim(), format!("askem {}", env!("CARGO_PKG_VERSION")));
 }

@@ -55,7 +55,7 @@ pub fn advice(records: &[Record]) -> Option<Advice> {
     text += if could_stop {
         ": more labels will hardly change the result."
     } else {
-        ": going on will still change the result."
+        ": it is too early to stop."
     };
     let trend = |value: fn(&Record) -> Option<f64>| Some((value(last)?, before.and_then(value)));
     if let Some((now, before)) = trend(|record| record.unseen_jaccard) {
@@ -116,9 +116,9 @@ mod tests {
         assert!(!advice(&blind).unwrap().could_stop, "it finds little of what is there");
         let told = advice(&records(&[None, Some(0.004)])).unwrap();
         assert_eq!(told.changed, 0.004);
-        let sentence = "The last 4 patches changed 0.4 % of the pixels: going on will still change \
-                        the result. On labels that it had not seen the network came to 0.50. Its \
-                        mean entropy is 0.050 nats, 0.100 before.";
+        let sentence = "The last 4 patches changed 0.4 % of the pixels: it is too early to stop. On \
+                        labels that it had not seen the network came to 0.50. Its mean entropy is \
+                        0.050 nats, 0.100 before.";
         assert_eq!(told.text, sentence);
         let told = advice(&records(&[None, Some(0.003), Some(0.004), Some(0.003)])).unwrap();
         let sentence = "The last 4 patches changed 0.3 % of the pixels, those before 0.4 %: more \

@@ -11,7 +11,7 @@ use crate::results::{read_float_tiff, tiny};
 fn predict(raw: &Path, run: &Path, out: &Path, symmetries: &str) -> Call {
     askem(["predict", "--device", "cpu", "--as", "probabilities", "--symmetries", symmetries])
         .path("--raw", raw)
-        .path("--run", run)
+        .path("--weights", &run.join("weights.safetensors"))
         .path("--out", out)
 }
 
@@ -34,5 +34,7 @@ fn they_are_averaged_in_tiff_and_zarr_alike() {
     assert!(found.iter().flatten().all(|p| (0.0..=1.0).contains(p)));
     // An image of one kind is not gone on with in another.
     predict(&data.raw, &run, &at("2.zarr"), "4").run().refuses(1, &["2.zarr", "--force"]);
-    predict(&data.raw, &run, &at("3.tif"), "3").run().refuses(2, &["--symmetries", "1, 2 or 4"]);
+    let refused = predict(&data.raw, &run, &at("3.tif"), "3").run();
+    assert_eq!(refused.code, Some(2), "{refused:#?}");
+    assert!(refused.stderr.contains("--symmetries") && refused.stderr.contains("1, 2 or 4"));
 }

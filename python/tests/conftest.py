@@ -74,7 +74,9 @@ def three(folder: Path) -> Path:
 
 def python(code: str, **options: object) -> subprocess.Popen[str]:
     """Start a Python process that runs some code."""
-    line = [sys.executable, "-W", "error", "-c", code]
+    # A process that was started in the background ignores Ctrl-C, and so do those that it starts.
+    heed = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+    line = [sys.executable, "-W", "error", "-c", heed + code]
     return subprocess.Popen(
         line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options
     )

@@ -77,7 +77,11 @@ def ends_within(process: subprocess.Popen[str], seconds: float) -> float:
     """Interrupt a process as Ctrl-C does, and give the time until it ended."""
     start = time.monotonic()
     process.send_signal(signal.SIGINT)
-    process.wait(seconds)
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        raise
     return time.monotonic() - start
 
 

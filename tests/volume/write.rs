@@ -101,3 +101,27 @@ fn voxels_keep_their_size() {
     assert_eq!(open_raw(&path).unwrap().voxel_nm(), Some(voxel));
     assert_eq!(open_raw(&path.join("s1")).unwrap().voxel_nm(), Some([40.0, 16.0, 9.0]));
 }
+
+#[test]
+fn labels_say_in_an_ome_zarr_that_they_are_labels() {
+    let folder = Folder::new();
+    for (kind, is_label) in [
+        (OmeKind::Labels, true),
+        (OmeKind::Classes, true),
+        (OmeKind::Instances, true),
+        (OmeKind::Grey, false),
+        (OmeKind::Probabilities, false),
+    ] {
+        let path = folder.at(&format!("{kind:?}.zarr"));
+        let about = serde_json::json!({ "foreground": "a test" });
+        let writer = OmeZarrWriter::create(&path, [1, 2, 3], kind, about, false).unwrap();
+        writer.write(0, &[0.0, 1.0, 0.0, 1.0, 1.0, 0.0]).unwrap();
+        writer.finish().unwrap();
+        let group = std::fs::read(path.join("zarr.json")).unwrap();
+        let group: serde_json::Value = serde_json::from_slice(&group).unwrap();
+        let ome = &group["attributes"]["ome"];
+        assert_eq!(ome["version"], "0.5");
+        let want = is_label.then(|| serde_json::json!({}));
+        assert_eq!(ome.get("image-label"), want.as_ref(), "{kind:?}: {group}");
+    }
+}

@@ -46,6 +46,14 @@ impl OmeKind {
         }
     }
 
+    /// Whether a number names a class or an object, and measures nothing.
+    fn is_label(self) -> bool {
+        match self {
+            Self::Labels | Self::Classes | Self::Instances => true,
+            Self::Grey | Self::Probabilities => false,
+        }
+    }
+
     /// Values in the form in which they are stored.
     fn bytes(self, values: &[f32]) -> Vec<u8> {
         match self {
@@ -323,8 +331,9 @@ impl OmeZarrWriter {
             "version": "0.5",
             "multiscales": [{"name": name, "axes": axes, "datasets": datasets}],
         });
-        if self.kind == OmeKind::Instances {
-            // So that viewers show objects, each in a colour of its own, and no grey values.
+        if self.kind.is_label() {
+            // So that viewers show labels, each in a colour of its own, and no grey values. Since 0.5 the
+            // version is that of `ome`, and has no place in here.
             ome["image-label"] = json!({});
         }
         let group = json!({

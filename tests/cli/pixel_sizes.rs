@@ -96,3 +96,12 @@ fn volumes_of_one_data_set_are_compared_too() {
     let test = test.path("--test-labels", &other[1]).path("--out", &data.at("test"));
     assert_eq!(test.succeed().stderr.matches(SAID).count(), 1);
 }
+
+#[test]
+fn sizes_are_said_without_digits_that_mean_nothing() {
+    let data = Data::new();
+    // A TIFF holds fractions, whose inverses are 4.6000000000000005 and 3.6999999999999997.
+    let [raw, _] = data.volume("fractions", Some([40.0, 4.6, 3.7]));
+    let said = askem(["inspect"]).path("--raw", &raw).succeed().stdout;
+    assert!(said.contains("voxel size   40 x 4.6 x 3.7 nm (z, y, x)"), "{said}");
+}

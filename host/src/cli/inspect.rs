@@ -7,7 +7,9 @@ use serde::Serialize;
 use super::axes::{AxesArgs, LabelAxesArgs};
 use super::classes::ClassesArgs;
 use super::{Common, say, say_json};
-use crate::data::volume::{inspect, open_labels_as, open_raw_as, open_segmentation, pair_at};
+use crate::data::volume::{
+    inspect, open_labels_as, open_raw_as, open_segmentation, pair_at, show_voxel,
+};
 use crate::error::{Error, Result};
 
 #[derive(Debug, clap::Args)]
@@ -87,8 +89,8 @@ pub(super) fn execute(args: &Args, common: &Common) -> Result<()> {
     let [z, y, x] = report.shape;
     say(format_args!("sections     {z}"))?;
     say(format_args!("size         {y} x {x} pixels (rows x columns)"))?;
-    if let Some([z, y, x]) = report.voxel_nm {
-        say(format_args!("voxel size   {z} x {y} x {x} nm (z, y, x)"))?;
+    if let Some(sides) = report.voxel_nm {
+        say(format_args!("voxel size   {} (z, y, x)", show_voxel(sides)))?;
     }
     say(format_args!("pixel type   {}", report.dtype))?;
     say(format_args!("grey values  {} to {}", report.min, report.max))?;

@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use crate::data::volume::{LabelVolume, Pair, Region, Volume, inspect_labels, inspect_some};
+use crate::data::volume::{
+    LabelVolume, Pair, Region, Volume, inspect_labels, inspect_some, show_voxel,
+};
 use crate::error::Result;
 use crate::network::weights::TrainedNetwork;
 
@@ -51,12 +53,11 @@ pub(super) fn other_pixel_size(
     let first = if context > 0 { 0 } else { 1 };
     let is_far = |axis: usize| !(1.0 / 1.2..=1.2).contains(&(here[axis] / known[axis]));
     (first..3).any(is_far).then(|| {
-        let show = |[z, y, x]: [f64; 3]| format!("{z} x {y} x {x} nm");
         format!(
             "{name}: a voxel is {} (section, row, column), and {} in the training, so that what the network \
              looks for is smaller or larger here; resample the images to the training's size",
-            show(here),
-            show(known)
+            show_voxel(here),
+            show_voxel(known)
         )
     })
 }

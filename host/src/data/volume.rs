@@ -428,3 +428,39 @@ pub(crate) fn check_block(block: &Region, shape: [usize; 3]) -> Result<()> {
 pub(crate) fn show_shape(shape: [usize; 3]) -> String {
     format!("{} x {} x {}", shape[0], shape[1], shape[2])
 }
+
+/// The sides of a voxel along z, y and x as people write them: `40 x 4.6 x 4.6 nm`.
+#[cfg(feature = "cli")]
+pub(crate) fn show_voxel(sides_nm: [f64; 3]) -> String {
+    let [z, y, x] = sides_nm.map(show_side);
+    format!("{z} x {y} x {x} nm")
+}
+
+/// A length with six significant digits at most: in the others lies what was lost when units were
+/// converted, or a file kept it in 32 bits.
+pub(crate) fn show_side(side: f64) -> String {
+    format!("{side:.5e}").parse::<f64>().unwrap_or(side).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sides_have_as_many_digits_as_they_need() {
+        for (side, text) in [
+            (0.1 + 0.2, "0.3"),
+            (4.6000000000000005, "4.6"),
+            (f64::from(4.6_f32), "4.6"),
+            (3.64, "3.64"),
+            (1234.567, "1234.57"),
+            (40.0, "40"),
+            (1e6, "1000000"),
+            (1e-3, "0.001"),
+        ] {
+            assert_eq!(show_side(side), text);
+        }
+        #[cfg(feature = "cli")]
+        assert_eq!(show_voxel([40.0, 4.6000000000000005, 4.6]), "40 x 4.6 x 4.6 nm");
+    }
+}

@@ -1,6 +1,6 @@
 //! Where labels of a part of a volume lie in it, by what files and their names say.
 
-use super::Volume;
+use super::{Volume, show_side};
 
 /// Where the voxels of an axis lie in a space that other volumes may share.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -37,10 +37,14 @@ pub(super) fn by_grids(
             ));
         }
         if (their.step / our.step - 1.0).abs() > ALIKE {
+            let (theirs, ours) = match (show_side(their.step), show_side(our.step)) {
+                // What tells them apart lies in further digits.
+                (a, b) if a == b => (their.step.to_string(), our.step.to_string()),
+                shown => shown,
+            };
             return Err(format!(
-                "they can't be placed: along {axis} their voxels are {} apart, and those of the \
-                 raw volume {}",
-                their.step, our.step
+                "they can't be placed: along {axis} their voxels are {theirs} apart, and those of \
+                 the raw volume {ours}"
             ));
         }
         let voxels = (origin - our.origin.unwrap_or(0.0)) / our.step;

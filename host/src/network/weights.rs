@@ -119,20 +119,31 @@ fn place_of_checksum(bytes: &[u8]) -> Option<usize> {
 }
 
 /// Says what is wrong with a file whose checksum does not fit. A file without one may have no keys but those `known`, which earlier versions
-/// wrote: a damaged key is no reason to look no further.
+/// wrote: a damaged key is no reason to look no further. Nobody knows whether such a file is damaged, or another program wrote it.
 pub(crate) fn check_sum(bytes: &[u8], known: &[&str]) -> std::result::Result<(), String> {
-    let damaged = || "it is damaged: its checksum does not fit".to_string();
     if let Some(at) = place_of_checksum(bytes) {
         let end = at + ZEROS.len();
         let mut hasher = Sha256::new();
         [&bytes[..at], ZEROS.as_bytes(), &bytes[end..]].iter().for_each(|part| hasher.update(part));
         let sum = hexadecimal(hasher);
-        return if bytes[at..end] == *sum.as_bytes() { Ok(()) } else { Err(damaged()) };
+        return match bytes[at..end] == *sum.as_bytes() {
+            true => Ok(()),
+            false => Err("its checksum does not fit".into()),
+        };
     }
     let (_, header) = SafeTensors::read_metadata(bytes).map_err(|e| e.to_string())?;
     let metadata = header.metadata().clone().unwrap_or_default();
-    if metadata.keys().all(|key| known.contains(&key.as_str())) { Ok(()) } else { Err(damaged()) }
+    match metadata.keys().filter(|key| !known.contains(&key.as_str())).min() {
+        None => Ok(()),
+        Some(key) => Err(format!(
+            "it has no checksum (`{CHECKSUM}`), and no version of askem without one wrote `{key}`"
+        )),
+    }
 }
+
+/// What to do with a file that askem did not write.
+const OTHER_PROGRAM: &str = "another program wrote it (`save` of examples/load_in_torch.py writes \
+    networks of PyTorch so that askem reads them; see docs/pytorch.md)";
 
 /// The keys of files of before there were checksums.
 const KEYS: [&str; 9] = [
@@ -154,13 +165,15 @@ const KEYS: [&str; 9] = [
 pub fn load(path: &Path) -> Result<TrainedNetwork> {
     let bytes = std::fs::read(path).map_err(|e| Error::io(path, "can't read the weights", e))?;
     let file = SafeTensors::deserialize(&bytes).map_err(|e| damaged(path, e))?;
-    check_sum(&bytes, &KEYS).map_err(|e| damaged(path, e))?;
+    check_sum(&bytes, &KEYS)
+        .map_err(|e| damaged(path, format!("{e}: it is damaged, or {OTHER_PROGRAM}")))?;
     let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|e| damaged(path, e))?;
     let metadata = header.metadata().clone().unwrap_or_default();
     let text = |key: &str| {
-        metadata.get(key).map(String::as_str).ok_or_else(|| {
-            damaged(path, format!("its metadata have no `{key}`; was it written by askem?"))
-        })
+        metadata
+            .get(key)
+            .map(String::as_str)
+            .ok_or_else(|| damaged(path, format!("its metadata have no `{key}`: {OTHER_PROGRAM}")))
     };
     let net = UNet {
         width: number(path, &metadata, "width")?,
@@ -231,7 +244,7 @@ pub fn load(path: &Path) -> Result<TrainedNetwork> {
 
 fn number<T: FromStr>(path: &Path, metadata: &HashMap<String, String>, key: &str) -> Result<T> {
     metadata.get(key).and_then(|v| v.parse().ok()).ok_or_else(|| {
-        damaged(path, format!("its metadata have no number `{key}`; was it written by askem?"))
+        damaged(path, format!("its metadata have no number `{key}`: {OTHER_PROGRAM}"))
     })
 }
 
@@ -304,16 +317,39 @@ mod tests {
             std::fs::write(&path, bytes).unwrap();
             assert!(load(&path).is_err(), "bit {bit}");
         }
-        // As an earlier version wrote it: the keys and their values left out, the header filled up with spaces.
+        // The keys and their values left out, the header filled up with spaces.
+        let write_without_sum = |text: &str| {
+            let field = ",\"sha256\":\"";
+            let at = text.find(field).unwrap();
+            let header = text[..at].to_string() + &text[at + field.len() + 64 + 1..];
+            let mut bytes = good[..8].to_vec();
+            bytes.extend(format!("{header:<length$}").into_bytes());
+            bytes.extend(&good[8 + length..]);
+            std::fs::write(&path, bytes).unwrap();
+        };
         let text = String::from_utf8(good[8..8 + length].to_vec()).unwrap();
-        let text = text.replacen("\"context\":\"0\",", "", 1);
-        let field = ",\"sha256\":\"";
-        let at = text.find(field).unwrap();
-        let old = text[..at].to_string() + &text[at + field.len() + 64 + 1..];
-        let mut bytes = good[..8].to_vec();
-        bytes.extend(format!("{old:<length$}").into_bytes());
-        bytes.extend(&good[8 + length..]);
-        std::fs::write(&path, bytes).unwrap();
+        // As an earlier version wrote it.
+        write_without_sum(&text.replacen("\"context\":\"0\",", "", 1));
         assert_eq!(load(&path).unwrap(), trained);
+        // As another program writes all that it read but the checksum.
+        write_without_sum(&text);
+        let message = load(&path).unwrap_err().to_string();
+        for part in ["no checksum", "wrote `context`", "another program", "load_in_torch.py"] {
+            assert!(message.contains(part), "{part}: {message}");
+        }
+    }
+
+    #[test]
+    fn a_file_of_another_program_is_called_that() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("w.safetensors");
+        let value = 1.0_f32.to_le_bytes();
+        let view = TensorView::new(Dtype::F32, vec![1], &value).unwrap();
+        std::fs::write(&path, serialize([("head.bias", view)], None).unwrap()).unwrap();
+        let message = load(&path).unwrap_err().to_string();
+        for part in ["no number `width`", "another program wrote it", "load_in_torch.py"] {
+            assert!(message.contains(part), "{part}: {message}");
+        }
+        assert!(!message.contains("damaged"), "{message}");
     }
 }

@@ -15,4 +15,6 @@ mod same_as_simulated;
 mod serving;
 #[path = "../shared/tools.rs"]
 mod tools;
+#[path = "../shared/white_is_zero.rs"]
+mod white_is_zero;
 mod world;

@@ -6,6 +6,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::program::askem;
+use crate::white_is_zero::white_is_zero;
 use crate::world::{PATCH, SHAPE, World, label_file, on, place, read_png, write_png, write_tiff};
 
 /// The patches that are asked for now.
@@ -138,6 +139,23 @@ fn labels_come_by_name_by_order_and_as_a_whole_volume() {
             assert_eq!(read_png(&file), world.truth(at));
         }
     }
+}
+
+#[test]
+fn what_is_noticed_in_files_of_labels_is_said_once() {
+    let world = World::new();
+    let dir = world.init("brain");
+    let patches = asked(&dir);
+    let stack = world.at("answer.tif");
+    write_tiff(&stack, [PATCH, PATCH], &truths(&world, &patches));
+    white_is_zero(&stack);
+    let inspect = askem(["inspect", "--json"]).path("--raw", &stack).succeed().json();
+    let noticed = "answer.tif: its smallest value is said to be white (MinIsWhite)";
+    assert!(inspect["warnings"].to_string().contains(noticed), "{inspect}");
+    let told = on("import", &dir).args([&stack]).succeed();
+    assert_eq!(told.stderr.matches(noticed).count(), 1, "{told:#?}");
+    // Labels are as they are stored.
+    patches.iter().for_each(|&at| assert_eq!(read_png(&label_file(&dir, at)), world.truth(at)));
 }
 
 #[test]

@@ -9,6 +9,7 @@ use tiff::encoder::colortype::{Gray8, Gray32, GrayI8};
 use crate::images::{SIZE, phantom_folders, write_tiff};
 use crate::program::{Call, Outcome, askem};
 use crate::results::{number, phantom, tiny};
+use crate::white_is_zero::white_is_zero;
 
 struct Data {
     folder: TempDir,
@@ -192,4 +193,17 @@ fn what_inspect_warns_of_is_said_by_all() {
     let call = call.args(options).path("--raw", &dull).path("--labels", &inverted);
     let outcome = call.path("--out", &compared).succeed();
     assert!(warnings.iter().all(|warning| count(&outcome, warning) == 1), "{outcome:#?}");
+}
+
+#[test]
+fn what_is_noticed_in_a_segmentation_is_said_by_eval() {
+    let data = Data::new();
+    let masks = data.at("labels");
+    let white = data.labels("white.tif", 0, 255);
+    white_is_zero(&white);
+    let call = || askem(["eval", "--all-foreground"]).path("--prediction", &white);
+    for labels in [&masks, &white] {
+        let outcome = call().path("--labels", labels).succeed();
+        assert_eq!(count(&outcome, "MinIsWhite"), 1, "{outcome:#?}");
+    }
 }

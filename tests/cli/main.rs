@@ -40,3 +40,5 @@ mod strategies;
 mod tools;
 mod training;
 mod trust;
+#[path = "../shared/white_is_zero.rs"]
+mod white_is_zero;

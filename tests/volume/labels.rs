@@ -1,6 +1,7 @@
 //! Masks as they come, and which section they belong to.
 
 use crate::files::{Folder, ramp};
+use crate::white_is_zero::white_is_zero;
 use askem::data::pool::Position;
 use askem::data::volume::{CachedLabels, LabelOptions, inspect, open_labels, open_raw, pair};
 use askem::learning::annotator::{Annotator as _, SimulatedAnnotator};
@@ -199,16 +200,6 @@ fn numbers_of_segments_are_exact() {
     tiff_of::<colortype::Gray32Float>(&path, &[0.0, 3.0, 0.5]);
     assert_eq!(read(&path, only("3")), [0, 1, 0]);
     assert_eq!(read(&path, only("0.5")), [0, 0, 1]);
-}
-
-/// Says in a TIFF of one page that its smallest value is white.
-fn white_is_zero(path: &Path) {
-    let mut bytes = std::fs::read(path).unwrap();
-    // Tag 262, one number of 16 bits, black is zero.
-    let entry = [6, 1, 3, 0, 1, 0, 0, 0, 1, 0];
-    let at = bytes.windows(entry.len()).position(|window| window == entry).unwrap();
-    bytes[at + 8] = 0;
-    std::fs::write(path, bytes).unwrap();
 }
 
 #[test]

@@ -8,5 +8,7 @@ mod instances;
 mod labels;
 mod plain_instances;
 mod real_data;
+#[path = "../shared/white_is_zero.rs"]
+mod white_is_zero;
 mod write;
 mod zarr;

@@ -27,6 +27,9 @@ pub struct Imported {
     pub pixels: [usize; 2],
     /// Patches of the query that is to be answered now without a label still.
     pub missing: Vec<Position>,
+    /// What was noticed in the files and is no reason to refuse them, such as how a TIFF stores its
+    /// values; each said once.
+    pub notes: Vec<String>,
 }
 
 /// Reads labels into the patches of a project, over those that are there.
@@ -54,8 +57,15 @@ pub fn import(
     let query = (query.unwrap_or(project.query()), query.is_none());
     let asked = project.patches();
     let mut found: Vec<(u32, Vec<u8>)> = Vec::new();
+    let mut imported = Imported::default();
     for path in &one_by_one(files)? {
-        let taken = patches_of(project, path, &open(path, options, axes)?, query, &asked)?;
+        let given = open(path, options, axes)?;
+        for note in given.volume.source().notes() {
+            if !imported.notes.contains(&note) {
+                imported.notes.push(note);
+            }
+        }
+        let taken = patches_of(project, path, &given, query, &asked)?;
         if taken.is_empty() {
             return Err(Error::Input(format!(
                 "{}: holds no label of a patch that was asked for",
@@ -83,7 +93,6 @@ pub fn import(
         })
         .collect();
     keep_before_import(project, &found)?;
-    let mut imported = Imported::default();
     for (id, labels, state) in found {
         project.set_labels(id, &labels)?;
         project.set_state(id, state)?;

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::axes::{AxesArgs, LabelAxesArgs};
 use super::classes::ClassesArgs;
 use super::warnings::warn_of_labels;
-use super::{Common, say, say_json};
+use super::{Common, say, say_json, warn};
 use crate::data::volume::{Dtype, open_labels_as, open_segmentation, pair_at};
 use crate::error::{Error, Result};
 use crate::learning::class_counts::ClassCounts;
@@ -72,6 +72,9 @@ pub(super) fn execute(args: &Args, common: &Common) -> Result<()> {
         };
         counts.add(&predicted, &labels);
     }
+    // Where both are one file, it is said with the labels.
+    let of_labels = pair.labels.source().notes();
+    pair.raw.notes().into_iter().filter(|note| !of_labels.contains(note)).for_each(warn);
     warn_of_labels(&pair)?;
     let scores = Scores {
         jaccard: counts.jaccard(),

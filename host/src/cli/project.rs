@@ -258,6 +258,9 @@ pub(super) fn import_labels(args: &ImportArgs, common: &Common) -> Result<()> {
     let options =
         LabelOptions { value: args.label_value, ignore: args.ignore_value, classes: None };
     let done = import(&mut project, &files, args.query, options, &args.axes.of_images())?;
+    for note in &done.notes {
+        note!("askem: note: {note}");
+    }
     if done.background > 0 {
         note!(
             "askem: note: {} of {} patches are 0, which is background, and nothing else; if nobody has \

@@ -209,6 +209,29 @@ fn what_is_there_is_overwritten_only_when_told_so() {
 }
 
 #[test]
+fn no_call_overwrites_the_table_of_another_image() {
+    let folder = tempdir().unwrap();
+    let (_, labels) = phantom_folders(folder.path());
+    let at = |name: &str| folder.path().join(name);
+    let (tiff, zarr, csv) = (at("a.tif"), at("a.zarr"), at("a.csv"));
+    instances(&labels, &tiff).succeed();
+    let table = fs::read(&csv).unwrap();
+    let larger = ["--min-size", "2000"];
+    for force in [&[] as &[&str], &["--force"]] {
+        let refused = instances(&labels, &zarr).args(larger).args(force).run();
+        refused.refuses(2, &["--out", "a.zarr", "a.tif holds objects too", "a.csv", "--csv"]);
+    }
+    instances(&labels, &zarr).args(larger).path("--csv", &at("of_zarr.csv")).succeed();
+    assert_eq!(fs::read(&csv).unwrap(), table);
+    // Of two images nobody knows whose it is, unless it is said.
+    let again = || instances(&labels, &tiff).args(["--force"]);
+    again().run().refuses(2, &["a.zarr holds objects too", "a.csv", "--csv"]);
+    again().path("--csv", &csv).succeed();
+    fs::remove_dir_all(&zarr).unwrap();
+    again().succeed();
+}
+
+#[test]
 fn senseless_calls_are_refused_before_any_work() {
     let folder = tempdir().unwrap();
     let (_, labels) = phantom_folders(folder.path());

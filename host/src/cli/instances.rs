@@ -13,7 +13,10 @@ use super::{Common, say, say_json, warn};
 use crate::data::instances::{
     Connectivity, InstanceFiles, InstanceOptions, Instances, Mask, PASSES,
 };
-use crate::data::volume::{Dtype, LabelValue, Region, Volume, open_segmentation, place};
+use crate::data::volume::{
+    Dtype, LabelValue, Region, Volume, is_our_ome_zarr, is_our_tiff, open_raw, open_segmentation,
+    place,
+};
 use crate::error::{Error, Result};
 
 #[derive(Debug, clap::Args)]
@@ -140,6 +143,9 @@ impl ObjectArgs {
         let csv = self.csv(out);
         refuse_inputs_as("--out", out, inputs)?;
         refuse_inputs_as("--csv", &csv, inputs)?;
+        if self.csv.is_none() && csv.exists() {
+            require_own_table(out, &csv)?;
+        }
         InstanceFiles::create(out, &csv, force)
     }
 
@@ -212,6 +218,31 @@ impl ObjectArgs {
             options.min_size,
             found.cut()
         ))
+    }
+}
+
+/// An error if the table that is there may be of other objects: a.tif and a.zarr would share a.csv.
+fn require_own_table(out: &Path, csv: &Path) -> Result<()> {
+    let own = out.extension().unwrap_or_default();
+    // Nothing else that this program writes has integers of 16 or 32 bits.
+    let holds_objects = |path: &Path| {
+        let is_ours = if path.is_dir() { is_our_ome_zarr(path) } else { is_our_tiff(path) };
+        let has_numbers =
+            |volume: Box<dyn Volume>| matches!(volume.dtype(), Dtype::U16 | Dtype::U32);
+        is_ours && open_raw(path).is_ok_and(has_numbers)
+    };
+    let others =
+        ["zarr", "tif", "tiff"].into_iter().filter(|other| !own.eq_ignore_ascii_case(other));
+    let other = others.map(|other| out.with_extension(other)).find(|other| holds_objects(other));
+    match other {
+        None => Ok(()),
+        Some(other) => Err(Error::Usage(format!(
+            "--out {0}: {1} holds objects too, and {2} may be their table; say with --csv where the \
+            table of {0} goes",
+            out.display(),
+            other.display(),
+            csv.display()
+        ))),
     }
 }
 

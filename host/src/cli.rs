@@ -254,8 +254,8 @@ fn execute(cli: Cli) -> u8 {
         Command::Devices => devices::execute(&cli.common),
         Command::Bench(args) => bench::execute(&args, &cli.common),
         Command::Phantom(args) => phantom::execute(&args, &cli.common),
-        Command::Completions(args) => completions::completions(&args),
-        Command::Man(args) => completions::man(&args),
+        Command::Completions(args) => completions::completions(&args, &cli.common),
+        Command::Man(args) => completions::man(&args, &cli.common),
     };
     match done {
         Ok(()) => 0,

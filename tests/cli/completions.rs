@@ -18,6 +18,7 @@ fn each_shell_gets_a_script_that_names_commands_and_options() {
     }
     let other = askem(["completions", "csh"]).run();
     assert!(other.code == Some(2) && other.stderr.contains("zsh"), "{other:#?}");
+    askem(["completions", "bash", "--json"]).run().refuses(2, &["--json", "a script"]);
     let folder = tempdir().unwrap();
     let path = folder.path().join("askem.bash");
     fs::write(&path, askem(["completions", "bash"]).succeed().stdout).unwrap();
@@ -36,6 +37,8 @@ fn each_shell_gets_a_script_that_names_commands_and_options() {
 fn each_command_has_a_manual_page() {
     let folder = tempdir().unwrap();
     let dir = folder.path().join("man/man1");
+    askem(["man", "--json"]).args([&dir]).run().refuses(2, &["--json", "pages"]);
+    assert!(!dir.exists());
     let outcome = askem(["man"]).args([&dir]).succeed();
     assert!(outcome.stdout.contains("askem.1"), "{outcome:#?}");
     for (page, text) in [

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::CommandFactory;
 use clap_complete::Shell;
 
-use super::{Cli, say};
+use super::{Cli, Common, say};
 use crate::error::{Error, Result};
 
 #[derive(Debug, clap::Args)]
@@ -28,8 +28,17 @@ pub(super) struct ManArgs {
     dir: PathBuf,
 }
 
+/// Refuses `--json`, which scripts and manual pages would ignore.
+fn refuse_json(common: &Common, what: &str) -> Result<()> {
+    match common.json {
+        true => Err(Error::Usage(format!("--json: {what}, and has no JSON; leave it out"))),
+        false => Ok(()),
+    }
+}
+
 /// Prints a shell's completions.
-pub(super) fn completions(args: &CompletionsArgs) -> Result<()> {
+pub(super) fn completions(args: &CompletionsArgs, common: &Common) -> Result<()> {
+    refuse_json(common, "askem completions prints a script for a shell")?;
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "askem", &mut script);
     match std::io::stdout().lock().write_all(&script) {
@@ -41,7 +50,8 @@ pub(super) fn completions(args: &CompletionsArgs) -> Result<()> {
 }
 
 /// Writes a page for the program and one for each of its commands.
-pub(super) fn man(args: &ManArgs) -> Result<()> {
+pub(super) fn man(args: &ManArgs, common: &Common) -> Result<()> {
+    refuse_json(common, "askem man writes pages for people")?;
     let dir = &args.dir;
     fs::create_dir_all(dir).map_err(|e| Error::io(dir, "can't make the folder", e))?;
     clap_mangen::generate_to(Cli::command(), dir)

@@ -37,6 +37,8 @@ mod shared_pixels;
 mod sizes;
 mod stopping;
 mod strategies;
+#[path = "../shared/tiny.rs"]
+mod tiny;
 mod tools;
 mod training;
 mod trust;

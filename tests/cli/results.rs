@@ -9,6 +9,7 @@ use askem::data::pool::{Position, Region, draw_pool};
 use serde_json::Value;
 
 use crate::program::{Call, askem};
+use crate::tiny::UNSEEDED;
 
 /// The phantom of the tiny experiments: small, with foreground in both halves under [`SEED`].
 pub(crate) const SHAPE: [usize; 3] = [2, 96, 96];
@@ -19,29 +20,17 @@ pub(crate) const INITIAL: usize = 4;
 pub(crate) const QUERY: usize = 3;
 pub(crate) const ITERATIONS: usize = 2;
 
-/// The settings above as options, without data and output.
-pub(crate) const TINY: [&str; 20] = [
-    "--device",
-    "cpu",
-    "--seed",
-    "10",
-    "--patch",
-    "32",
-    "--width",
-    "2",
-    "--pool",
-    "12",
-    "--initial",
-    "4",
-    "--query",
-    "3",
-    "--iterations",
-    "2",
-    "--epochs",
-    "2",
-    "--finetune-epochs",
-    "1",
-];
+/// The settings above as options, without data and output: the seed, then the others.
+pub(crate) const TINY: [&str; 20] = {
+    let mut options = ["--seed"; 20];
+    options[1] = "10";
+    let mut i = 0;
+    while i < UNSEEDED.len() {
+        options[i + 2] = UNSEEDED[i];
+        i += 1;
+    }
+    options
+};
 
 /// The first part of every tiny experiment.
 pub(crate) fn tiny() -> Call {

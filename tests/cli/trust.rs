@@ -7,9 +7,8 @@ use tempfile::{TempDir, tempdir};
 
 use crate::images::phantom_folders;
 use crate::program::{Call, Outcome, askem};
-use crate::results::{
-    TINY, assert_complete, assert_same_results, bytes, journal, tiny, tiny_phantom,
-};
+use crate::results::{assert_complete, assert_same_results, bytes, journal, tiny, tiny_phantom};
+use crate::tiny::UNSEEDED;
 
 const CHECKPOINTS: [&str; 2] = ["checkpoint.safetensors", "checkpoint.previous.safetensors"];
 
@@ -247,9 +246,8 @@ fn what_only_has_a_runs_names_is_left_alone() {
 }
 
 fn compare(out: &Path) -> Call {
-    let options = TINY.iter().filter(|option| !["--seed", "10"].contains(option));
     askem(["compare", "--strategies", "random", "--seeds", "1", "--phantom-shape", "4x256x256"])
-        .args(options)
+        .args(UNSEEDED)
         .path("--out", out)
 }
 

@@ -7,6 +7,8 @@ mod pages;
 #[path = "../shared/program.rs"]
 #[allow(dead_code)]
 mod program;
+#[path = "../shared/tiny.rs"]
+mod tiny;
 #[path = "../shared/tools.rs"]
 mod tools;
 

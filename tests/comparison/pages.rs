@@ -7,29 +7,10 @@ use askem::data::volume::TiffStackWriter;
 use tempfile::{TempDir, tempdir};
 
 use crate::program::{Call, askem};
+use crate::tiny::UNSEEDED;
 use crate::{decode, journal, screenshot_of};
 
 const SHAPE: [usize; 3] = [2, 96, 160];
-const TINY: [&str; 18] = [
-    "--device",
-    "cpu",
-    "--patch",
-    "32",
-    "--width",
-    "2",
-    "--pool",
-    "12",
-    "--initial",
-    "4",
-    "--query",
-    "3",
-    "--iterations",
-    "2",
-    "--epochs",
-    "2",
-    "--finetune-epochs",
-    "1",
-];
 
 /// A run on a volume of pixels of 8 nm, with foreground in so many of its first rows.
 fn run_with_foreground(rows: usize) -> (TempDir, PathBuf) {
@@ -52,7 +33,7 @@ fn run_with_foreground(rows: usize) -> (TempDir, PathBuf) {
         write("raw.tif", &|y, x| 40 * u8::from(is_foreground(y, x)) + (7 * y + 13 * x) as u8 % 30);
     let labels = write("labels.tif", &|y, x| u8::from(is_foreground(y, x)));
     let out = folder.path().join("run");
-    let run = askem(["run"]).args(TINY).path("--raw", &raw).path("--labels", &labels);
+    let run = askem(["run"]).args(UNSEEDED).path("--raw", &raw).path("--labels", &labels);
     run.path("--out", &out).succeed();
     (folder, out)
 }
@@ -127,7 +108,7 @@ fn one_seed_has_no_deviation_and_what_was_not_run_no_line() {
     let folder = tempdir().unwrap();
     let out = folder.path().join("compared");
     let compare: Call = askem(["compare", "--strategies", "random,entropy", "--seeds", "1"]);
-    let compare = compare.args(TINY).args(["--phantom-shape", "2x192x192"]);
+    let compare = compare.args(UNSEEDED).args(["--phantom-shape", "2x192x192"]);
     let said = compare.path("--out", &out).succeed().stdout;
     let page = page_of(&out);
     assert!(!said.contains('±') && !page.contains('±'), "{said}");

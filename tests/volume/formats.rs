@@ -1,7 +1,10 @@
 //! What is stored is what is read, in every format, depth and compression.
 
 use crate::files::{Folder, floats, ramp, raw_tiff};
-use askem::data::volume::{CachedVolume, Dtype, Region, Volume, open_raw};
+use crate::white_is_zero::white_is_zero;
+use askem::data::volume::{
+    CachedVolume, Dtype, LabelOptions, Region, Volume, open_labels, open_raw,
+};
 use png::{BitDepth, ColorType};
 use tiff::encoder::colortype::{Gray8, Gray16, Gray32Float, GrayI16, RGB8, RGB16, RGBA8, RGBA16};
 use tiff::encoder::compression::DeflateLevel;
@@ -301,7 +304,8 @@ fn strips_of_large_sections_are_read_alone() {
         image.rows_per_strip(3).unwrap();
         image.write_data(&pixels).unwrap();
     }
-    let volume = open_raw(&folder.write("large.tif", &bytes.into_inner())).unwrap();
+    let path = folder.write("large.tif", &bytes.into_inner());
+    let volume = open_raw(&path).unwrap();
     let [sections, rows, columns] = volume.chunk();
     assert_eq!([sections, rows % 3, columns], [1, 0, width]);
     assert!(rows < height / 2, "{rows} rows");
@@ -313,4 +317,21 @@ fn strips_of_large_sections_are_read_alone() {
     let last = Region { z: 0..1, y: height - 1..height, x: width - 1..width };
     let got = volume.read_block(&last).unwrap();
     assert_eq!(got, [f32::from(pixel(0, height * width - 1))]);
+
+    // Labels are those of the file, by row and as a whole, also where it shows images the other way round.
+    let options = LabelOptions { value: Some(17_u8.into()), ..LabelOptions::default() };
+    for turned in [false, true] {
+        if turned {
+            white_is_zero(&path);
+            let shown = open_raw(&path).unwrap().read_block(&last).unwrap();
+            assert_eq!(shown, [f32::from(255 - pixel(0, height * width - 1))]);
+        }
+        let labels = open_labels(&path, options).unwrap();
+        let got = labels.read_rows(1, rows - 5..rows + 6).unwrap();
+        let want = ((rows - 5) * width..(rows + 6) * width).map(|i| u8::from(pixel(1, i) == 17));
+        assert!(got.into_iter().eq(want), "{turned}");
+        let got = labels.read_labels(0).unwrap();
+        let want = (0..height * width).map(|i| u8::from(pixel(0, i) == 17));
+        assert!(got.into_iter().eq(want), "{turned}");
+    }
 }

@@ -2,9 +2,7 @@
 
 use std::path::Path;
 
-use crate::data::volume::{
-    LabelVolume, Pair, Region, Volume, inspect_labels, inspect_some, show_voxel,
-};
+use crate::data::volume::{LabelVolume, Region, Volume, inspect_labels, inspect_some, show_voxel};
 use crate::error::Result;
 use crate::network::weights::TrainedNetwork;
 
@@ -16,10 +14,10 @@ pub(super) fn warnings_of(raw: &dyn Volume, labels: Option<&LabelVolume>) -> Res
     Ok(inspect_some(raw, labels, PIXELS)?.warnings)
 }
 
-/// Says what looks wrong with the labels of a pair, and with how they were paired.
-pub(super) fn warn_of_labels(pair: &Pair) -> Result<()> {
-    let (_, found) = inspect_labels(&pair.labels, PIXELS)?;
-    say_each(pair.warnings.iter().chain(&found));
+/// Says what looks wrong with labels, and `paired`, what was noticed when they were paired.
+pub(super) fn warn_of_labels(labels: &LabelVolume, paired: &[String]) -> Result<()> {
+    let (_, found) = inspect_labels(labels, PIXELS)?;
+    say_each(paired.iter().chain(&found));
     Ok(())
 }
 

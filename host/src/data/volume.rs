@@ -16,9 +16,11 @@
 //! a volume is and what looks wrong with it, and [`CachedVolume`] keeps the last few sections.
 
 use crate::{Error, Result};
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
+pub(crate) mod bands;
 mod cache;
 mod inspect;
 mod label_value;
@@ -59,6 +61,7 @@ mod write;
 #[cfg(feature = "zarr")]
 mod zarr;
 
+pub(crate) use bands::{bands, check_rows};
 pub use cache::{CachedLabels, CachedVolume, SectionCache};
 pub use inspect::{Inspection, inspect, inspect_labels, inspect_some};
 pub use label_value::LabelValue;
@@ -173,6 +176,19 @@ pub trait Volume: Send + Sync {
         Ok(self.read_section(z)?.pixels.into_iter().map(|value| label(value.into())).collect())
     }
 
+    /// [`read_labels`](Self::read_labels) of some rows of a section: `label` is given the pixels of these and no others. Volumes in
+    /// other blocks than sections ([`Volume::chunk`]) give them in the order of their blocks.
+    ///
+    /// Errors: as [`Volume::read_section`]; rows beyond the shape are one too.
+    fn read_label_rows(
+        &self,
+        z: usize,
+        rows: Range<usize>,
+        label: &mut dyn FnMut(LabelValue) -> u8,
+    ) -> Result<Vec<u8>> {
+        bands::label_rows_of_section(self, z, rows, label)
+    }
+
     /// The block in which pixels are stored: `[sections, rows, columns]`, never 0. To read any of it costs as much as to
     /// read it all, so readers of large volumes go along these blocks.
     fn chunk(&self) -> [usize; 3] {
@@ -241,6 +257,14 @@ impl<V: Volume + ?Sized> Volume for Box<V> {
     fn read_labels(&self, z: usize, label: &mut dyn FnMut(LabelValue) -> u8) -> Result<Vec<u8>> {
         (**self).read_labels(z, label)
     }
+    fn read_label_rows(
+        &self,
+        z: usize,
+        rows: Range<usize>,
+        label: &mut dyn FnMut(LabelValue) -> u8,
+    ) -> Result<Vec<u8>> {
+        (**self).read_label_rows(z, rows, label)
+    }
     fn chunk(&self) -> [usize; 3] {
         (**self).chunk()
     }
@@ -285,6 +309,14 @@ impl<V: Volume + ?Sized> Volume for Arc<V> {
     }
     fn read_labels(&self, z: usize, label: &mut dyn FnMut(LabelValue) -> u8) -> Result<Vec<u8>> {
         (**self).read_labels(z, label)
+    }
+    fn read_label_rows(
+        &self,
+        z: usize,
+        rows: Range<usize>,
+        label: &mut dyn FnMut(LabelValue) -> u8,
+    ) -> Result<Vec<u8>> {
+        (**self).read_label_rows(z, rows, label)
     }
     fn chunk(&self) -> [usize; 3] {
         (**self).chunk()
@@ -400,7 +432,12 @@ pub(crate) fn check_section(z: usize, depth: usize, what: &str) -> Result<()> {
 
 /// A block out of sections that are read whole.
 fn block_of_sections<V: Volume + ?Sized>(volume: &V, block: &Region) -> Result<Vec<f32>> {
+    let [_, height, width] = volume.shape();
     check_block(block, volume.shape())?;
+    if block.z.len() == 1 && block.y == (0..height) && block.x == (0..width) {
+        // The section itself, so that it is not in memory twice.
+        return Ok(volume.read_section(block.z.start)?.pixels);
+    }
     let mut pixels = Vec::with_capacity(block.z.len() * block.y.len() * block.x.len());
     for z in block.z.clone() {
         let section = volume.read_section(z)?;

@@ -4,7 +4,7 @@
 //! decompressing a file. The cache holds a fixed number of sections and forgets the one
 //! that was used longest ago.
 
-use super::{Dtype, Grid, LabelVolume, Region, Section, Volume, check_block};
+use super::{Dtype, Grid, LabelVolume, Region, Section, Volume, check_block, check_rows};
 use crate::Result;
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -197,6 +197,20 @@ impl CachedLabels {
     /// The labels of section `z` as [`LabelVolume::read_labels`] gives them, shared.
     pub fn section(&self, z: usize) -> Result<Arc<Vec<u8>>> {
         self.cache.get(z, || self.labels.read_labels(z))
+    }
+
+    /// The labels of some rows of section `z` as [`LabelVolume::read_rows`] gives them. Sections that can only be read whole are read
+    /// once for all of their rows; others are read past the cache.
+    ///
+    /// Errors: as there.
+    pub fn read_rows(&self, z: usize, rows: Range<usize>) -> Result<Vec<u8>> {
+        let [_, height, width] = self.labels.shape();
+        let is_part = rows.start > 0 || rows.end < height;
+        if is_part && self.labels.source().chunk()[1] >= height {
+            check_rows(&rows, height)?;
+            return Ok(self.section(z)?[rows.start * width..rows.end * width].to_vec());
+        }
+        self.labels.read_rows(z, rows)
     }
 
     /// Bytes of labels that the cache holds at most.

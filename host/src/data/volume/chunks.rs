@@ -142,6 +142,27 @@ impl Chunks {
         Ok(pixels)
     }
 
+    /// Reads rows of a section as labels, chunk by chunk; `decode` and `name` are as in [`read`](Self::read).
+    pub(super) fn read_labels(
+        &self,
+        name: &dyn Display,
+        z: usize,
+        rows: Range<usize>,
+        decode: impl Fn(&Region) -> Result<Vec<u8>>,
+        label: &mut dyn FnMut(LabelValue) -> u8,
+    ) -> Result<Vec<u8>> {
+        let [depth, _, width] = self.shape;
+        check_section(z, depth, &name.to_string())?;
+        let block = Region { z: z..z + 1, y: rows, x: 0..width };
+        if matches!(self.dtype, Dtype::F16 | Dtype::F32 | Dtype::F64) {
+            // Says what is no number, and where.
+            self.read(name, &block, &decode)?;
+        }
+        let mut to_labels =
+            |from: &[u8], to: &mut [u8]| to_labels(self.dtype, from, to, &mut *label);
+        self.read_as(name, &block, decode, &mut to_labels)
+    }
+
     /// Copies what of a chunk lies in `block`, converted.
     fn copy<T>(
         &self,
@@ -225,17 +246,18 @@ impl<F: Chunked> Volume for ChunkedVolume<F> {
     }
 
     fn read_labels(&self, z: usize, label: &mut dyn FnMut(LabelValue) -> u8) -> Result<Vec<u8>> {
-        let [depth, height, width] = self.shape();
-        check_section(z, depth, &self.0.name())?;
-        let block = Region { z: z..z + 1, y: 0..height, x: 0..width };
-        let chunks = self.0.chunks();
-        if matches!(chunks.dtype(), Dtype::F16 | Dtype::F32 | Dtype::F64) {
-            // Says what is no number, and where.
-            self.read_block(&block)?;
-        }
-        let mut to_labels =
-            |from: &[u8], to: &mut [u8]| to_labels(chunks.dtype(), from, to, &mut *label);
-        chunks.read_as(&self.0.name(), &block, |chunk| self.0.decode(chunk), &mut to_labels)
+        let [_, height, _] = self.shape();
+        self.read_label_rows(z, 0..height, label)
+    }
+
+    fn read_label_rows(
+        &self,
+        z: usize,
+        rows: Range<usize>,
+        label: &mut dyn FnMut(LabelValue) -> u8,
+    ) -> Result<Vec<u8>> {
+        let decode = |chunk: &Region| self.0.decode(chunk);
+        self.0.chunks().read_labels(&self.0.name(), z, rows, decode, label)
     }
 
     fn chunk(&self) -> [usize; 3] {

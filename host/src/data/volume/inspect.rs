@@ -1,7 +1,7 @@
 //! Says what a volume is, and what looks wrong with it.
 
 use super::labels::{BACKGROUND, IGNORED, LabelOptions};
-use super::{Dtype, LabelValue, LabelVolume, Section, Volume, show_shape};
+use super::{Dtype, LabelValue, LabelVolume, Region, Volume, bands, show_shape};
 use crate::{Error, Result};
 use rayon::prelude::*;
 use std::collections::BTreeSet;
@@ -29,7 +29,8 @@ pub struct Inspection {
 
 /// Reads a volume once, section by section, and its labels if there are any.
 ///
-/// Memory: as many sections as there are threads. The result does not depend on their number.
+/// Memory: for each thread a section, or of large ones that are stored in blocks some rows, and what the volumes keep
+/// ([`Volume::memory_bytes`]). The result does not depend on the number of threads.
 ///
 /// Errors: [`Error::Input`] where raw and labels differ in shape, and those of reading.
 pub fn inspect(raw: &dyn Volume, labels: Option<&LabelVolume>) -> Result<Inspection> {
@@ -55,7 +56,7 @@ pub fn inspect_some(
         )));
     }
     let sections = spread(shape, pixels);
-    let stats: Vec<RawStats> = by_section(&sections, |z| Ok(RawStats::of(&raw.read_section(z)?)))?;
+    let stats: Vec<RawStats> = by_section(&sections, |z| RawStats::of_section(raw, z))?;
     let total = stats.iter().copied().reduce(RawStats::merge).unwrap_or_default();
     let mut found = Vec::new();
     if !stats.is_empty() {
@@ -140,16 +141,27 @@ impl Default for RawStats {
 }
 
 impl RawStats {
-    fn of(section: &Section) -> Self {
-        let count = section.pixels.len() as f64;
-        let mean = section.pixels.iter().map(|&p| f64::from(p)).sum::<f64>() / count;
+    /// Of a section, band by band.
+    fn of_section(raw: &dyn Volume, z: usize) -> Result<Self> {
+        let [_, _, width] = raw.shape();
+        let mut section: Option<Self> = None;
+        for y in bands(raw) {
+            let band = Self::of(&raw.read_block(&Region { z: z..z + 1, y, x: 0..width })?);
+            section = Some(section.map_or(band, |above| above.merge(band)));
+        }
+        Ok(section.unwrap_or_default())
+    }
+
+    fn of(pixels: &[f32]) -> Self {
+        let count = pixels.len() as f64;
+        let mean = pixels.iter().map(|&p| f64::from(p)).sum::<f64>() / count;
         let square = |p: &f32| (f64::from(*p) - mean).powi(2);
         Self {
             count,
-            min: section.pixels.iter().copied().fold(f32::INFINITY, f32::min),
-            max: section.pixels.iter().copied().fold(f32::NEG_INFINITY, f32::max),
+            min: pixels.iter().copied().fold(f32::INFINITY, f32::min),
+            max: pixels.iter().copied().fold(f32::NEG_INFINITY, f32::max),
             mean,
-            squares: section.pixels.iter().map(square).sum(),
+            squares: pixels.iter().map(square).sum(),
         }
     }
 
@@ -251,7 +263,7 @@ impl LabelStats {
         };
         let full = LabelValue::from(255_u8);
         let (mut last, mut wrong) = (LabelValue::ZERO, None);
-        labels.source().read_labels(z, &mut |value| {
+        let mut see = |value: LabelValue| {
             let label = labels.options().label(value).unwrap_or_else(|| {
                 wrong.get_or_insert(value);
                 IGNORED
@@ -271,7 +283,10 @@ impl LabelStats {
                 last = value;
             }
             label
-        })?;
+        };
+        for rows in bands(labels.source()) {
+            labels.source().read_label_rows(z, rows, &mut see)?;
+        }
         wrong.map_or(Ok(stats), |value| Err(labels.no_class(z, value)))
     }
 }
@@ -354,6 +369,7 @@ fn names(volume: &dyn Volume, sections: &[usize]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::volume::bands::testing::OnlyParts;
     use crate::data::volume::{ArrayVolume, LabelOptions};
 
     fn labels(shape: [usize; 3], values: &[u8]) -> LabelVolume {
@@ -372,6 +388,45 @@ mod tests {
         assert_eq!((found.min, found.max), (1000.0, 1016.0));
         assert_eq!((found.shape, found.foreground), ([3, 4, 5], None));
         assert_eq!(found.warnings, Vec::<String>::new());
+    }
+
+    #[test]
+    fn large_sections_are_read_in_parts() {
+        let shape = [2, 6000, 2000];
+        let raw = OnlyParts::new(shape, |z, y, x| ((y * 7 + x * 3 + z * 50) % 251) as u8);
+        // A box of instances in the middle of nothing; a few pixels are left out.
+        let label = |z: usize, y: usize, x: usize| match (y, x) {
+            (3000, 900..1000) => 255,
+            (2500..2700, 100..1900) => (z + 1) as u8,
+            _ => 0,
+        };
+        let options = LabelOptions { ignore: Some(255_u8.into()), ..LabelOptions::default() };
+        let labels = LabelVolume::new(Box::new(OnlyParts::new(shape, label)), options);
+        let found = inspect(&raw, Some(&labels)).unwrap();
+
+        let [depth, height, width] = shape;
+        let each = || {
+            (0..depth).flat_map(move |z| {
+                (0..height).flat_map(move |y| (0..width).map(move |x| (z, y, x)))
+            })
+        };
+        let pixel = raw.pixel;
+        let pixels = || each().map(move |(z, y, x)| f64::from(pixel(z, y, x)));
+        let count = (depth * height * width) as f64;
+        let mean = pixels().sum::<f64>() / count;
+        let std = (pixels().map(|p| (p - mean).powi(2)).sum::<f64>() / count).sqrt();
+        assert!((found.mean - mean).abs() < 1e-9, "{} and {mean}", found.mean);
+        assert!((found.std - std).abs() < 1e-8, "{} and {std}", found.std);
+        assert_eq!((found.min, found.max), (0.0, 250.0));
+        let foreground = 2.0 * 200.0 * 1800.0;
+        assert_eq!(found.foreground, Some(foreground / (count - 2.0 * 100.0)));
+        let ignored = "0.00 % of the label pixels are ignored (--ignore-value)";
+        assert_eq!(found.warnings, [ignored]);
+        let most = raw.most.into_inner();
+        assert!(most < height * width / 2, "{most} pixels at once");
+        // What looks at the labels first reads them in parts, too.
+        labels.require_background().unwrap();
+        labels.require_foreground().unwrap();
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! Labels: which pixels are of which class, or to be left out.
 
-use super::{Dtype, LabelValue, Volume, show_shape};
+use super::{Dtype, LabelValue, Volume, bands, show_shape};
 use crate::{Error, Result};
+use std::ops::Range;
 
 /// The label of a background pixel.
 pub const BACKGROUND: u8 = 0;
@@ -122,13 +123,26 @@ impl LabelVolume {
     /// # Errors
     /// If it can't be read, or holds a value that is no class.
     pub fn read_labels(&self, z: usize) -> Result<Vec<u8>> {
-        self.read_labels_seen(z, &mut |_| ())
+        self.read_rows(z, 0..self.shape()[1])
+    }
+
+    /// The labels of some rows of section `z`, row by row.
+    ///
+    /// # Errors
+    /// As [`read_labels`](Self::read_labels), and for rows beyond the shape.
+    pub fn read_rows(&self, z: usize, rows: Range<usize>) -> Result<Vec<u8>> {
+        self.read_rows_seen(z, rows, &mut |_| ())
     }
 
     /// The same; each value is shown to `see` first.
-    fn read_labels_seen(&self, z: usize, see: &mut dyn FnMut(LabelValue)) -> Result<Vec<u8>> {
+    fn read_rows_seen(
+        &self,
+        z: usize,
+        rows: Range<usize>,
+        see: &mut dyn FnMut(LabelValue),
+    ) -> Result<Vec<u8>> {
         let mut wrong = None;
-        let labels = self.source.read_labels(z, &mut |value| {
+        let labels = self.source.read_label_rows(z, rows, &mut |value| {
             see(value);
             self.options.label(value).unwrap_or_else(|| {
                 wrong.get_or_insert(value);
@@ -149,12 +163,12 @@ impl LabelVolume {
         ))
     }
 
-    /// An error if every pixel that is not ignored is foreground, which is hardly ever meant. Stops at the first section that has another.
+    /// An error if every pixel that is not ignored is foreground, which is hardly ever meant. Stops at the first rows that have another.
     pub fn require_background(&self) -> Result<()> {
         const SHOWN: usize = 5;
         let mut values: Vec<LabelValue> = Vec::new();
-        for z in 0..self.shape()[0] {
-            let labels = self.read_labels_seen(z, &mut |value| {
+        for (z, rows) in self.bands() {
+            let labels = self.read_rows_seen(z, rows, &mut |value| {
                 if values.len() <= SHOWN && !values.contains(&value) {
                     values.push(value);
                 }
@@ -174,20 +188,25 @@ impl LabelVolume {
         )))
     }
 
-    /// Whether at least one pixel is foreground. Stops at the first section that has one.
+    /// All sections in bands of rows.
+    fn bands(&self) -> impl Iterator<Item = (usize, Range<usize>)> {
+        (0..self.shape()[0]).flat_map(move |z| bands(&self.source).map(move |rows| (z, rows)))
+    }
+
+    /// Whether at least one pixel is foreground. Stops at the first rows that have one.
     ///
     /// # Errors
     /// As [`read_labels`](Self::read_labels).
     pub fn has_foreground(&self) -> Result<bool> {
-        for z in 0..self.shape()[0] {
-            if self.read_labels(z)?.into_iter().any(is_foreground) {
+        for (z, rows) in self.bands() {
+            if self.read_rows(z, rows)?.into_iter().any(is_foreground) {
                 return Ok(true);
             }
         }
         Ok(false)
     }
 
-    /// An error unless at least one pixel is foreground. Stops at the first section that has one.
+    /// An error unless at least one pixel is foreground. Stops at the first rows that have one.
     pub fn require_foreground(&self) -> Result<()> {
         if self.has_foreground()? {
             return Ok(());

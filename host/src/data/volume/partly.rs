@@ -1,7 +1,8 @@
 //! Labels of a part of a volume, as labels of all of it.
 
-use super::{Dtype, Grid, IGNORED, LabelValue, Region, Section, Volume, check_section};
+use super::{Dtype, Grid, IGNORED, LabelValue, Region, Section, Volume, check_rows, check_section};
 use crate::Result;
+use std::ops::Range;
 use std::path::Path;
 
 /// The part of a volume that labels are of.
@@ -38,16 +39,23 @@ pub(super) struct Partly {
 }
 
 impl Partly {
-    /// A section with `rest` in all pixels that the labels do not have.
-    fn spread<T: Copy>(&self, labels: &[T], rest: T) -> Vec<T> {
-        let [height, width] = self.size;
+    /// The rows of a section that begin with row `first`, of `count` rows, with `rest` in all pixels that the labels do not have;
+    /// `labels` are theirs from row `top` of the section on.
+    fn spread<T: Copy>(
+        &self,
+        [first, count]: [usize; 2],
+        labels: &[T],
+        top: usize,
+        rest: T,
+    ) -> Vec<T> {
+        let [_, width] = self.size;
         let [_, _, own] = self.source.shape();
-        let [top, left] = self.part.corner;
-        let mut whole = vec![rest; height * width];
+        let left = self.part.corner[1];
+        let mut rows = vec![rest; count * width];
         for (y, row) in labels.chunks(own).enumerate() {
-            whole[(top + y) * width + left..][..own].copy_from_slice(row);
+            rows[(top - first + y) * width + left..][..own].copy_from_slice(row);
         }
-        whole
+        rows
     }
 }
 
@@ -68,16 +76,41 @@ impl Volume for Partly {
             Some(label) => self.source.read_section(label)?.pixels,
             None => Vec::new(),
         };
-        Ok(Section { height, width, pixels: self.spread(&own, 0.0) })
+        let pixels = self.spread([0, height], &own, self.part.corner[0], 0.0);
+        Ok(Section { height, width, pixels })
     }
 
     fn read_labels(&self, z: usize, label: &mut dyn FnMut(LabelValue) -> u8) -> Result<Vec<u8>> {
+        self.read_label_rows(z, 0..self.size[0], label)
+    }
+
+    fn read_label_rows(
+        &self,
+        z: usize,
+        rows: Range<usize>,
+        label: &mut dyn FnMut(LabelValue) -> u8,
+    ) -> Result<Vec<u8>> {
         check_section(z, self.part.sections.len(), "the labels")?;
-        let own = match self.part.sections[z] {
-            Some(section) => self.source.read_labels(section, label)?,
+        check_rows(&rows, self.size[0])?;
+        let [_, height, _] = self.source.shape();
+        let top = self.part.corner[0];
+        // Those of the rows that the labels have.
+        let known = rows.start.max(top)..rows.end.min(top + height);
+        let own = match self.part.sections[z].filter(|_| !known.is_empty()) {
+            Some(section) => {
+                let own = known.start - top..known.end - top;
+                self.source.read_label_rows(section, own, label)?
+            }
             None => Vec::new(),
         };
-        Ok(self.spread(&own, IGNORED))
+        Ok(self.spread([rows.start, rows.len()], &own, known.start, IGNORED))
+    }
+
+    /// As tall as the blocks of the labels, for reading these by rows; the pixels come by section.
+    fn chunk(&self) -> [usize; 3] {
+        let [height, width] = self.size;
+        let ([_, own, _], [_, rows, _]) = (self.source.shape(), self.source.chunk());
+        [1, if rows < own { rows } else { height }, width]
     }
 
     fn memory_bytes(&self) -> usize {

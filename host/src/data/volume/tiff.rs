@@ -6,6 +6,7 @@
 //! images follow; those are read too ([`Layout::Contiguous`]).
 
 use super::axes::{Arranged, Arrangement};
+use super::bands::label_rows_of_section;
 use super::open::Opening;
 use super::pixels::{AsGrey, AsLabels, Header, Palette, Reading};
 use super::{Dtype, LabelValue, Region, Section, Volume, block_of_sections, check_section};
@@ -15,6 +16,7 @@ use ::tiff::tags::ByteOrder;
 use ::tiff::{TiffError, TiffFormatError};
 use std::fs::File;
 use std::io::BufReader;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -32,7 +34,7 @@ use description::{Description, Said};
 use palette::Source;
 use read::read_at;
 use survey::survey;
-use tiles::Tiles;
+use tiles::{As, Tiles};
 
 pub(super) use ome_set::OmeSet;
 
@@ -188,11 +190,27 @@ impl Volume for TiffStack {
 
     fn read_labels(&self, z: usize, label: &mut dyn FnMut(LabelValue) -> u8) -> Result<Vec<u8>> {
         check_section(z, self.contents.sections(), &self.path.display().to_string())?;
+        if self.tiles.is_some() {
+            return self.read_label_rows(z, 0..self.contents.header.height, label);
+        }
         let mut reading = AsLabels(label);
         let place = self.contents.sections[z];
         self.with_decoder(|decoder| {
             read_at(&self.path, decoder, &self.contents, place, &mut reading)
         })
+    }
+
+    fn read_label_rows(
+        &self,
+        z: usize,
+        rows: Range<usize>,
+        label: &mut dyn FnMut(LabelValue) -> u8,
+    ) -> Result<Vec<u8>> {
+        let Some(tiles) = &self.tiles else { return label_rows_of_section(self, z, rows, label) };
+        let read = |tile: &Region| {
+            self.with_decoder(|decoder| tiles.read(&self.path, decoder, tile, As::Stored))
+        };
+        tiles.stored.read_labels(&self.path.display(), z, rows, read, label)
     }
 
     fn chunk(&self) -> [usize; 3] {
@@ -207,7 +225,7 @@ impl Volume for TiffStack {
     fn read_block(&self, block: &Region) -> Result<Vec<f32>> {
         match &self.tiles {
             Some(tiles) => tiles.chunks.read(&self.path.display(), block, |tile| {
-                self.with_decoder(|decoder| tiles.read(&self.path, decoder, tile))
+                self.with_decoder(|decoder| tiles.read(&self.path, decoder, tile, As::Shown))
             }),
             None => block_of_sections(self, block),
         }

@@ -94,7 +94,7 @@ pub(super) fn is_white_zero(decoder: &mut Open) -> bool {
 }
 
 /// Turns values back into those of the file.
-fn as_stored(values: &mut DecodingResult) {
+pub(super) fn as_stored(values: &mut DecodingResult) {
     match values {
         DecodingResult::U8(v) => v.iter_mut().for_each(|v| *v = !*v),
         DecodingResult::U16(v) => v.iter_mut().for_each(|v| *v = !*v),

@@ -7,7 +7,7 @@ use ::tiff::decoder::{ChunkType, DecodingResult};
 use ::tiff::tags::CompressionMethod;
 
 use super::lzw::{self, LzwTiles};
-use super::read::is_white_zero;
+use super::read::{as_stored, is_white_zero};
 use super::survey::{compression, needs_lzw, samples_per_pixel};
 use super::{Contents, Layout, Open, failed};
 use crate::data::volume::Region;
@@ -40,9 +40,20 @@ pub(super) fn size(decoder: &mut Open, header: Header) -> Option<[u32; 2]> {
     (plain && lossless && !whole && width > 0 && height > 0).then_some([height, width])
 }
 
+/// Which numbers of a page are meant that says that its smallest value is white.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum As {
+    /// What a viewer shows: images.
+    Shown,
+    /// What the file holds: labels.
+    Stored,
+}
+
 /// The tiles of a file as a grid; several strips make one chunk of it.
 pub(super) struct Tiles {
     pub(super) chunks: Chunks,
+    /// The same grid of numbers as they are stored. A volume is read as images or as labels, and keeps no chunks of the other.
+    pub(super) stored: Chunks,
     header: Header,
     /// Rows and columns.
     size: [usize; 2],
@@ -67,12 +78,19 @@ impl Tiles {
             false => [1, rows, columns],
         };
         let chunks = Chunks::new(shape, chunk, dtype).ok()?;
+        let stored = Chunks::new(shape, chunk, dtype).ok()?;
         let size = size.map(|side| side as usize);
-        Some(Self { chunks, header, size, pages, lzw: Mutex::default() })
+        Some(Self { chunks, stored, header, size, pages, lzw: Mutex::default() })
     }
 
     /// The pixels of a chunk of the grid, in the machine's order of bytes.
-    pub(super) fn read(&self, path: &Path, decoder: &mut Open, region: &Region) -> Result<Vec<u8>> {
+    pub(super) fn read(
+        &self,
+        path: &Path,
+        decoder: &mut Open,
+        region: &Region,
+        wanted: As,
+    ) -> Result<Vec<u8>> {
         let tiff = |e| failed(path, e);
         let page = self.pages[region.z.start];
         decoder.seek_to_image(page).map_err(tiff)?;
@@ -86,7 +104,7 @@ impl Tiles {
                 let left = rows.min(region.y.end - row * rows);
                 bytes.extend(tiles.crop(&tile, left, region.x.len()));
             }
-            if is_white_zero(decoder) {
+            if wanted == As::Shown && is_white_zero(decoder) {
                 lzw::turn(&mut bytes, self.header.dtype)
                     .map_err(|what| Error::Input(format!("{}: {what}", path.display())))?;
             }
@@ -95,7 +113,10 @@ impl Tiles {
         let mut bytes = Vec::new();
         for row in region.y.start / rows..region.y.end.div_ceil(rows) {
             let index = (row * across + region.x.start / columns) as u32;
-            let tile = decoder.read_chunk(index).map_err(tiff)?;
+            let mut tile = decoder.read_chunk(index).map_err(tiff)?;
+            if wanted == As::Stored && is_white_zero(decoder) {
+                as_stored(&mut tile);
+            }
             bytes.extend_from_slice(match &tile {
                 DecodingResult::U8(v) => v,
                 DecodingResult::I8(v) => bytemuck::cast_slice(v),

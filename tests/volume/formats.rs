@@ -335,3 +335,43 @@ fn strips_of_large_sections_are_read_alone() {
         assert!(got.into_iter().eq(want), "{turned}");
     }
 }
+
+#[test]
+fn rows_of_one_large_strip_are_read_alone() {
+    let folder = Folder::new();
+    let [height, width] = [3100_usize, 3000];
+    let pixel = |i: usize| (i / width * 70 + i % width * 3) as u16;
+    for big in [false, true] {
+        let bytes = |i: usize| if big { pixel(i).to_be_bytes() } else { pixel(i).to_le_bytes() };
+        let pixels: Vec<u8> = (0..height * width).flat_map(bytes).collect();
+        let [rows, columns, size] = [height, width, pixels.len()].map(|n| n as u32);
+        let tags: [(u16, &[u32]); 9] = [
+            (256, &[columns]),
+            (257, &[rows]),
+            (258, &[16]),
+            (259, &[1]),
+            (262, &[1]),
+            (273, &[8]),
+            (277, &[1]),
+            (278, &[rows]),
+            (279, &[size]),
+        ];
+        let path = folder.write("strip.tif", &raw_tiff(big, &tags, "", &pixels));
+        let volume = open_raw(&path).unwrap();
+        let [sections, rows, columns] = volume.chunk();
+        assert_eq!(([sections, columns], volume.dtype()), ([1, width], Dtype::U16));
+        assert!(rows < height / 2, "{rows} rows");
+        let around = rows - 5..rows + 6;
+        let block = Region { z: 0..1, y: around.clone(), x: 2900..3000 };
+        let got = volume.read_block(&block).unwrap();
+        let want = around.clone().flat_map(|y| (2900..3000).map(move |x| y * width + x));
+        assert!(got.into_iter().eq(want.map(|i| f32::from(pixel(i)))), "{big}");
+        // Which is also what comes where the section is read whole.
+        let whole = Region::whole(volume.shape());
+        assert_eq!(volume.read_block(&whole).unwrap(), volume.read_section(0).unwrap().pixels);
+        let options = LabelOptions { value: Some(777_u16.into()), ..LabelOptions::default() };
+        let got = open_labels(&path, options).unwrap().read_rows(0, around.clone()).unwrap();
+        let all = around.start * width..around.end * width;
+        assert!(got.into_iter().eq(all.map(|i| u8::from(pixel(i) == 777))), "{big}");
+    }
+}

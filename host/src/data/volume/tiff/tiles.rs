@@ -1,14 +1,15 @@
 //! Pages read by tile, or by strip of rows: of a mosaic of gigabytes only what is asked for.
 
+use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ::tiff::decoder::{ChunkType, DecodingResult};
-use ::tiff::tags::CompressionMethod;
+use ::tiff::tags::{CompressionMethod, Tag};
 
 use super::lzw::{self, LzwTiles};
 use super::read::{as_stored, is_white_zero};
-use super::survey::{compression, needs_lzw, samples_per_pixel};
+use super::survey::{chunk_table, compression, needs_lzw, samples_per_pixel};
 use super::{Contents, Layout, Open, failed};
 use crate::data::volume::Region;
 use crate::data::volume::chunks::Chunks;
@@ -19,7 +20,8 @@ use crate::{Error, Result};
 const WHOLE_BYTES: u64 = 16 << 20;
 
 /// Rows and columns of the tiles or strips of the current page, if its tiles can be read one by
-/// one: grey, of whole bytes and not packed as a picture of its own.
+/// one: grey, of whole bytes and not packed as a picture of its own. Of a large strip that is all of
+/// the page, and not packed, each row counts as one.
 pub(super) fn size(decoder: &mut Open, header: Header) -> Option<[u32; 2]> {
     let colour = decoder.colortype().ok()?;
     let plain = colour.num_samples() == 1 && samples_per_pixel(decoder) == 1 && header.bits >= 8;
@@ -27,17 +29,30 @@ pub(super) fn size(decoder: &mut Open, header: Header) -> Option<[u32; 2]> {
         compression(decoder).ok()?,
         CompressionMethod::ModernJPEG | CompressionMethod::Fax4
     );
+    let bytes = header.height as u64 * header.width as u64 * u64::from(header.bits / 8);
+    if plain && bytes > WHOLE_BYTES && is_one_strip(decoder, header) {
+        return Some([1, header.width as u32]);
+    }
     let (width, height) = decoder.chunk_dimensions();
     let whole = match decoder.get_chunk_type() {
         ChunkType::Tile => {
             u64::from(height) >= header.height as u64 && u64::from(width) >= header.width as u64
         }
-        ChunkType::Strip => {
-            let bytes = header.height as u64 * header.width as u64 * u64::from(header.bits / 8);
-            bytes <= WHOLE_BYTES || u64::from(height) >= header.height as u64
-        }
+        ChunkType::Strip => bytes <= WHOLE_BYTES || u64::from(height) >= header.height as u64,
     };
     (plain && lossless && !whole && width > 0 && height > 0).then_some([height, width])
+}
+
+/// Whether the rows of the current page lie in the file one after another and as they are handed out, but for the order of bytes: in
+/// one strip that is not packed, as ImageJ and tifffile write it.
+fn is_one_strip(decoder: &mut Open, header: Header) -> bool {
+    let (_, rows) = decoder.chunk_dimensions();
+    decoder.get_chunk_type() == ChunkType::Strip
+        && header.height > 1
+        && u64::from(rows) >= header.height as u64
+        && compression(decoder).is_ok_and(|method| method == CompressionMethod::None)
+        && matches!(decoder.find_tag_unsigned::<u16>(Tag::Predictor), Ok(None | Some(1)))
+        && !is_white_zero(decoder)
 }
 
 /// Which numbers of a page are meant that says that its smallest value is white.
@@ -94,6 +109,9 @@ impl Tiles {
         let tiff = |e| failed(path, e);
         let page = self.pages[region.z.start];
         decoder.seek_to_image(page).map_err(tiff)?;
+        if is_one_strip(decoder, self.header) {
+            return self.rows_of_strip(path, decoder, region);
+        }
         let [rows, columns] = self.size;
         let across = self.header.width.div_ceil(columns);
         if needs_lzw(decoder, self.header) {
@@ -143,6 +161,24 @@ impl Tiles {
                 region.x.start,
                 bytes.len()
             )));
+        }
+        Ok(bytes)
+    }
+
+    /// Rows of the decoder's page, which [`is_one_strip`].
+    fn rows_of_strip(&self, path: &Path, decoder: &mut Open, region: &Region) -> Result<Vec<u8>> {
+        let (offsets, _) = chunk_table(decoder).map_err(|e| failed(path, e))?;
+        let pixel = usize::from(self.header.dtype.bytes());
+        let row = self.header.width * pixel;
+        // That the strip lies in the file was seen when it was opened.
+        let first = offsets.first().copied().unwrap_or(0) + (region.y.start * row) as u64;
+        let mut bytes = vec![0; region.y.len() * row];
+        let file = decoder.inner();
+        file.seek(SeekFrom::Start(first))
+            .and_then(|_| file.read_exact(&mut bytes))
+            .map_err(|e| Error::io(path, "reading it", e))?;
+        if decoder.byte_order() != lzw::NATIVE && pixel > 1 {
+            bytes.chunks_exact_mut(pixel).for_each(<[u8]>::reverse);
         }
         Ok(bytes)
     }

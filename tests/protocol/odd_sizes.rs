@@ -120,6 +120,23 @@ fn beyond_its_edges_a_section_is_mirrored() {
 }
 
 #[test]
+fn beyond_its_region_a_reader_sees_what_is_there() {
+    let (height, width) = (200, 170);
+    let whole = section(height, width, grey);
+    let area = Region { z: 0..1, y: 70..131, x: 33..170 };
+    let pixels = (0..height * width).map(|i| grey(i / width, i % width)).collect();
+    let raw = Arc::new(ArrayVolume::new([1, height, width], pixels).expect("a volume"));
+    let part = PatchReader::new(raw, area.clone(), whole.scaling);
+    for norm in [Norm::Batch, Norm::Instance] {
+        let mut model = model_with(norm);
+        let p = segment(&mut model, &part);
+        let of_whole = segment(&mut model, &whole);
+        let want = cut(&of_whole, width, area.y.clone(), area.x.clone());
+        require_near(&p, &want, "a region");
+    }
+}
+
+#[test]
 fn windows_leave_no_trace() {
     let mut model = model();
     // As many columns as one window has, and rows for three.
@@ -192,4 +209,48 @@ fn mirror_images_are_averaged() {
         require_near(&p, &want, &format!("{count} images"));
         assert!(count == 1 || p != images[0], "{count} images say what one says");
     }
+}
+
+/// With instance norm a section is seen in windows of a patch's size, one every half of it from half
+/// a patch before the first pixel on; their weights fall to zero at their ends as squares of sines.
+#[test]
+fn with_instance_norm_windows_are_blended_where_they_lie() {
+    let [height, width] = [40, 48];
+    let (side, half) = (PATCH, PATCH / 2);
+    let mut model = model_with(Norm::Instance);
+    let p = segment(&mut model, &section(height, width, grey));
+    let mirrored = |at: isize, length: usize| {
+        let last = length as isize - 1;
+        let at = at.abs();
+        (if at > last { 2 * last - at } else { at }) as usize
+    };
+    let weight = |i: usize| ((i as f64 + 0.5) / side as f64 * std::f64::consts::PI).sin().powi(2);
+    let mut want = vec![0.0; height * width];
+    assert!(model.prepare_window([side, side]).unwrap());
+    for top in (0..height + half).step_by(half) {
+        for left in (0..width + half).step_by(half) {
+            // Row and column of a window's pixel, half a patch too far.
+            let at = |i: usize| (top + i / side, left + i % side);
+            let seen: Vec<f32> = (0..side * side)
+                .map(|i| {
+                    let (y, x) = at(i);
+                    let [y, x] = [y, x].map(|place| place as isize - half as isize);
+                    let value = grey(mirrored(y, height), mirrored(x, width));
+                    ((f64::from(value) - 140.0) / 50.0) as f32
+                })
+                .collect();
+            let started = model.start_window(&seen).unwrap();
+            let background = model.finish(started).unwrap().remove(0);
+            for i in 0..side * side {
+                let (y, x) = at(i);
+                if (half..half + height).contains(&y) && (half..half + width).contains(&x) {
+                    let weight = weight(i / side) * weight(i % side);
+                    let value = weight * f64::from(1.0 - background[i]);
+                    want[(y - half) * width + x - half] += value;
+                }
+            }
+        }
+    }
+    let want: Vec<f32> = want.into_iter().map(|p| p as f32).collect();
+    require_near(&p, &want, "blended windows");
 }

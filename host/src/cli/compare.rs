@@ -254,8 +254,7 @@ fn jobs_that_fit(
     let mut each = 0;
     for strategy in &args.strategies {
         let config = Config { strategy: strategy.clone(), ..config.clone() };
-        let (train, test) = (open.train_regions(), open.test_regions());
-        let memory = Memory::of(&config, &*executor, &train, &test)?;
+        let memory = Memory::of(&config, &*executor, &open)?;
         each = each.max(memory.total());
     }
     let jobs = fitting(args.jobs, each, available);

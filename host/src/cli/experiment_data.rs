@@ -142,13 +142,15 @@ impl ExperimentData {
         }))
     }
 
-    /// What is to be said of test regions smaller than a patch.
+    /// What is to be said of test volumes smaller than a patch.
     pub(super) fn mirrored(&self, patch: usize) -> Vec<String> {
         let what = |part: &LabelledRegion| match self.test.len() {
             1 => "the test region".into(),
             _ => format!("the test region of {}", part.name),
         };
-        self.test.iter().filter_map(|part| mirrored(&part.region, patch, &what(part))).collect()
+        let of =
+            |part: &LabelledRegion| mirrored(&Region::whole(part.raw.shape()), patch, &what(part));
+        self.test.iter().filter_map(of).collect()
     }
 }
 

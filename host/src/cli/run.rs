@@ -404,6 +404,7 @@ impl Run<'_> {
     /// Says what will be done, with which memory, on standard error.
     fn announce(&self, executor: &dyn Executor, open: &ExperimentData, done: usize) -> Result<()> {
         let Resolved { data: source, experiment: config, device, .. } = &self.resolved;
+        let (train, test) = (open.train_regions(), open.test_regions());
         let name = match &source.raw[..] {
             [path] => path.display().to_string(),
             [] => {
@@ -414,7 +415,6 @@ impl Run<'_> {
         };
         let size = |r: &&Region| format!("{} x {} x {}", r.z.len(), r.height(), r.width());
         let sizes = |all: &[&Region]| all.iter().map(size).collect::<Vec<_>>().join(", ");
-        let (train, test) = (open.train_regions(), open.test_regions());
         let tests = match &test[..] {
             [] => "nothing; --holdout SHARE keeps some labels to judge by".into(),
             test => sizes(test),
@@ -428,7 +428,7 @@ impl Run<'_> {
             config.patch
         );
         tell!("Device:   {device}");
-        let memory = Memory::of(config, executor, &train, &test)?;
+        let memory = Memory::of(config, executor, open)?;
         tell!(
             "Memory:   network {}, labelled patches {}, sections {}",
             human_bytes(memory.network),

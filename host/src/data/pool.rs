@@ -218,8 +218,8 @@ impl PatchReader {
 
     /// Appends the scaled pixels of a patch, section by section in order of z, the patch's own in the middle.
     ///
-    /// Where the region has fewer rows or columns than a patch, they are mirrored at the region's
-    /// last one until they fill it; such a patch lies at the region's first row or column.
+    /// Where the volume has fewer rows or columns than a patch, they are mirrored at its
+    /// last one until they fill it; such a patch lies at the first row or column.
     ///
     /// # Errors
     /// If a section can't be read.
@@ -234,13 +234,12 @@ impl PatchReader {
     /// # Errors
     /// If a section can't be read.
     pub fn read_to(&self, at: Position, patch: usize, to: &mut [f32]) -> Result<()> {
-        let corner = [at.y - self.region.y.start, at.x - self.region.x.start];
-        self.read_window_to(at.z, corner.map(|at| at as isize), [patch; 2], to)
+        self.read_window_to(at.z, [at.y as isize, at.x as isize], [patch; 2], to)
     }
 
     /// Writes the scaled pixels of a window of rows and columns to `to`, of each section that is read
-    /// with `z`. `corner` is its first row and column, counted from the region's first ones. What
-    /// lies outside of the region is mirrored at its first and last rows and columns.
+    /// with `z`. `corner` is its first row and column. Beyond the region it sees what is there; what
+    /// lies outside of the volume is mirrored at its first and last rows and columns.
     ///
     /// # Errors
     /// If a section can't be read.
@@ -251,26 +250,30 @@ impl PatchReader {
         [height, width]: [usize; 2],
         to: &mut [f32],
     ) -> Result<()> {
-        let rows = mirrored_range(corner[0], height, self.region.height());
-        let columns = mirrored_range(corner[1], width, self.region.width());
-        let (y0, x0) = (self.region.y.start, self.region.x.start);
-        let (y, x) = (y0 + rows.start..y0 + rows.end, x0 + columns.start..x0 + columns.end);
+        let [_, section_height, section_width] = self.shape();
+        let rows = mirrored_range(corner[0], height, section_height);
+        let columns = mirrored_range(corner[1], width, section_width);
         let is_inside = (rows.start as isize, columns.start as isize) == (corner[0], corner[1])
             && (rows.len(), columns.len()) == (height, width);
         let mut found = vec![0.0; if is_inside { 0 } else { rows.len() * columns.len() }];
         for (offset, to) in to.chunks_mut(height * width).enumerate() {
             let real = if is_inside { &mut *to } else { &mut found[..] };
             let mut real = real.chunks_mut(columns.len());
-            self.raw.for_each_row(self.neighbour(z, offset), y.clone(), x.clone(), |row| {
-                let to = real.next().expect("the window has as many rows");
-                to.iter_mut().zip(row).for_each(|(to, &value)| *to = self.scaling.apply(value));
-            })?;
+            self.raw.for_each_row(
+                self.neighbour(z, offset),
+                rows.clone(),
+                columns.clone(),
+                |row| {
+                    let to = real.next().expect("the window has as many rows");
+                    to.iter_mut().zip(row).for_each(|(to, &value)| *to = self.scaling.apply(value));
+                },
+            )?;
             if is_inside {
                 continue;
             }
             let along = |at: isize, length| move |i: usize| mirrored(at + i as isize, length);
-            let row_at = along(corner[0], self.region.height());
-            let column_at = along(corner[1], self.region.width());
+            let row_at = along(corner[0], section_height);
+            let column_at = along(corner[1], section_width);
             let column_at: Vec<usize> = (0..width).map(|x| column_at(x) - columns.start).collect();
             for (y, to) in to.chunks_mut(width).enumerate() {
                 let row = &found[(row_at(y) - rows.start) * columns.len()..][..columns.len()];

@@ -227,17 +227,25 @@ fn layout_of(net: &UNet, patch: usize, longest: usize) -> Layout {
 pub fn windows_of_area(model: &mut Model, reader: &PatchReader, area: &Region) -> usize {
     let longest = model.longest_window();
     let layout = layout_of(model.net(), model.patch(), longest);
-    area.z.len() * tiles_of(&reader.region, area, layout).len()
+    area.z.len() * tiles_of(section_of(reader), area, layout).len()
 }
 
-/// Rows and columns of the windows in which a region is segmented, and their number in a section.
+/// Rows and columns of a reader's volume.
+fn section_of(reader: &PatchReader) -> [usize; 2] {
+    let [_, height, width] = reader.shape();
+    [height, width]
+}
+
+/// Rows and columns of the windows in which a region of sections of `section` rows and columns is segmented, and
+/// their number in a section.
 pub fn window_shape(
+    section: [usize; 2],
     region: &Region,
     net: &UNet,
     patch: usize,
     longest: usize,
 ) -> ([usize; 2], usize) {
-    let tiles = tiles_of(region, region, layout_of(net, patch, longest));
+    let tiles = tiles_of(section, region, layout_of(net, patch, longest));
     (tiles[0].shape, tiles.len())
 }
 
@@ -329,8 +337,8 @@ pub fn area_foreground(
 ///
 /// The network sees windows as large as memory allows, and of each only those pixels are kept that
 /// do not see where it ends: apart from the rounding of sums, an area is segmented as it is in any
-/// larger one, and windows meet without a seam. Beyond the edges of the region it sees mirror
-/// images.
+/// larger one, and windows meet without a seam. Beyond the reader's region it sees what is there, beyond
+/// the edges of the volume mirror images.
 ///
 /// # Errors
 /// As [`section_foreground`].
@@ -348,7 +356,7 @@ pub fn area_probabilities(
     let (layout, tiles) = loop {
         let longest = model.longest_window();
         let layout = layout_of(model.net(), model.patch(), longest);
-        let tiles = tiles_of(&reader.region, area, layout);
+        let tiles = tiles_of(section_of(reader), area, layout);
         if model.prepare_window(tiles[0].shape)? {
             break (layout, tiles);
         }

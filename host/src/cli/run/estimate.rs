@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use askem_kernels::crop::Site;
 use askem_kernels::warp::Transform;
 
+use crate::cli::experiment_data::{ExperimentData, LabelledRegion};
 use crate::compute::executor::Executor;
-use crate::data::volume::Region;
 use crate::error::Result;
 use crate::learning::predict::window_shape;
 use crate::learning::protocol::{Config, Phase, Record, Test};
@@ -30,8 +30,7 @@ impl Memory {
     pub(in crate::cli) fn of(
         config: &Config,
         executor: &dyn Executor,
-        train: &[&Region],
-        test: &[&Region],
+        data: &ExperimentData,
     ) -> Result<Self> {
         let (net, patch) = (&config.net, config.patch);
         let full = config.strategy == "full";
@@ -55,10 +54,12 @@ impl Memory {
         let forward = executor.memory(&forward.plan).own;
         let looks = if config.held_out(labelled) > 0 { forward } else { 0 };
         let longest = longest_window(executor, net);
-        let window = |region: &&Region| {
-            window_bytes(executor, net, window_shape(region, net, patch, longest).0)
+        let window = |test: &LabelledRegion| {
+            let [_, height, width] = test.raw.shape();
+            let (shape, _) = window_shape([height, width], &test.region, net, patch, longest);
+            window_bytes(executor, net, shape)
         };
-        let evaluation = test.iter().map(window).max().unwrap_or(0);
+        let evaluation = data.test.iter().map(window).max().unwrap_or(0);
         let criterion = config.bald.criterion();
         let needs = strategy::by_name(&config.strategy, criterion)?.needs();
         let scoring = if needs.scores.is_some_and(Criterion::is_under_dropout) {
@@ -70,9 +71,9 @@ impl Memory {
         } else {
             0
         };
-        let section_of = |region: &&Region| region.x.end * region.y.end;
-        let kept: usize = train.iter().chain(test).map(section_of).sum();
-        let segmented = test.iter().map(section_of).max().unwrap_or(0);
+        let section_of = |part: &LabelledRegion| part.region.x.end * part.region.y.end;
+        let kept: usize = data.train.iter().chain(&data.test).map(section_of).sum();
+        let segmented = data.test.iter().map(section_of).max().unwrap_or(0);
         Ok(Self {
             network: training.shared + training.own + partial + looks + evaluation + scoring,
             patches: labelled * patch * patch * (4 * net.sections() + 1),
@@ -153,7 +154,9 @@ pub(super) fn estimate(
     let (longest, net) = (model.longest_window(), *model.net());
     let pixels_of = |test: &Test<'_>| {
         let region = &test.reader.region;
-        let ([height, width], windows) = window_shape(region, &net, config.patch, longest);
+        let [_, rows, columns] = test.reader.shape();
+        let ([height, width], windows) =
+            window_shape([rows, columns], region, &net, config.patch, longest);
         region.z.len() * windows * height * width
     };
     let evaluated = test.iter().map(pixels_of).sum::<usize>() as f64;

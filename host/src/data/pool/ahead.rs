@@ -72,7 +72,7 @@ pub fn read_ahead<T: Send, R>(
 pub struct Window {
     /// Section.
     pub z: usize,
-    /// First row and column, counted from the region's first ones.
+    /// First row and column, which may lie outside of the volume.
     pub corner: [isize; 2],
     /// Rows and columns.
     pub shape: [usize; 2],

@@ -28,11 +28,11 @@ const MIRRORED: usize = 32;
 /// A window and what is kept of it.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Tile {
-    /// First row and column of the window, counted from the region's first ones.
+    /// First row and column of the window.
     pub(super) corner: [isize; 2],
     /// Rows and columns of the window.
     pub(super) shape: [usize; 2],
-    /// The rows and columns of the region that are kept.
+    /// The rows and columns that are kept.
     pub(super) kept: [Range<usize>; 2],
     /// Where the first kept ones lie in the area.
     pub(super) in_area: [usize; 2],
@@ -132,13 +132,10 @@ fn blended(wanted: &Range<usize>, side: usize) -> Side {
     Side { length: side, windows: numbers.map(window).collect() }
 }
 
-/// The windows for an area of a region, of one shape, in order of rows and columns.
-pub(super) fn tiles_of(region: &Region, area: &Region, layout: Layout) -> Vec<Tile> {
-    let within = |all: &Range<usize>, wanted: &Range<usize>| {
-        layout.side(all.len(), &(wanted.start - all.start..wanted.end - all.start))
-    };
-    let (rows, columns) = (within(&region.y, &area.y), within(&region.x, &area.x));
-    let first = [area.y.start - region.y.start, area.x.start - region.x.start];
+/// The windows for an area of sections of so many rows and columns: of one shape, in order of rows and columns.
+pub(super) fn tiles_of([height, width]: [usize; 2], area: &Region, layout: Layout) -> Vec<Tile> {
+    let (rows, columns) = (layout.side(height, &area.y), layout.side(width, &area.x));
+    let first = [area.y.start, area.x.start];
     let shape = [rows.length, columns.length];
     let tile = |(y, kept): &(isize, Range<usize>)| {
         let (y, kept) = (*y, kept.clone());
@@ -213,18 +210,16 @@ mod tests {
 
     #[test]
     fn windows_of_an_area_are_as_small_as_what_it_sees() {
-        let region = Region { z: 0..3, y: 10..1034, x: 0..900 };
-        let area = Region { z: 1..2, y: 410..538, x: 0..100 };
-        let [tile] = &tiles_of(&region, &area, Layout::Cut(1024))[..] else {
+        let area = Region { z: 1..2, y: 400..528, x: 0..100 };
+        let [tile] = &tiles_of([1024, 900], &area, Layout::Cut(1024))[..] else {
             panic!("one window suffices")
         };
-        // The first row of the area is the region's 400th, a multiple of 16.
         assert_eq!(tile.corner, [400 - 96, -32]);
         assert_eq!(tile.kept, [400..528, 0..100]);
         assert_eq!(tile.shape, [128 + 192, 112 + 32 + 96]);
         assert_eq!(tile.kept_of_window(), [96..224, 32..132]);
         assert_eq!(tile.in_area, [0, 0]);
-        let second = &tiles_of(&region, &area, Layout::Cut(256))[1];
+        let second = &tiles_of([1024, 900], &area, Layout::Cut(256))[1];
         assert_eq!(second.in_area, [second.kept[0].start - 400, 0]);
     }
 }

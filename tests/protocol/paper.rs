@@ -29,6 +29,7 @@ fn the_preset_holds_the_papers_numbers() {
         schedule,
         foreground_share,
         statistics_patches,
+        statistics_from: _,
         patch,
         batch_size,
         label_share,

@@ -130,14 +130,19 @@ fn the_held_out_loss_is_that_of_the_network_without_dropout() {
     };
     let ((training, _), (held_out, (x, labels))) = (set(0..6), set(6..20));
     let options = train_options();
-    let devices = [cpu(2), gpu("the_held_out_loss_is_that_of_the_network_without_dropout")];
-    for executor in devices {
+    let on_gpu = gpu("the_held_out_loss_is_that_of_the_network_without_dropout");
+    for (executor, measured_on) in [(cpu(2), &x[..]), (on_gpu, &[])] {
         let mut model = Model::new(executor, config.net, PATCH).unwrap();
         model.set_weights(&config.net.init(SEED)).unwrap();
         let mut losses = Vec::new();
-        let stopping = EarlyStopping { patience: 10, held_out: &held_out };
+        let stopping = EarlyStopping { patience: 10, held_out: &held_out, measured_on };
         train(&mut model, &training, &options, Some(stopping), None, &mut |model, step| {
             if let Some(ended) = step.losses {
+                if !measured_on.is_empty() {
+                    let used = model.statistics()?;
+                    model.measure_statistics(measured_on, None)?;
+                    assert_eq!(used, model.statistics()?, "measured before the look");
+                }
                 let p = model.forward(&x, &[Output::Probabilities])?.remove(0);
                 let (mut sum, mut weights) = (0.0, 0.0);
                 for (i, &label) in labels.iter().enumerate().filter(|(_, label)| **label != 255) {
@@ -170,7 +175,7 @@ fn held_out_patches_without_labels_are_refused() {
     let [mut training, mut held_out] = [(); 2].map(|()| Dataset::new(PATCH));
     training.push(&vec![0.5; pixels], &vec![1; pixels]);
     held_out.push(&vec![0.5; pixels], &vec![255; pixels]);
-    let stopping = EarlyStopping { patience: 1, held_out: &held_out };
+    let stopping = EarlyStopping { patience: 1, held_out: &held_out, measured_on: &[] };
     let outcome =
         train(&mut model, &training, &train_options(), Some(stopping), None, &mut |_, _| {
             Ok(ControlFlow::Continue(()))

@@ -13,6 +13,7 @@ mod person;
 mod pool;
 mod record;
 mod selection;
+mod statistics;
 
 use std::collections::HashSet;
 use std::ops::ControlFlow;
@@ -23,6 +24,7 @@ use askem_kernels::rng::{Purpose, sample_without_replacement, stream};
 use self::change::Before;
 use self::labelled::Labelled;
 use self::person::is_labelled;
+use self::statistics::unlabelled_patches;
 use crate::data::pool::{PatchReader, Position, read_patch};
 use crate::data::volume::CachedLabels;
 use crate::error::{Error, Result};
@@ -38,6 +40,7 @@ pub use known::known_patches;
 pub use observer::{FirstChoice, Observer, Phase, Unobserved};
 pub use pool::pool_of;
 pub use record::{BestEpoch, Picked, Record, Seconds};
+pub use statistics::{StatisticsFrom, statistics_patches};
 
 /// The images and labels of an experiment.
 pub struct Data<'a> {
@@ -88,10 +91,17 @@ pub fn run(
     let regions: Vec<_> = data.train.iter().map(|reader| &reader.region).collect();
     let pool = pool_of(config, &regions, data.annotator)?;
     let known = known_patches(config, data.annotator, &pool)?;
-    let unlabelled = statistics_patches(config, data.train, &pool)?;
-    let labelled = Vec::new();
-    let mut experiment =
-        Experiment { config, data, strategy: &*strategy, pool, known, labelled, unlabelled };
+    let unlabelled = unlabelled_patches(config, data.train, &pool)?;
+    let mut experiment = Experiment {
+        config,
+        data,
+        strategy: &*strategy,
+        pool,
+        known,
+        labelled: Vec::new(),
+        unlabelled,
+        measured_on: Vec::new(),
+    };
     experiment.labelled = experiment.initial(model, &progress, observer)?;
     experiment.run(model, progress, observer)
 }
@@ -104,8 +114,10 @@ struct Experiment<'a> {
     /// The patches that can be labelled, increasing.
     known: Vec<usize>,
     labelled: Vec<usize>,
-    /// The patches on which batch norm's statistics are measured.
+    /// Patches of the pool in which changes are looked for.
     unlabelled: Vec<f32>,
+    /// What batch norm's statistics are measured on in the present iteration.
+    measured_on: Vec<f32>,
 }
 
 impl Experiment<'_> {
@@ -227,6 +239,9 @@ impl Experiment<'_> {
     ) -> Result<Record> {
         let mut seconds = Seconds::default();
         let clock = Instant::now();
+        let (trains, training) = (&dataset.train, iteration as u64);
+        self.measured_on =
+            statistics_patches(self.config, trains, &self.unlabelled, training).into_owned();
         let trained = self.train(model, dataset, iteration, from, observer)?;
         seconds.train = clock.elapsed().as_secs_f64();
 
@@ -346,7 +361,7 @@ impl Experiment<'_> {
         observer: &mut dyn Observer,
     ) -> Result<Trained> {
         let options = self.train_options(iteration, dataset.len());
-        let stopping = dataset.early_stopping(self.config);
+        let stopping = dataset.early_stopping(self.config, &self.measured_on);
         let already = from.as_ref().map_or(0, |s| s.epochs_done);
         // The iteration and the epoch of the checkpoint that is there.
         let mut last_good = match already {
@@ -376,7 +391,7 @@ impl Experiment<'_> {
                 Ok(if stop { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
             })?;
         self.require_sense(iteration, loss, last_good)?;
-        model.measure_statistics(&self.unlabelled, None)?;
+        model.measure_statistics(&self.measured_on, None)?;
         let best_epoch = best
             .as_ref()
             .map(|best| BestEpoch { epoch: best.epoch, held_out_loss: f64::from(best.loss) });
@@ -386,21 +401,6 @@ impl Experiment<'_> {
         stop_if_asked(observer)?;
         Ok(Trained { epochs, loss, best: best_epoch })
     }
-}
-
-/// The grey values of some patches of the pool, drawn by chance.
-fn statistics_patches(
-    config: &Config,
-    readers: &[PatchReader],
-    pool: &[Position],
-) -> Result<Vec<f32>> {
-    let mut rng = stream(config.seed, Purpose::Statistics, 0, 0);
-    let count = config.statistics_patches.min(pool.len());
-    let mut drawn = sample_without_replacement(&mut rng, &mut pool.to_vec(), count).to_vec();
-    drawn.sort_unstable();
-    let mut x = Vec::new();
-    drawn.into_iter().try_for_each(|at| read_patch(readers, at, config.patch, &mut x))?;
-    Ok(x)
 }
 
 /// The patches that are labelled after some iterations, by their numbers in the pool and in the order in which they were; none where the first

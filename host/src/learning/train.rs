@@ -83,6 +83,29 @@ impl Dataset {
         patches.filter(|(_, labels)| has(labels)).map(|(index, _)| index).collect()
     }
 
+    /// The grey values of samples in the proportions in which a training draws them, so large a share of them from
+    /// patches with foreground: each patch once, and those with foreground as many times more as comes nearest
+    /// to the share. Where that is more than `most`, so many are drawn by chance.
+    pub fn in_proportion(
+        &self,
+        rng: &mut impl Rng,
+        foreground_share: f64,
+        most: usize,
+    ) -> Vec<f32> {
+        let (all, some) = (self.len(), self.with_foreground());
+        let more = foreground_share / (1.0 - foreground_share) * all as f64;
+        let times = if some.is_empty() { 0.0 } else { (more / some.len() as f64).round() };
+        let times = times as usize;
+        let order = if all.saturating_add(times.saturating_mul(some.len())) <= most {
+            let mut order: Vec<usize> = (0..all).chain(some.repeat(times)).collect();
+            shuffle(rng, &mut order);
+            order
+        } else {
+            draw_order(rng, all, &some, foreground_share, most)
+        };
+        self.samples(&order).0
+    }
+
     /// Some of the patches, one after another.
     fn samples(&self, indices: &[usize]) -> (Vec<f32>, Vec<u8>) {
         let pixels = self.patch * self.patch;
@@ -211,7 +234,8 @@ pub fn train(
     while !is_over(done, best.as_ref()) {
         let position = (options.iteration << 32) | done as u64;
         let mut rng = stream(options.seed, Purpose::Shuffle, position, 0);
-        let order = draw_order(&mut rng, data, &with_foreground, options.foreground_share);
+        let share = options.foreground_share;
+        let order = draw_order(&mut rng, data.len(), &with_foreground, share, data.len());
         let mut augment = stream(options.seed, Purpose::Augment, position, 0);
         let lr = match options.later_lr {
             Some((epoch, lr)) if done >= epoch => lr,
@@ -275,32 +299,35 @@ pub fn train(
     Ok((done, loss, best))
 }
 
-/// The samples of an epoch, as many as there are patches: so large a share of them are drawn among
+/// So many samples of `patches` ones, in which order they are trained on: so large a share of them are drawn among
 /// the patches with foreground, the rest among all. Each draw takes all patches once before it takes
-/// one again. Where no patch has foreground, or the share is 0, an epoch takes each patch once.
+/// one again. Where no patch has foreground, or the share is 0, all are drawn among all.
 fn draw_order(
     rng: &mut impl Rng,
-    data: &Dataset,
+    patches: usize,
     with_foreground: &[usize],
     share: f64,
+    count: usize,
 ) -> Vec<usize> {
-    let mut all: Vec<usize> = (0..data.len()).collect();
-    shuffle(rng, &mut all);
-    let count = (share * data.len() as f64).round() as usize;
-    if count == 0 || with_foreground.is_empty() {
-        return all;
+    let mut all: Vec<usize> = (0..patches).collect();
+    let some = if with_foreground.is_empty() { 0.0 } else { share * count as f64 };
+    let some = some.round() as usize;
+    let mut drawn = draw_from(rng, &mut all, count - some);
+    if some > 0 {
+        drawn.extend(draw_from(rng, &mut with_foreground.to_vec(), some));
+        shuffle(rng, &mut drawn);
     }
-    all.truncate(data.len() - count);
-    let mut missing = count;
-    while missing > 0 {
-        let mut some = with_foreground.to_vec();
-        shuffle(rng, &mut some);
-        some.truncate(missing);
-        missing -= some.len();
-        all.extend(some);
+    drawn
+}
+
+/// So many of the patches; each is taken once before one is taken again.
+fn draw_from(rng: &mut impl Rng, patches: &mut [usize], count: usize) -> Vec<usize> {
+    let mut drawn = Vec::with_capacity(count);
+    while drawn.len() < count && !patches.is_empty() {
+        shuffle(rng, patches);
+        drawn.extend_from_slice(&patches[..patches.len().min(count - drawn.len())]);
     }
-    shuffle(rng, &mut all);
-    all
+    drawn
 }
 
 /// Adam's step size and second-moment correction at step `t`, counted from 1.
@@ -325,7 +352,7 @@ mod tests {
         assert_eq!(some, [0, 10, 20]);
         let order = |share, seed| {
             let mut rng = stream(seed, Purpose::Shuffle, 0, 0);
-            draw_order(&mut rng, &data, &some, share)
+            draw_order(&mut rng, data.len(), &some, share, data.len())
         };
         for seed in 0..20 {
             let mut plain = order(0.0, seed);
@@ -340,9 +367,12 @@ mod tests {
             }
             assert!(order(1.0, seed).iter().all(|patch| some.contains(patch)));
         }
-        let nothing = Dataset::new(10);
         let mut rng = stream(0, Purpose::Shuffle, 0, 0);
-        assert!(draw_order(&mut rng, &nothing, &[], 0.5).is_empty());
+        assert!(draw_order(&mut rng, 0, &[], 0.5, 0).is_empty());
+        // More than there are: all of them twice, and those with foreground ten times.
+        let drawn = draw_order(&mut rng, 30, &some, 0.5, 60);
+        let times = |patch: usize| drawn.iter().filter(|&&other| other == patch).count();
+        assert!((0..30).all(|patch| times(patch) == if some.contains(&patch) { 11 } else { 1 }));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::annotate::person::Person;
 use crate::annotate::project::{Asked, Project};
 use crate::data::pool::PatchReader;
 use crate::error::{Error, Result};
-use crate::learning::protocol::Config;
+use crate::learning::protocol::{Config, statistics_patches};
 use crate::learning::train::{Dataset, Schedule, TrainOptions, TrainState, train};
 use crate::network::model::Model;
 
@@ -44,6 +44,9 @@ const PUBLISH: Duration = Duration::from_millis(2500);
 /// Trainings of the protocol count from 0, and their random streams with them.
 const FIRST_TRAINING: u64 = 1 << 30;
 
+/// Labelled patches at most on which batch norm's statistics are measured while training goes on.
+const STATISTICS: usize = 32;
+
 /// A thread that trains.
 pub(in crate::annotate) struct Trainer {
     commands: Sender<Command>,
@@ -52,8 +55,8 @@ pub(in crate::annotate) struct Trainer {
 }
 
 impl Trainer {
-    /// Starts the thread with a model that has weights, and `unlabelled` patches to measure batch
-    /// norm's statistics on.
+    /// Starts the thread with a model that has weights, and `unlabelled` patches, on which batch
+    /// norm's statistics may be measured.
     ///
     /// # Errors
     /// If the system has no thread to give.
@@ -202,13 +205,8 @@ impl Training {
         waiting: &mut Option<Command>,
         most: usize,
     ) -> Result<()> {
-        let patch = self.config.patch;
-        let mut dataset = Dataset::with_sections(patch, self.config.net.sections());
-        for (at, labels) in self.person.patches() {
-            let mut x = Vec::with_capacity(self.reader.sample_len(patch));
-            self.reader.read(at, patch, &mut x)?;
-            dataset.push(&x, labels);
-        }
+        let dataset = self.dataset()?;
+        let measured_on = self.measured_on(&dataset);
         let settles = self.since_change >= FOLLOW;
         let steps = if settles { FOLLOW + SETTLE } else { FOLLOW } - self.since_change;
         let steps = steps.min(most);
@@ -235,7 +233,7 @@ impl Training {
                 status.losses.clear();
             }
         });
-        let (shared, unlabelled) = (&*self.shared, &self.unlabelled);
+        let shared = &*self.shared;
         let mut published = Instant::now();
         let first = self.steps;
         let mut taken = 0;
@@ -250,7 +248,7 @@ impl Training {
                     });
                 }
                 if published.elapsed() >= PUBLISH {
-                    publish(model, unlabelled, shared)?;
+                    publish(model, &measured_on, shared)?;
                     published = Instant::now();
                     if changed.is_some() {
                         return Ok(ControlFlow::Break(()));
@@ -268,7 +266,7 @@ impl Training {
                 let stop = waiting.is_some();
                 Ok(if stop { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
             })?;
-        publish(&mut self.model, &self.unlabelled, &self.shared)?;
+        publish(&mut self.model, &measured_on, &self.shared)?;
         self.steps += taken;
         self.epochs += epochs;
         if epochs > 0 {
@@ -281,6 +279,26 @@ impl Training {
         Ok(())
     }
 
+    /// What is labelled.
+    fn dataset(&self) -> Result<Dataset> {
+        let patch = self.config.patch;
+        let mut dataset = Dataset::with_sections(patch, self.config.net.sections());
+        for (at, labels) in self.person.patches() {
+            let mut x = Vec::with_capacity(self.reader.sample_len(patch));
+            self.reader.read(at, patch, &mut x)?;
+            dataset.push(&x, labels);
+        }
+        Ok(dataset)
+    }
+
+    /// What batch norm's statistics are measured on after a training on the dataset.
+    fn measured_on(&self, dataset: &Dataset) -> Vec<f32> {
+        let training = FIRST_TRAINING + self.trainings;
+        let count = self.config.statistics_patches.min(STATISTICS);
+        let config = Config { statistics_patches: count, ..self.config.clone() };
+        statistics_patches(&config, dataset, &self.unlabelled, training).into_owned()
+    }
+
     /// Trains to the end and chooses the next query.
     fn learn(&mut self) -> Result<()> {
         self.set_ahead(None);
@@ -289,7 +307,8 @@ impl Training {
         let mut watcher = Watcher::new(&self.shared, &self.project, None, true);
         let done = learn(&self.project, &mut self.model, &mut watcher);
         // A round that was interrupted leaves the model somewhere on its way, which is no harm.
-        publish(&mut self.model, &self.unlabelled, &self.shared)?;
+        let measured_on = self.measured_on(&self.dataset()?);
+        publish(&mut self.model, &measured_on, &self.shared)?;
         if done.is_ok() {
             self.since_change = FOLLOW + SETTLE;
             self.shared.set_scores(watcher.scores.unwrap_or_default());
@@ -381,7 +400,8 @@ impl Training {
         let done = round(&self.project, &mut self.model, Some(state), &mut watcher);
         let scores = watcher.scores;
         self.model.set_weights(&weights)?;
-        publish(&mut self.model, &self.unlabelled, &self.shared)?;
+        let measured_on = self.measured_on(&self.dataset()?);
+        publish(&mut self.model, &measured_on, &self.shared)?;
         if let (Ok(_), Some(scores)) = (&done, scores) {
             self.shared.set_scores(scores);
         }
@@ -412,8 +432,8 @@ impl Training {
 }
 
 /// Measures batch norm's statistics, and hands the network to who predicts.
-fn publish(model: &mut Model, unlabelled: &[f32], shared: &Shared) -> Result<()> {
-    model.measure_statistics(unlabelled, None)?;
+fn publish(model: &mut Model, measured_on: &[f32], shared: &Shared) -> Result<()> {
+    model.measure_statistics(measured_on, None)?;
     shared.publish(model.weights()?);
     Ok(())
 }

@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 use crate::error::{Error, Result};
 use crate::learning::predict::Embedding;
-use crate::learning::protocol::{Bald, Config, InitialStrategy, MOST_PATCHES};
+use crate::learning::protocol::{Bald, Config, InitialStrategy, MOST_PATCHES, StatisticsFrom};
 use crate::learning::train::{AugmentKind, Schedule};
 use crate::network::unet::{DropoutKind, Norm};
 use crate::network::weights::TrainedNetwork;
@@ -97,10 +97,13 @@ pub(in crate::cli) struct ExperimentArgs {
     /// paper: 0]
     #[arg(long, value_name = "SHARE", help_heading = "Training")]
     foreground_share: Option<f64>,
-    /// Unlabelled patches of the pool on which batch norm's statistics are measured after each training; 0 keeps the training's
-    /// [default: 64; paper: 0]
+    /// Patches on which batch norm's statistics are measured after each training, at most; 0 keeps the training's own
+    /// [default: 256; paper: 0]
     #[arg(long, value_name = "PATCHES", help_heading = "Training")]
     statistics_patches: Option<usize>,
+    /// Which patches these are: those that trained, as often as training draws them, or some of the whole pool [default: labelled]
+    #[arg(long, help_heading = "Training")]
+    statistics_from: Option<StatisticsFrom>,
     /// Patches per training step [default: 4]
     #[arg(long, value_name = "PATCHES", help_heading = "Training")]
     batch_size: Option<usize>,
@@ -322,6 +325,7 @@ impl ExperimentArgs {
         set(&mut config.schedule, &self.schedule);
         set(&mut config.foreground_share, &self.foreground_share);
         set(&mut config.statistics_patches, &self.statistics_patches);
+        set(&mut config.statistics_from, &self.statistics_from);
         set(&mut config.batch_size, &self.batch_size);
         if let Some(weights) = &self.class_weights {
             config.class_weights = weights.clone();

@@ -1,6 +1,6 @@
 //! Everything that decides an experiment's result, apart from the data.
 
-use super::Record;
+use super::{Record, StatisticsFrom};
 use crate::data::pool::Distance;
 use crate::error::{Error, Result};
 use crate::learning::predict::Embedding;
@@ -93,10 +93,13 @@ pub struct Config {
     /// Share of the samples of each epoch that are drawn among the labelled patches with foreground; the others are drawn among all.
     #[cfg_attr(feature = "files", serde(default))]
     pub foreground_share: f64,
-    /// Unlabelled patches of the pool on which batch norm's statistics are measured after each training; 0 leaves the running
+    /// Patches on which batch norm's statistics are measured after each training, at most; 0 leaves the running
     /// statistics of the training.
     #[cfg_attr(feature = "files", serde(default))]
     pub statistics_patches: usize,
+    /// Which patches these are. Files of before there was a choice mean the unlabelled ones.
+    #[cfg_attr(feature = "files", serde(default))]
+    pub statistics_from: StatisticsFrom,
     /// Side of a patch in pixels.
     pub patch: usize,
     /// Patches per training step.
@@ -167,6 +170,7 @@ impl Config {
             schedule: Schedule::Constant,
             foreground_share: 0.0,
             statistics_patches: 0,
+            statistics_from: StatisticsFrom::Unlabelled,
             patch: 128,
             batch_size: 4,
             label_share: 1.0,
@@ -184,7 +188,7 @@ impl Config {
     /// What a lab starts with: a small network and a training that is stable with few labels, 100 of
     /// them in all.
     ///
-    /// Batch norm's statistics come from unlabelled patches, half of a training's samples hold
+    /// Batch norm's statistics are measured once the training is over, half of a training's samples hold
     /// foreground, the learning rate follows a cosine, and patches are turned, scaled and made lighter
     /// or darker. What each of these gains is measured in `benches/RESULTS.md`.
     pub fn lab() -> Self {
@@ -198,7 +202,8 @@ impl Config {
             finetune_lr: 3e-3,
             schedule: Schedule::Cosine,
             foreground_share: 0.5,
-            statistics_patches: 64,
+            statistics_patches: 256,
+            statistics_from: StatisticsFrom::Labelled,
             augment: Augment { flips: true, turns: true, affine: true, intensity: true },
             net: UNet {
                 width: 8,

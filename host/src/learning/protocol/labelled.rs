@@ -49,9 +49,14 @@ impl Labelled {
         self.train.counts()[1] + self.held_out.counts()[1]
     }
 
-    pub(super) fn early_stopping(&self, config: &Config) -> Option<EarlyStopping<'_>> {
+    /// When a training on these ends early, whose statistics are measured on such patches.
+    pub(super) fn early_stopping<'a>(
+        &'a self,
+        config: &Config,
+        measured_on: &'a [f32],
+    ) -> Option<EarlyStopping<'a>> {
         let held_out = &self.held_out;
-        config.early_stopping.map(|patience| EarlyStopping { patience, held_out })
+        config.early_stopping.map(|patience| EarlyStopping { patience, held_out, measured_on })
     }
 }
 
@@ -121,6 +126,6 @@ mod tests {
         let mut labelled = Labelled::new(&config);
         labelled.extend(&config, &vec![(vec![0.0], vec![1]); 20]);
         assert_eq!((labelled.train.len(), labelled.held_out.len()), (20, 0));
-        assert!(labelled.early_stopping(&Config::paper()).is_none());
+        assert!(labelled.early_stopping(&Config::paper(), &[]).is_none());
     }
 }

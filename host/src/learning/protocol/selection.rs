@@ -116,13 +116,13 @@ impl Experiment<'_> {
         if let Some(criterion) = needs.scores {
             let statistics = model.statistics()?;
             if criterion.is_under_dropout() {
-                let count = self.unlabelled.len() / model.sample_len();
+                let count = self.measured_on.len() / model.sample_len();
                 let of = |i: usize| {
                     let pass = (1 << 62) | iteration as u64;
                     key(config.seed, Purpose::Dropout, pass, i as u64)
                 };
                 let keys: Vec<u64> = (0..count).map(of).collect();
-                model.measure_statistics(&self.unlabelled, Some(&keys))?;
+                model.measure_statistics(&self.measured_on, Some(&keys))?;
             }
             // The whole pool: a patch's number in it keys its dropout masks.
             let mc = McOptions {

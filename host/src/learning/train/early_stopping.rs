@@ -15,7 +15,13 @@ pub struct EarlyStopping<'a> {
     pub patience: usize,
     /// Labelled patches that it does not train on.
     pub held_out: &'a Dataset,
+    /// Patches on the first of which batch norm's statistics are measured before each look, since the network is used
+    /// with such statistics; empty where it is used with the running ones.
+    pub measured_on: &'a [f32],
 }
+
+/// Patches on which the statistics for a look are measured, at most.
+const MEASURED: usize = 16;
 
 impl EarlyStopping<'_> {
     /// Looks at the held-out patches after an epoch, and keeps the network if it is the best so far. Gives their loss.
@@ -29,6 +35,8 @@ impl EarlyStopping<'_> {
         epoch: usize,
         best: &mut Option<Best>,
     ) -> Result<f32> {
+        let measured = self.measured_on.len().min(MEASURED * model.sample_len());
+        model.measure_statistics(&self.measured_on[..measured], None)?;
         let loss = loss(model, self.held_out, class_weights)?;
         if best.as_ref().is_none_or(|best| loss < best.loss) {
             *best = Some(Best { epoch, loss, weights: model.weights()? });

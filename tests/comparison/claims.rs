@@ -279,3 +279,34 @@ fn the_system_is_measured_against_the_baselines_end() {
     assert_eq!((never.factor, never.verdict), (None, Verdict::Refuted));
     assert!(system(&all(10)[3..], &baseline(10)).is_none());
 }
+
+#[test]
+fn the_interval_ends_at_the_quantiles_of_the_binomial_distribution() {
+    // Half of 16 seeds gain three times as fast as random, the others as fast: with n fast ones among
+    // those drawn the mean curve is 1 + n / 8 times as steep.
+    let line = |slope: f64| -> Vec<f64> {
+        (1..=10).map(|i| 0.001 * slope * 20.0 * f64::from(i)).collect()
+    };
+    let ours: Vec<_> = (0..16).map(|seed| line(if seed % 2 == 0 { 3.0 } else { 1.0 })).collect();
+    let all = [series("random", &vec![line(1.0); 16]), series("entropy", &ours)];
+    let saving = of(&summarize(&all).unwrap(), "entropy").saving.unwrap();
+    // The fewest fast ones that, or fewer, are drawn with such a chance.
+    let quantile = |share: f64| {
+        let (mut fast, mut chance, mut choices) = (0_u32, 0.0, 1.0);
+        loop {
+            chance += choices / 65536.0;
+            if chance >= share {
+                return fast;
+            }
+            choices *= f64::from(16 - fast) / f64::from(fast + 1);
+            fast += 1;
+        }
+    };
+    let ends = [0.025, 0.975].map(quantile);
+    assert_eq!((ends, [0.05, 0.95].map(quantile)), ([4, 12], [5, 11]), "others are told apart");
+    for (got, fast) in saving.interval.into_iter().zip(ends) {
+        let want = 1.0 + f64::from(fast) / 8.0;
+        assert!((got - want).abs() < 1e-9, "{saving:?} where {want} is due");
+    }
+    assert!((saving.factor.unwrap() - 2.0).abs() < 1e-9, "{saving:?}");
+}

@@ -140,6 +140,37 @@ fn what_is_labelled_is_left_out() {
 }
 
 #[test]
+fn every_strategy_leaves_out_all_that_is_labelled_and_what_lies_near_it() {
+    let (rows, _) = all();
+    let folder = TempDir::new().unwrap();
+    let list = folder.path().join("labelled.jsonl");
+    let first = select("random", 4).succeed();
+    fs::write(&list, &first.stdout).unwrap();
+    let labelled: HashSet<usize> = indices(&first.json_lines()).into_iter().collect();
+    let is_far = |i: usize| {
+        let at = rows.positions[i];
+        labelled.iter().all(|&other| !near(at, rows.positions[other], 40, 1))
+    };
+    for strategy in ["random", "entropy", "k_means", "core_set"] {
+        // All that are left, each once.
+        let rest = select(strategy, rows.positions.len()).path("--exclude", &list).succeed();
+        let rest: Vec<usize> = indices(&rest.json_lines());
+        let different: HashSet<usize> = rest.iter().copied().collect();
+        assert_eq!(rest.len(), different.len(), "{strategy}");
+        assert_eq!(rest.len() + labelled.len(), rows.positions.len(), "{strategy}");
+        assert!(different.is_disjoint(&labelled), "{strategy}");
+        let far = select(strategy, rows.positions.len()).path("--exclude", &list).args([
+            "--min-distance",
+            "40",
+            "--min-distance-z",
+            "1",
+        ]);
+        let far = indices(&far.succeed().json_lines());
+        assert!(!far.is_empty() && far.iter().all(|&i| is_far(i)), "{strategy}: {far:?}");
+    }
+}
+
+#[test]
 fn a_journal_names_its_picks_and_its_first_patches() {
     // The run's pool is drawn from the phantom, the store's patches lie on a grid: none is the same place, so nothing is left out,
     // but with a distance what lies near the run's patches is.

@@ -3,7 +3,9 @@
 
 use askem::compute::executor::Executor;
 use askem::learning::geometry::{DeviceGeometry, Geometry, Points};
-use askem::learning::strategy::{Candidates, CoreSet, KMeans, Pick, Strategy};
+use askem::learning::strategy::{
+    Candidates, CoreSet, Criterion, KMeans, NAMES, Pick, Strategy, by_name,
+};
 use askem_kernels::rng::{Purpose, Xoshiro256PlusPlus, below, stream};
 
 use crate::world::{cpu, gpu};
@@ -134,4 +136,52 @@ fn k_means_takes_the_middle_of_each_cluster() {
     let want = check_k_means(&mut *cpu(2));
     let got = check_k_means(&mut *gpu("k_means_takes_the_middle_of_each_cluster"));
     assert_eq!(got, want);
+}
+
+/// Of patches between which nothing decides, strategies that draw take others in each round and
+/// under each seed, and those that do not take the same.
+#[test]
+fn chance_is_another_one_in_each_round() {
+    const PATCHES: usize = 200;
+    let rng = &mut stream(3, Purpose::Test, 0, 0);
+    let points = integers(rng, PATCHES, 100);
+    let indices: Vec<usize> = (0..PATCHES).collect();
+    let by_chance = [
+        "random",
+        "k_means",
+        "power_entropy",
+        "power_bald",
+        "clasp",
+        "typiclust",
+        "badge",
+        "fg_random",
+    ];
+    for name in NAMES.into_iter().filter(|&name| name != "full") {
+        let strategy = by_name(name, Criterion::BaldEntropy).unwrap();
+        let pick = |seed: u64, iteration: u64| -> Vec<usize> {
+            let candidates = Candidates {
+                scores: &[1.0; PATCHES],
+                class_entropy: &[[1.0, 1.0]; PATCHES],
+                foreground: &[0.5; PATCHES],
+                embeddings: Points { values: &points, dim: DIM },
+                // The noise of `clasp` is then as strong in one round as in the other.
+                iterations: 1000,
+                seed,
+                iteration,
+                ..Candidates::new(&indices)
+            };
+            let mut executor = cpu(1);
+            let mut geometry = DeviceGeometry::new(&mut *executor);
+            let picks = strategy.select(&candidates, 20, &mut geometry).unwrap();
+            picks.iter().map(|pick| pick.index).collect()
+        };
+        let first = pick(1, 0);
+        assert_eq!(pick(1, 0), first, "{name}");
+        for (what, other) in [("round", pick(1, 1)), ("round", pick(1, 2)), ("seed", pick(2, 0))] {
+            let differs = other != first;
+            assert_eq!(differs, by_chance.contains(&name), "{name}, another {what}: {first:?}");
+        }
+        // Not the draw of another seed either.
+        assert!(!by_chance.contains(&name) || pick(1, 1) != pick(2, 0), "{name}");
+    }
 }

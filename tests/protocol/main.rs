@@ -12,6 +12,8 @@ mod ignored;
 mod odd_sizes;
 mod paper;
 mod picks;
+mod rounds;
 mod scores;
 mod stopping;
+mod training;
 mod world;

@@ -136,7 +136,7 @@ plant 'labels that are counted again in each round' $learning/protocol.rs \
     --test protocol -- rounds::records
 plant 'the same place of each patch labelled' $learning/protocol.rs \
     'Purpose::LabelShare, index as u64, 0)' 'Purpose::LabelShare, index as u64 & 0, 0)' \
-    --test protocol -- rounds::each_patch
+    --test protocol -- training::each_patch_is_labelled
 plant 'statistics measured on unlabelled patches' $learning/protocol/statistics.rs \
     'Cow::Owned(trained.draw(&mut rng, config.foreground_share, count))' \
     '{ let _ = trained.draw(&mut rng, config.foreground_share, count); Cow::Borrowed(unlabelled) }' \

@@ -332,3 +332,42 @@ fn each_patch_has_a_dropout_mask_of_its_own_each_time() {
     let of_two = loss(&two, FIRST);
     assert!((of_two - first).abs() > 1e-4, "both patches have the same mask: {first}, {of_two}");
 }
+
+/// Says that the upper left quarter of every patch is foreground.
+struct Corner;
+
+impl Annotator for Corner {
+    fn annotate(&self, _: Position, patch: usize) -> askem::Result<Vec<u8>> {
+        let is_inside = |i: usize| i / patch < patch / 2 && i % patch < patch / 2;
+        Ok((0..patch * patch).map(|i| u8::from(is_inside(i))).collect())
+    }
+}
+
+#[test]
+fn each_patch_is_labelled_in_a_place_of_its_own() {
+    let world = World::phantom();
+    let config = Config {
+        label_share: 0.25,
+        initial: 1,
+        query: 1,
+        iterations: 5,
+        epochs: 1,
+        ..tiny("random")
+    };
+    let data = Data { train: from_ref(&world.train), annotator: &Corner, test: &[] };
+    let mut model = Model::new(cpu(2), config.net, PATCH).unwrap();
+    let unobserved = &mut protocol::Unobserved;
+    let records =
+        protocol::run(&config, &data, &mut model, Progress::default(), unobserved).unwrap();
+    let (mut before, mut overlaps) = (0, Vec::new());
+    for (round, record) in records.iter().enumerate() {
+        let pixels = (PATCH * PATCH / 4 * (round + 1)) as u64;
+        assert_eq!(record.labelled_pixels, Some(pixels));
+        let foreground = (record.labelled_foreground * pixels as f64).round() as u64;
+        overlaps.push(foreground - before);
+        before = foreground;
+    }
+    overlaps.sort_unstable();
+    overlaps.dedup();
+    assert!(overlaps.len() >= 3, "six squares lie at the same place: {overlaps:?}");
+}

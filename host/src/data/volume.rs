@@ -244,111 +244,67 @@ pub trait Volume: Send + Sync {
     }
 }
 
-impl<V: Volume + ?Sized> Volume for Box<V> {
-    fn shape(&self) -> [usize; 3] {
-        (**self).shape()
-    }
-    fn dtype(&self) -> Dtype {
-        (**self).dtype()
-    }
-    fn read_section(&self, z: usize) -> Result<Section> {
-        (**self).read_section(z)
-    }
-    fn read_labels(&self, z: usize, label: &mut dyn FnMut(LabelValue) -> u8) -> Result<Vec<u8>> {
-        (**self).read_labels(z, label)
-    }
-    fn read_label_rows(
-        &self,
-        z: usize,
-        rows: Range<usize>,
-        label: &mut dyn FnMut(LabelValue) -> u8,
-    ) -> Result<Vec<u8>> {
-        (**self).read_label_rows(z, rows, label)
-    }
-    fn chunk(&self) -> [usize; 3] {
-        (**self).chunk()
-    }
-    fn memory_bytes(&self) -> usize {
-        (**self).memory_bytes()
-    }
-    fn read_block(&self, block: &Region) -> Result<Vec<f32>> {
-        (**self).read_block(block)
-    }
-    fn section_in_memory(&self, z: usize) -> Option<&[f32]> {
-        (**self).section_in_memory(z)
-    }
-    fn section_name(&self, z: usize) -> String {
-        (**self).section_name(z)
-    }
-    fn section_number(&self, z: usize) -> Option<u64> {
-        (**self).section_number(z)
-    }
-    fn notes(&self) -> Vec<String> {
-        (**self).notes()
-    }
-    fn voxel_nm(&self) -> Option<[f64; 3]> {
-        (**self).voxel_nm()
-    }
-    fn section_file(&self, z: usize) -> Option<&Path> {
-        (**self).section_file(z)
-    }
-    fn grid(&self) -> Option<[Grid; 3]> {
-        (**self).grid()
-    }
+/// What a pointer points to is read through it.
+macro_rules! read_through {
+    ($($pointer:ident),*) => {
+        $(
+            impl<V: Volume + ?Sized> Volume for $pointer<V> {
+                fn shape(&self) -> [usize; 3] {
+                    (**self).shape()
+                }
+                fn dtype(&self) -> Dtype {
+                    (**self).dtype()
+                }
+                fn read_section(&self, z: usize) -> Result<Section> {
+                    (**self).read_section(z)
+                }
+                fn read_labels(&self, z: usize, label: &mut dyn FnMut(LabelValue) -> u8) -> Result<Vec<u8>> {
+                    (**self).read_labels(z, label)
+                }
+                fn read_label_rows(
+                    &self,
+                    z: usize,
+                    rows: Range<usize>,
+                    label: &mut dyn FnMut(LabelValue) -> u8,
+                ) -> Result<Vec<u8>> {
+                    (**self).read_label_rows(z, rows, label)
+                }
+                fn chunk(&self) -> [usize; 3] {
+                    (**self).chunk()
+                }
+                fn memory_bytes(&self) -> usize {
+                    (**self).memory_bytes()
+                }
+                fn read_block(&self, block: &Region) -> Result<Vec<f32>> {
+                    (**self).read_block(block)
+                }
+                fn section_in_memory(&self, z: usize) -> Option<&[f32]> {
+                    (**self).section_in_memory(z)
+                }
+                fn section_name(&self, z: usize) -> String {
+                    (**self).section_name(z)
+                }
+                fn section_number(&self, z: usize) -> Option<u64> {
+                    (**self).section_number(z)
+                }
+                fn notes(&self) -> Vec<String> {
+                    (**self).notes()
+                }
+                fn voxel_nm(&self) -> Option<[f64; 3]> {
+                    (**self).voxel_nm()
+                }
+                fn section_file(&self, z: usize) -> Option<&Path> {
+                    (**self).section_file(z)
+                }
+                fn grid(&self) -> Option<[Grid; 3]> {
+                    (**self).grid()
+                }
+            }
+        )*
+    };
 }
 
-impl<V: Volume + ?Sized> Volume for Arc<V> {
-    fn shape(&self) -> [usize; 3] {
-        (**self).shape()
-    }
-    fn dtype(&self) -> Dtype {
-        (**self).dtype()
-    }
-    fn read_section(&self, z: usize) -> Result<Section> {
-        (**self).read_section(z)
-    }
-    fn read_labels(&self, z: usize, label: &mut dyn FnMut(LabelValue) -> u8) -> Result<Vec<u8>> {
-        (**self).read_labels(z, label)
-    }
-    fn read_label_rows(
-        &self,
-        z: usize,
-        rows: Range<usize>,
-        label: &mut dyn FnMut(LabelValue) -> u8,
-    ) -> Result<Vec<u8>> {
-        (**self).read_label_rows(z, rows, label)
-    }
-    fn chunk(&self) -> [usize; 3] {
-        (**self).chunk()
-    }
-    fn memory_bytes(&self) -> usize {
-        (**self).memory_bytes()
-    }
-    fn read_block(&self, block: &Region) -> Result<Vec<f32>> {
-        (**self).read_block(block)
-    }
-    fn section_in_memory(&self, z: usize) -> Option<&[f32]> {
-        (**self).section_in_memory(z)
-    }
-    fn section_name(&self, z: usize) -> String {
-        (**self).section_name(z)
-    }
-    fn section_number(&self, z: usize) -> Option<u64> {
-        (**self).section_number(z)
-    }
-    fn notes(&self) -> Vec<String> {
-        (**self).notes()
-    }
-    fn voxel_nm(&self) -> Option<[f64; 3]> {
-        (**self).voxel_nm()
-    }
-    fn section_file(&self, z: usize) -> Option<&Path> {
-        (**self).section_file(z)
-    }
-    fn grid(&self) -> Option<[Grid; 3]> {
-        (**self).grid()
-    }
-}
+read_through!(Box, Arc);
 
 /// A volume whose pixels are in memory already.
 ///
